@@ -1,0 +1,1 @@
+//! PID 1 and boot-time containers: nothing here yet.

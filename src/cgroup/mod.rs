@@ -1,0 +1,1 @@
+//! The cgroup v2 tree: limits, stats, kill, OOM.

@@ -1,0 +1,1 @@
+//! Decisions: what should be, and what happened. Keeps the records. Makes no system call.

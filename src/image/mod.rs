@@ -1,0 +1,1 @@
+//! References, manifests, layers, overlay, archives.

@@ -1,0 +1,1 @@
+//! The network of a container: for now its own loopback.

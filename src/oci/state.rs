@@ -1,0 +1,18 @@
+//! The state of a container as runtimes print it (runtime-spec, `runtime.md`, State).
+
+use miniserde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What `state` prints and what hooks get on their standard input.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    #[serde(rename = "ociVersion")]
+    pub oci_version: Option<String>,
+    pub id: Option<String>,
+    /// `creating`, `created`, `running`, `stopped`; runc adds `paused`.
+    pub status: Option<String>,
+    /// The first process, as the host numbers it; 0 once stopped.
+    pub pid: Option<i32>,
+    pub bundle: Option<String>,
+    pub annotations: Option<BTreeMap<String, String>>,
+}

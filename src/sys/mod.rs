@@ -1,0 +1,29 @@
+//! System calls: the only place with `unsafe`.
+//!
+//! A wrapper makes one call, takes and returns owned or borrowed descriptors and paths, names the
+//! call and its object in the error, and decides nothing: no policy, no retry but for EINTR.
+//! Descriptors are close-on-exec from birth. What rustix lacks is in `raw`.
+#![allow(unsafe_code)]
+
+pub mod capability;
+pub mod fs;
+pub mod mount;
+pub mod namespace;
+pub mod poll;
+pub mod process;
+pub mod random;
+pub mod raw;
+pub mod signal;
+pub mod socket;
+pub mod terminal;
+#[cfg(unwind_stub)]
+mod unwind_stub;
+
+use crate::error::Error;
+use rustix::io::Errno;
+use std::fmt::Display;
+
+/// The error of a failed call: `call` and `object` as in `open /srv/data`.
+pub fn failed(call: &str, object: impl Display, errno: Errno) -> Error {
+    Error::system(format!("{call} {object}"), errno.raw_os_error())
+}

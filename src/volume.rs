@@ -1,0 +1,1 @@
+//! Named volumes: nothing here yet.
