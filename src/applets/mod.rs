@@ -92,10 +92,11 @@ fn base_name(name: &OsStr) -> &str {
     base.trim_start_matches('-')
 }
 
+/// The part for `tug NAME`: by its own name or by one that it answers to.
 fn named(name: &str) -> Option<&'static Applet> {
     APPLETS
         .iter()
-        .find(|applet| applet.name == name && name != "client")
+        .find(|applet| applet.name == name || applet.links.contains(&name))
 }
 
 /// The part for `argv[0]`: by its whole name, or by the longest name that it continues with `-`,

@@ -1,1 +1,147 @@
-//! Decisions: what should be, and what happened. Keeps the records. Makes no system call.
+//! The engine: what should be, and what happened.
+//!
+//! It owns names and records. The life of a running container is its shim's (see `shim`), so the
+//! engine may be killed at any instant: starting it again is recovering (`recover`), from the
+//! records below the data root, the run directories below the exec root, and the shims that answer.
+//!
+//! Locks: `registry` guards the list of containers and their names, and is never held over a wait
+//! or a system call that can block. Each container has its own two (see `container`).
+//!
+//! Knows nothing of HTTP; `api` calls the verbs on `Engine`, each in the file of its name.
+
+pub mod attach;
+pub mod container;
+pub mod create;
+pub mod events;
+pub mod exec;
+pub mod filter;
+pub mod host;
+pub mod image;
+pub mod info;
+pub mod inspect;
+pub mod kill;
+pub mod list;
+pub mod logs;
+pub mod names;
+pub mod record;
+mod recover;
+pub mod remove;
+pub mod rename;
+mod spec;
+pub mod start;
+pub mod stop;
+pub mod validate;
+pub mod wait;
+pub mod watch;
+
+use crate::engine::container::Container;
+use crate::error::{Error, Result};
+use crate::image::Images;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The version of the API that we speak, and the oldest that we understand.
+pub const API_VERSION: &str = "1.51";
+pub const API_VERSION_MIN: &str = "1.24";
+
+/// Where things lie.
+pub struct Options {
+    pub data_root: PathBuf,
+    pub exec_root: PathBuf,
+    pub debug: bool,
+}
+
+pub struct Engine {
+    pub options: Options,
+    pub images: Images,
+    pub events: events::Log,
+    registry: Mutex<Registry>,
+    watcher: watch::Queue,
+}
+
+/// Guarded by `Engine::registry`.
+#[derive(Default)]
+struct Registry {
+    containers: Vec<Arc<Container>>,
+    /// Name to id. A name is taken before its container is made, and free after it is gone.
+    names: BTreeMap<String, String>,
+}
+
+/// A lock whose holder cannot have panicked: panics abort.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Open the records, find out what lives, and watch over it.
+    pub fn open(options: Options) -> Result<Arc<Engine>> {
+        let engine = Arc::new(Engine {
+            images: Images::open(&options.data_root)?,
+            options,
+            events: events::Log::new(),
+            registry: Mutex::new(Registry::default()),
+            watcher: watch::Queue::new()?,
+        });
+        watch::spawn(&engine)?;
+        recover::recover(&engine)?;
+        Ok(engine)
+    }
+
+    /// The container that `name` means: a full id, a name, or the beginning of one id.
+    pub fn find(&self, name: &str) -> Result<Arc<Container>> {
+        let name = name.strip_prefix('/').unwrap_or(name);
+        let registry = lock(&self.registry);
+        let id = registry.names.get(name).map_or(name, String::as_str);
+        if let Some(container) = registry.containers.iter().find(|c| c.id == id) {
+            return Ok(Arc::clone(container));
+        }
+        let mut matches = registry
+            .containers
+            .iter()
+            .filter(|c| !name.is_empty() && c.id.starts_with(name));
+        match (matches.next(), matches.next()) {
+            (Some(container), None) => Ok(Arc::clone(container)),
+            (Some(_), Some(_)) => Err(Error::invalid(format!(
+                "multiple IDs found with provided prefix: {name}"
+            ))),
+            _ => Err(Error::not_found(format!("No such container: {name}"))),
+        }
+    }
+
+    /// All containers, newest first.
+    pub fn containers(&self) -> Vec<Arc<Container>> {
+        let mut all = lock(&self.registry).containers.clone();
+        all.sort_by(|a, b| b.created.cmp(&a.created));
+        all
+    }
+
+    /// Records, upper directory and log of a container.
+    fn data_dir(&self, id: &str) -> PathBuf {
+        self.containers_dir().join(id)
+    }
+
+    fn containers_dir(&self) -> PathBuf {
+        self.options.data_root.join("containers")
+    }
+
+    /// What is true of a container for this boot only.
+    fn run_dir(&self, id: &str) -> PathBuf {
+        self.options.exec_root.join("containers").join(id)
+    }
+
+    /// The runtime's state directories.
+    fn runtime_root(&self) -> PathBuf {
+        self.options.exec_root.join("runtime")
+    }
+
+    fn note(&self, message: impl std::fmt::Display) {
+        crate::log::line("tugd", message);
+    }
+
+    fn debug(&self, message: impl std::fmt::Display) {
+        if self.options.debug {
+            self.note(message);
+        }
+    }
+}

@@ -1,1 +1,318 @@
-//! References, manifests, layers, overlay, archives.
+//! Images: what their archives hold, where they lie, and what they are called.
+//!
+//! ```text
+//! DATA-ROOT/images/refs.json                      names -> images
+//!           images/<id>/config.json manifest.json   the exact bytes that the id is the digest of; our record
+//!           layers/<diff id>/diff/ layer.json       see `layer`
+//! ```
+//!
+//! An image is absent or whole, whenever the power fails: layers and images are made under temporary
+//! names, one syncfs brings them to the disk, then they are renamed, layers first, and last of all
+//! comes the name. What has lost its image is swept. A record that can't be read is set aside and
+//! reported; the others load. Knows nothing of containers: who uses an image, the caller says.
+
+mod archive;
+mod change;
+mod gzip;
+pub mod import;
+mod layer;
+pub mod load;
+mod manifest;
+pub mod overlay;
+mod pax;
+pub mod reference;
+mod remove;
+mod shelf;
+mod source;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+use crate::error::{Error, Result};
+use crate::oci::image::Image;
+use crate::store::{record, staging};
+use crate::sys::fs;
+use crate::{id, json, log};
+use reference::Reference;
+use shelf::{Held, Shelf};
+use source::sha256;
+use staging::Staging;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+/// One image, as the API shows it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// `sha256:…`.
+    pub id: String,
+    /// `busybox:latest`, sorted.
+    pub tags: Vec<String>,
+    pub image: Image,
+    /// Bytes of all files in all layers.
+    pub size: u64,
+}
+
+/// The images below one data root.
+#[derive(Debug)]
+pub struct Images {
+    images: PathBuf,
+    layers: PathBuf,
+    /// What is on the disk. Never held while the disk is written.
+    shelf: RwLock<Shelf>,
+    /// Held by who changes the disk: one change at a time.
+    change: Mutex<()>,
+}
+
+/// An image that is to become part of the store, with layers that are staged or there.
+struct NewImage {
+    config: Vec<u8>,
+    /// Digits of the diff ids, lowest first.
+    layers: Vec<String>,
+    size: u64,
+    names: Vec<Reference>,
+}
+
+impl Images {
+    /// Open the store of `data_root`, make it if there is none, and remove what a crash or a power
+    /// cut has left half-made. The caller sees to it that nobody else has it open.
+    pub fn open(data_root: &Path) -> Result<Images> {
+        let (images, layers) = (data_root.join("images"), data_root.join("layers"));
+        for dir in [&images, &layers] {
+            staging::make_dir(dir)?;
+            let swept = staging::sweep(dir)?;
+            if swept > 0 {
+                log::line(
+                    "tugd",
+                    format_args!("removed {swept} half-made directories in {}", dir.display()),
+                );
+            }
+        }
+        let (shelf, unreadable) = Shelf::read(&images, &layers)?;
+        for (name, error) in &unreadable {
+            log::line(
+                "tugd",
+                format_args!("image record {name} is set aside: {error}"),
+            );
+            record::set_aside(&images, name)?;
+        }
+
+        // While an image that can't be read lies there, its layers stay: somebody may repair it.
+        let is_bad = |name: &String| name.ends_with(record::ASIDE);
+        if !staging::names(&images)?.iter().any(is_bad) {
+            layer::sweep(&layers, &|diff| shelf.uses(diff))?;
+        }
+        Ok(Images {
+            images,
+            layers,
+            shelf: RwLock::new(shelf),
+            change: Mutex::new(()),
+        })
+    }
+
+    pub fn list(&self) -> Result<Vec<Record>> {
+        let images = self.shelf().images.clone();
+        let mut records = Vec::new();
+        for held in images {
+            // It may have been removed meanwhile.
+            if let Ok(record) = self.record(&held.digits) {
+                records.push(record);
+            }
+        }
+        Ok(records)
+    }
+
+    /// The image called `name`: a name with or without tag, an id, or the beginning of one.
+    pub fn find(&self, name: &str) -> Result<Record> {
+        let digits = self.resolve(name)?;
+        self.record(&digits).map_err(|_| no_such_image(name))
+    }
+
+    /// Give the image `name` one more name.
+    pub fn tag(&self, name: &str, reference: &str) -> Result<()> {
+        let reference = Reference::parse(reference)?;
+        if reference.digest.is_some() {
+            return Err(Error::invalid(
+                "refusing to create a tag with a digest reference",
+            ));
+        }
+        if reference.familiar_name() == "sha256" {
+            return Err(Error::invalid(
+                "refusing to create an ambiguous tag using digest algorithm as name",
+            ));
+        }
+        let _change = self.change();
+        let digits = self.resolve(name)?;
+        let full = reference.with_default_tag().full();
+        self.rename(&|shelf| {
+            shelf.refs.insert(full.clone(), digits.clone());
+        })
+    }
+
+    /// The layers of an image as overlayfs wants them, top first.
+    pub fn lower_dirs(&self, id: &str) -> Result<Vec<PathBuf>> {
+        let digits = self.resolve(id)?;
+        let shelf = self.shelf();
+        let held = shelf.held(&digits).ok_or_else(|| no_such_image(id))?;
+        let mut dirs: Vec<PathBuf> = Vec::new();
+        for diff in held.layers.iter().rev() {
+            // The same layer twice would be refused by overlayfs. The upper one shows all that the
+            // lower one could.
+            let dir = layer::diff_dir(&self.layers, diff);
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        if dirs.is_empty() {
+            dirs.push(layer::empty(&self.layers)?);
+        }
+        Ok(dirs)
+    }
+
+    fn record(&self, digits: &str) -> Result<Record> {
+        let config = shelf::config(&self.images, digits)?;
+        let shelf = self.shelf();
+        let held = shelf.held(digits).ok_or_else(|| no_such_image(digits))?;
+        Ok(Record {
+            id: format!("sha256:{digits}"),
+            tags: shelf
+                .names(digits)
+                .iter()
+                .map(Reference::familiar)
+                .collect(),
+            image: json::parse_bytes(&config, "image configuration")?,
+            size: held.size,
+        })
+    }
+
+    /// The digits of the id that `name` means. A name comes before the beginning of an id.
+    fn resolve(&self, name: &str) -> Result<String> {
+        let shelf = self.shelf();
+        let digits = name.strip_prefix("sha256:").unwrap_or(name);
+        if id::is_full(digits) {
+            return match shelf.held(digits).is_some() {
+                true => Ok(digits.to_string()),
+                false => Err(no_such_image(name)),
+            };
+        }
+        if let Ok(reference) = Reference::parse(name) {
+            let full = reference.with_default_tag().full();
+            if let Some(digits) = shelf.refs.get(&full) {
+                return Ok(digits.clone());
+            }
+        } else if !id::is_hex(digits) {
+            return Reference::parse(name).map(|_| String::new());
+        }
+        if !id::is_hex(digits) {
+            return Err(no_such_image(name));
+        }
+        let ids = shelf.images.iter().map(|held| &held.digits);
+        let mut found = ids.filter(|id| id.starts_with(digits));
+        match (found.next(), found.next()) {
+            (Some(id), None) => Ok(id.clone()),
+            (Some(_), Some(_)) => Err(Error::invalid(format!(
+                "ambiguous reference: {name} is the beginning of more than one image id"
+            ))),
+            _ => Err(no_such_image(name)),
+        }
+    }
+
+    /// Make layers and images durable and part of the store, in this order (see above).
+    fn commit(&self, layers: Vec<layer::Staged>, images: Vec<NewImage>) -> Result<()> {
+        let _change = self.change();
+        let outcome = self.place(layers, &images);
+        if outcome.is_err() {
+            // Layers that came and whose image did not.
+            let _ = layer::sweep(&self.layers, &|diff| self.shelf().uses(diff));
+            return outcome;
+        }
+        self.rename(&|shelf| {
+            for image in &images {
+                for name in &image.names {
+                    shelf.refs.insert(name.full(), sha256(&image.config));
+                }
+            }
+        })
+    }
+
+    fn place(&self, layers: Vec<layer::Staged>, images: &[NewImage]) -> Result<()> {
+        let mut staged = Vec::new();
+        for image in images {
+            let digits = sha256(&image.config);
+            if self.shelf().held(&digits).is_none() {
+                let directory = Staging::new(&self.images)?;
+                shelf::write(directory.path(), &image.config, &image.layers, image.size)?;
+                staged.push((digits, directory, image));
+            }
+        }
+
+        fs::sync_file_system(&self.images)?;
+        for layer in layers {
+            layer.keep(&self.layers)?;
+        }
+        fs::sync_dir(&self.layers)?;
+        for (digits, directory, image) in staged {
+            // The same image may be twice in one archive.
+            if self.shelf().held(&digits).is_none() {
+                directory.keep(&self.images.join(&digits))?;
+                let held = Held {
+                    digits,
+                    layers: image.layers.clone(),
+                    size: image.size,
+                };
+                self.shelf_mut(|shelf| shelf.images.push(held));
+            }
+        }
+        fs::sync_dir(&self.images)
+    }
+
+    /// Change the names: on the disk first. The caller holds `change`.
+    fn rename(&self, change: &dyn Fn(&mut Shelf)) -> Result<()> {
+        let mut refs = Shelf {
+            refs: self.shelf().refs.clone(),
+            ..Shelf::default()
+        };
+        change(&mut refs);
+        refs.save(&self.images)?;
+        self.shelf_mut(|shelf| shelf.refs = refs.refs);
+        Ok(())
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shelf(&self) -> RwLockReadGuard<'_, Shelf> {
+        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shelf_mut<T>(&self, change: impl FnOnce(&mut Shelf) -> T) -> T {
+        change(&mut self.shelf.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// All images below `data_root` as they lie there, for those who look without the engine. Nothing
+/// is written; what can't be read is left out.
+pub fn read(data_root: &Path) -> Result<Vec<Record>> {
+    let (images, layers) = (data_root.join("images"), data_root.join("layers"));
+    let (shelf, _) = Shelf::read(&images, &layers)?;
+    let store = Images {
+        images,
+        layers,
+        shelf: RwLock::new(shelf),
+        change: Mutex::new(()),
+    };
+    store.list()
+}
+
+/// Docker's words, and its way to show what was looked for: with the tag that is meant.
+fn no_such_image(name: &str) -> Error {
+    let shown = match Reference::parse(name) {
+        _ if id::is_full(name) => format!("sha256:{name}"),
+        _ if name.starts_with("sha256:") => name.to_string(),
+        Ok(reference) => reference.with_default_tag().familiar(),
+        Err(_) => name.to_string(),
+    };
+    Error::not_found(format!("No such image: {shown}"))
+}

@@ -1,1 +1,11 @@
 //! The network of a container: for now its own loopback.
+
+use crate::error::Result;
+use crate::sys::raw;
+use crate::sys::{failed, socket};
+
+/// Bring up `lo` in our network namespace; the kernel gives it 127.0.0.1 and ::1 itself.
+pub fn loopback_up() -> Result<()> {
+    let socket = socket::datagram()?;
+    raw::set_link_up(&socket, c"lo").map_err(|errno| failed("bring up", "lo", errno))
+}

@@ -57,6 +57,10 @@ pub struct User {
     pub umask: Option<u32>,
     #[serde(rename = "additionalGids")]
     pub additional_gids: Option<Vec<u32>>,
+    /// Docker's `--user` string (`name`, `uid`, `name:group`…). The spec has it for Windows only; our
+    /// runtime resolves it inside the container's root, where `/etc/passwd` can be read safely, and
+    /// it then decides over `uid` and `gid`.
+    pub username: Option<String>,
 }
 
 /// Lists of names such as `CAP_CHOWN`.

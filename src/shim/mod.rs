@@ -1,1 +1,22 @@
-//! One process per container: stdio, log, exit.
+//! One process per container: its stdio, log, exit status.
+//!
+//! Promises that a container's life does not hang on the engine: output is logged, clients are
+//! served and the exit status is written to disk, whoever else lives. A shim serves one run of a
+//! container and ends with it. Knows a run directory with a bundle and a `shim.json`, and nothing of
+//! images, names or Docker's API.
+//!
+//! The engine's side is `client`; the process itself is `serve`.
+
+pub mod answer;
+pub mod attached;
+pub mod call;
+pub mod client;
+pub mod config;
+pub mod exit;
+pub mod finish;
+pub mod keys;
+pub mod log;
+pub mod message;
+pub mod serve;
+pub mod setup;
+pub mod task;

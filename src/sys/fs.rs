@@ -5,9 +5,14 @@
 
 use crate::error::Result;
 use crate::sys::failed;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec, Timestamps,
+    UTIME_OMIT, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 /// A descriptor that names `path` without opening it (O_PATH). Follows symbolic links.
 pub fn open_path(path: &Path) -> Result<OwnedFd> {
@@ -28,14 +33,19 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd> {
 /// Open `path` as a process would whose root is `root`: absolute links and `..` stay inside.
 /// Links like /proc/self/fd/N are refused.
 pub fn open_inside(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd> {
-    rustix::fs::openat2(
-        root,
-        path,
-        flags | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )
-    .map_err(|errno| failed("open in root", path.display(), errno))
+    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let root = root.as_fd();
+    // EAGAIN: somebody renamed something somewhere while a `..` was resolved, and the kernel could
+    // not prove that it stayed inside (openat2(2)). Nothing is wrong; ask again, but not for ever.
+    for _ in 0..128 {
+        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            opened => {
+                return opened.map_err(|errno| failed("open in root", path.display(), errno));
+            }
+        }
+    }
+    Err(failed("open in root", path.display(), Errno::AGAIN))
 }
 
 /// fsync(2).
@@ -62,4 +72,263 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
             errno,
         )
     })
+}
+
+// ---- One name in a directory that is open -------------------------------------------------
+//
+// `name` is a single component: no call below follows a symbolic link.
+
+/// Open a directory for reading; a symbolic link in its place is an error.
+pub fn open_dir_at(dir: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd> {
+    rustix::fs::openat(
+        dir,
+        name,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| failed("open directory", name.display(), errno))
+}
+
+/// The same, and EXDEV where another file system or a bind mount lies on it.
+pub fn open_dir_same_mount(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    rustix::fs::openat2(
+        dir,
+        name,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV,
+    )
+    .map_err(|errno| failed("open directory", name.to_string_lossy(), errno))
+}
+
+/// A new regular file for writing. An existing name is an error.
+pub fn create_at(dir: BorrowedFd<'_>, name: &Path, mode: u32) -> Result<OwnedFd> {
+    rustix::fs::openat(
+        dir,
+        name,
+        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::from_raw_mode(mode),
+    )
+    .map_err(|errno| failed("create", name.display(), errno))
+}
+
+pub fn make_dir_at(dir: BorrowedFd<'_>, name: &Path, mode: u32) -> Result<()> {
+    rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode))
+        .map_err(|errno| failed("mkdir", name.display(), errno))
+}
+
+/// A symbolic link `name` that says `target`.
+pub fn symlink_at(target: &Path, dir: BorrowedFd<'_>, name: &Path) -> Result<()> {
+    rustix::fs::symlinkat(target, dir, name)
+        .map_err(|errno| failed("symlink", name.display(), errno))
+}
+
+/// What the symbolic link `name` says.
+pub fn read_link_at(dir: BorrowedFd<'_>, name: &Path) -> Result<Vec<u8>> {
+    rustix::fs::readlinkat(dir, name, Vec::new())
+        .map(CString::into_bytes)
+        .map_err(|errno| failed("readlink", name.display(), errno))
+}
+
+/// A second name for the file `from`; for a symbolic link's itself, not its target's.
+pub fn link_at(
+    from_dir: BorrowedFd<'_>,
+    from: &Path,
+    dir: BorrowedFd<'_>,
+    name: &Path,
+) -> Result<()> {
+    rustix::fs::linkat(from_dir, from, dir, name, AtFlags::empty())
+        .map_err(|errno| failed("link", name.display(), errno))
+}
+
+/// A device or fifo. The process's umask applies to `mode`.
+pub fn make_node_at(
+    dir: BorrowedFd<'_>,
+    name: &Path,
+    kind: FileType,
+    mode: u32,
+    (major, minor): (u32, u32),
+) -> Result<()> {
+    let device = rustix::fs::makedev(major, minor);
+    rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(mode), device)
+        .map_err(|errno| failed("mknod", name.display(), errno))
+}
+
+pub fn unlink_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    rustix::fs::unlinkat(dir, name, AtFlags::empty())
+        .map_err(|errno| failed("unlink", name.to_string_lossy(), errno))
+}
+
+pub fn remove_dir_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
+        .map_err(|errno| failed("rmdir", name.to_string_lossy(), errno))
+}
+
+pub fn rename_at(
+    from_dir: BorrowedFd<'_>,
+    from: &CStr,
+    to_dir: BorrowedFd<'_>,
+    to: &CStr,
+) -> Result<()> {
+    rustix::fs::renameat(from_dir, from, to_dir, to)
+        .map_err(|errno| failed("rename", from.to_string_lossy(), errno))
+}
+
+/// What lies at `name`, or `None`.
+pub fn stat_at(dir: BorrowedFd<'_>, name: &Path) -> Result<Option<Stat>> {
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(failed("stat", name.display(), errno)),
+    }
+}
+
+pub fn stat(file: BorrowedFd<'_>) -> Result<Stat> {
+    rustix::fs::fstat(file).map_err(|errno| failed("fstat", "descriptor", errno))
+}
+
+pub fn chown_at(dir: BorrowedFd<'_>, name: &Path, uid: u32, gid: u32) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| failed("chown", name.display(), errno))
+}
+
+/// Follows a symbolic link, as the kernel offers nothing else before 6.6: only for a node that the
+/// caller has just made itself.
+pub fn chmod_new_node_at(dir: BorrowedFd<'_>, name: &Path, mode: u32) -> Result<()> {
+    rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())
+        .map_err(|errno| failed("chmod", name.display(), errno))
+}
+
+pub fn chown(file: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
+    rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+        .map_err(|errno| failed("fchown", format_args!("{uid}:{gid}"), errno))
+}
+
+pub fn chmod(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
+        .map_err(|errno| failed("fchmod", format_args!("{mode:o}"), errno))
+}
+
+/// A modification time: seconds since 1970 (also before) and nanoseconds. 64 bits on all targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModifiedAt {
+    pub seconds: i64,
+    pub nanos: u32,
+}
+
+impl ModifiedAt {
+    pub fn of(stat: &Stat) -> ModifiedAt {
+        ModifiedAt {
+            // 64 bits on all targets: rustix has its own struct where the kernel's has 32.
+            seconds: stat.st_mtime,
+            nanos: stat.st_mtime_nsec as u32,
+        }
+    }
+
+    /// The access time stays as it is.
+    fn timestamps(self) -> Timestamps {
+        Timestamps {
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            last_modification: Timespec {
+                tv_sec: self.seconds,
+                tv_nsec: self.nanos.into(),
+            },
+        }
+    }
+}
+
+pub fn set_modified(file: BorrowedFd<'_>, at: ModifiedAt) -> Result<()> {
+    rustix::fs::futimens(file, &at.timestamps())
+        .map_err(|errno| failed("futimens", at.seconds, errno))
+}
+
+pub fn set_modified_at(dir: BorrowedFd<'_>, name: &Path, at: ModifiedAt) -> Result<()> {
+    rustix::fs::utimensat(dir, name, &at.timestamps(), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| failed("utimensat", name.display(), errno))
+}
+
+/// fsetxattr(2) for a file or directory that is open.
+pub fn set_attribute(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<()> {
+    rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
+        .map_err(|errno| failed("setxattr", name.to_string_lossy(), errno))
+}
+
+/// For what can't be opened: a symbolic link, a device, a fifo. There is no setxattrat(2) before
+/// 6.13; /proc names the directory, and lsetxattr does not follow the last component.
+pub fn set_attribute_at(dir: BorrowedFd<'_>, file: &Path, name: &CStr, value: &[u8]) -> Result<()> {
+    let path = proc_fd(dir).join(file);
+    rustix::fs::lsetxattr(&path, name, value, XattrFlags::empty())
+        .map_err(|errno| failed("setxattr", name.to_string_lossy(), errno))
+}
+
+/// The path by which this process reaches what `fd` has open.
+pub fn proc_fd(fd: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+/// Set a file's length; a gap reads as zeros and takes no space.
+pub fn set_length(file: BorrowedFd<'_>, length: u64) -> Result<()> {
+    rustix::fs::ftruncate(file, length).map_err(|errno| failed("ftruncate", length, errno))
+}
+
+/// Write all of `bytes` at `offset`.
+pub fn write_at(file: BorrowedFd<'_>, mut bytes: &[u8], mut offset: u64) -> Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(file, bytes, offset) {
+            Ok(0) => return Err(failed("write", "file", Errno::IO)),
+            Ok(count) => {
+                bytes = bytes.get(count..).unwrap_or_default();
+                offset += count as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed("write", "file", errno)),
+        }
+    }
+    Ok(())
+}
+
+/// The next names in an open directory, as many as one getdents64(2) brings, without `.` and `..`.
+/// An empty list is the end. The kernel may not know a name's kind.
+pub fn next_names(dir: BorrowedFd<'_>) -> Result<Vec<(CString, FileType)>> {
+    loop {
+        let mut buffer: Vec<u8> = Vec::with_capacity(16 << 10);
+        let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
+        let mut names = Vec::new();
+        let mut at_end = true;
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|errno| failed("getdents", "directory", errno))?;
+            at_end = false;
+            let name = entry.file_name();
+            if name != c"." && name != c".." {
+                names.push((name.to_owned(), entry.file_type()));
+            }
+            if entries.is_buffer_empty() {
+                break;
+            }
+        }
+        if at_end || !names.is_empty() {
+            return Ok(names);
+        }
+    }
+}
+
+/// Read an open directory from its beginning again.
+pub fn rewind(dir: BorrowedFd<'_>) -> Result<()> {
+    rustix::fs::seek(dir, rustix::fs::SeekFrom::Start(0))
+        .map(drop)
+        .map_err(|errno| failed("lseek", "directory", errno))
+}
+
+/// flock(2), exclusive, without waiting; false when another open file holds it. The lock goes
+/// when the last descriptor of this open file does.
+pub fn try_lock(file: impl AsFd, name: &Path) -> Result<bool> {
+    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(failed("flock", name.display(), errno)),
+    }
 }

@@ -7,14 +7,18 @@
 
 pub mod capability;
 pub mod fs;
+pub mod init;
 pub mod mount;
 pub mod namespace;
+pub mod notify;
 pub mod poll;
 pub mod process;
 pub mod random;
 pub mod raw;
 pub mod signal;
 pub mod socket;
+pub mod stream;
+pub mod supervisor;
 pub mod terminal;
 #[cfg(unwind_stub)]
 mod unwind_stub;
@@ -25,5 +29,10 @@ use std::fmt::Display;
 
 /// The error of a failed call: `call` and `object` as in `open /srv/data`.
 pub fn failed(call: &str, object: impl Display, errno: Errno) -> Error {
-    Error::system(format!("{call} {object}"), errno.raw_os_error())
+    named(call, &object, errno)
+}
+
+/// Not generic, so that there is one of it.
+fn named(call: &str, object: &dyn Display, errno: Errno) -> Error {
+    Error::system(format_args!("{call} {object}"), errno.raw_os_error())
 }

@@ -4,8 +4,8 @@
 
 use linux_raw_sys::general as kernel;
 use rustix::io::Errno;
-use std::ffi::c_long;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::ffi::{CStr, CString, c_char, c_long, c_uint};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;
@@ -26,8 +26,8 @@ pub enum Cloned {
     Parent { pid: i32, pidfd: OwnedFd },
 }
 
-/// clone3(2) like fork: the child runs on a copy of this stack. `flags` are CLONE_NEW… bits;
-/// CLONE_PIDFD is added, and CLONE_INTO_CGROUP where `cgroup` is given (Linux 5.7).
+/// clone3(2) like fork: the child runs on a copy of this stack. `flags` are CLONE_NEW… bits or
+/// CLONE_PARENT; CLONE_PIDFD is added, and CLONE_INTO_CGROUP where `cgroup` is given (Linux 5.7).
 ///
 /// # Safety
 /// The caller must be single-threaded: in the child no other thread exists, and a lock that one
@@ -38,9 +38,12 @@ pub unsafe fn clone3(flags: u64, cgroup: Option<RawFd>) -> Result<Cloned, Errno>
     let mut args: kernel::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags | u64::from(kernel::CLONE_PIDFD);
     args.pidfd = std::ptr::from_mut(&mut pidfd) as usize as u64;
-    args.exit_signal = u64::from(kernel::SIGCHLD);
+    // A sibling (CLONE_PARENT) gets our own exit signal; the kernel refuses another.
+    if flags & u64::from(kernel::CLONE_PARENT) == 0 {
+        args.exit_signal = u64::from(kernel::SIGCHLD);
+    }
     if let Some(fd) = cgroup {
-        args.flags |= kernel::CLONE_INTO_CGROUP as u64;
+        args.flags |= kernel::CLONE_INTO_CGROUP;
         args.cgroup = fd as u64;
     }
 
@@ -78,4 +81,251 @@ pub fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
         )
     };
     check(result).map(drop)
+}
+
+/// close_range(2): close everything from `first` up to `last`, without asking what is open.
+///
+/// # Safety
+/// No descriptor in the range may be used or dropped later: the number may belong to another by
+/// then. In practice: only in a child that never returns to the code that owned them.
+pub unsafe fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
+    // SAFETY: no memory is involved; the caller answers for the descriptors' owners.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_close_range as c_long,
+            first as c_long,
+            last as c_long,
+            0 as c_long,
+        )
+    };
+    check(result).map(drop)
+}
+
+/// mount_setattr(2) (Linux 5.12) on the mount that `tree` names.
+pub fn mount_setattr(
+    tree: BorrowedFd<'_>,
+    recursive: bool,
+    set: u64,
+    clear: u64,
+    propagation: u64,
+) -> Result<(), Errno> {
+    let attributes = kernel::mount_attr {
+        attr_set: set,
+        attr_clr: clear,
+        propagation,
+        userns_fd: 0,
+    };
+    let flags = kernel::AT_EMPTY_PATH | if recursive { kernel::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a C string, and `attributes` lives across the call with the size told.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_mount_setattr as c_long,
+            tree.as_raw_fd() as c_long,
+            c"".as_ptr(),
+            c_long::from(flags as c_uint as i32),
+            std::ptr::from_ref(&attributes),
+            size_of::<kernel::mount_attr>(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Pointers to `list`, and the null pointer that ends them.
+fn pointers(list: &[CString]) -> Vec<*const c_char> {
+    let mut all: Vec<*const c_char> = list.iter().map(|text| text.as_ptr()).collect();
+    all.push(std::ptr::null());
+    all
+}
+
+/// execve(2). Comes back only to tell why not.
+pub fn execve(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
+    let (args, env) = (pointers(args), pointers(env));
+    // SAFETY: C strings and null-terminated arrays of them, all alive across the call.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_execve as c_long,
+            path.as_ptr(),
+            args.as_ptr(),
+            env.as_ptr(),
+        )
+    };
+    check(result).err().unwrap_or(Errno::NOEXEC)
+}
+
+/// execveat(2) of the file that `file` is. Comes back only to tell why not.
+pub fn execve_fd(file: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
+    let (args, env) = (pointers(args), pointers(env));
+    // SAFETY: as in `execve`.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_execveat as c_long,
+            file.as_raw_fd() as c_long,
+            c"".as_ptr(),
+            args.as_ptr(),
+            env.as_ptr(),
+            c_long::from(kernel::AT_EMPTY_PATH as i32),
+        )
+    };
+    check(result).err().unwrap_or(Errno::NOEXEC)
+}
+
+/// exit_group(2): end at once, without atexit handlers or flushing: those are the parent's.
+pub fn exit(code: i32) -> ! {
+    loop {
+        // SAFETY: ends the process; no memory is involved.
+        unsafe {
+            syscall(kernel::__NR_exit_group as c_long, c_long::from(code));
+        }
+    }
+}
+
+/// All signals to their defaults, and none blocked: what a program expects from its parent.
+///
+/// Rust's start-up ignores SIGPIPE and a shim blocks what its signalfd reads; both would survive
+/// execve(2).
+pub fn reset_signals() {
+    // The kernel's own structure, all zero: SIG_DFL, no flags, empty mask. It is 20 to 32 bytes.
+    let default = [0u64; 4];
+    let none = 0u64;
+    // SAFETY: the kernel reads at most 32 and exactly 8 bytes of what is pointed to. It refuses
+    // SIGKILL and SIGSTOP, which cannot be changed anyway.
+    unsafe {
+        for signal in 1..=64 as c_long {
+            syscall(
+                kernel::__NR_rt_sigaction as c_long,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<u64>(),
+                size_of::<u64>(),
+            );
+        }
+        syscall(
+            kernel::__NR_rt_sigprocmask as c_long,
+            c_long::from(kernel::SIG_SETMASK as i32),
+            std::ptr::from_ref(&none),
+            std::ptr::null::<u64>(),
+            size_of::<u64>(),
+        );
+    }
+}
+
+/// Commands, types and the shape of bpf(2) that we use (include/uapi/linux/bpf.h).
+const BPF_PROG_LOAD: c_long = 5;
+const BPF_PROG_ATTACH: c_long = 8;
+const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_CGROUP_DEVICE: u32 = 6;
+
+/// The first members of `union bpf_attr` for BPF_PROG_LOAD.
+#[repr(C)]
+struct ProgramLoad {
+    program_type: u32,
+    count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+}
+
+/// bpf(2): check and load a cgroup device program. An instruction is 8 bytes.
+pub fn load_device_program(instructions: &[u64]) -> Result<OwnedFd, Errno> {
+    let attributes = ProgramLoad {
+        program_type: BPF_PROG_TYPE_CGROUP_DEVICE,
+        count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as usize as u64,
+        license: c"Apache".as_ptr() as usize as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+    };
+    // SAFETY: what `attributes` points to lives across the call, with the sizes told.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_bpf as c_long,
+            BPF_PROG_LOAD,
+            std::ptr::from_ref(&attributes),
+            size_of::<ProgramLoad>(),
+        )
+    };
+    // SAFETY: the kernel has just made this descriptor, close-on-exec, and nobody else has it.
+    check(result).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// bpf(2): put a device program on a cgroup directory.
+pub fn attach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+    // target, program, attach type, flags.
+    let attributes: [u32; 4] = [
+        group.as_raw_fd() as u32,
+        program.as_raw_fd() as u32,
+        BPF_CGROUP_DEVICE,
+        0,
+    ];
+    // SAFETY: the kernel reads the 16 bytes told.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_bpf as c_long,
+            BPF_PROG_ATTACH,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// pidfd_send_signal(2) with a plain number: rustix's `Signal` refuses some that programs use.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: plain numbers and a null pointer, which stands for no siginfo.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_pidfd_send_signal as c_long,
+            pidfd.as_raw_fd() as c_long,
+            signal as c_long,
+            std::ptr::null::<u8>(),
+            0 as c_long,
+        )
+    };
+    check(result).map(drop)
+}
+
+/// netdevice(7): set IFF_UP on a link of our network namespace.
+pub fn set_link_up(socket: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    const IFNAMSIZ: usize = 16;
+    const IFF_UP: u16 = 1;
+    // struct ifreq: the name, then a union of at most 24 bytes of which the flags are the first.
+    let mut request = [0u8; IFNAMSIZ + 24];
+    let bytes = name.to_bytes();
+    if bytes.len() >= IFNAMSIZ {
+        return Err(Errno::NAMETOOLONG);
+    }
+    request[..bytes.len()].copy_from_slice(bytes);
+    let flags = IFNAMSIZ..IFNAMSIZ + 2;
+    request[flags.clone()].copy_from_slice(&IFF_UP.to_ne_bytes());
+    // SAFETY: `request` is at least as large as the kernel's struct ifreq on every architecture.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_ioctl as c_long,
+            socket.as_raw_fd() as c_long,
+            linux_raw_sys::ioctl::SIOCSIFFLAGS as c_long,
+            request.as_ptr(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// keyctl(2): a session keyring of our own, empty. Keys of whoever started us are not for those
+/// that we become. Best effort: the kernel may have no keyrings, or no room for one more.
+pub fn join_new_keyring() {
+    const KEYCTL_JOIN_SESSION_KEYRING: c_long = 1;
+    // SAFETY: a null name asks for a keyring without one; no memory is involved.
+    unsafe {
+        syscall(
+            kernel::__NR_keyctl as c_long,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<c_char>(),
+        );
+    }
 }

@@ -4,14 +4,16 @@
 use crate::error::{Error, Result};
 use crate::sys::failed;
 use rustix::io::Errno;
+use rustix::net::sockopt::Timeout;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A socket's address holds 107 bytes. Longer paths go through /proc/self/fd/N of the directory,
 /// which the returned descriptor keeps open until the call is made.
@@ -78,6 +80,28 @@ pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
         .map_err(|errno| failed("accept", "socket", errno))
 }
 
+/// How long a blocking write may wait for its peer; `None` is for ever (SO_SNDTIMEO).
+pub fn set_send_timeout(socket: impl AsFd, limit: Option<Duration>) -> Result<()> {
+    rustix::net::sockopt::set_socket_timeout(socket, Timeout::Send, limit)
+        .map_err(|errno| failed("setsockopt", "SO_SNDTIMEO", errno))
+}
+
+/// send(2) of what fits without waiting; 0 when nothing does now.
+pub fn send_some(socket: impl AsFd, bytes: &[u8]) -> Result<usize> {
+    loop {
+        match rustix::net::send(&socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(0),
+            other => return other.map_err(|errno| failed("send", "socket", errno)),
+        }
+    }
+}
+
+/// Tell the peer that no more will come (shutdown(2)). It may have gone; then it knows.
+pub fn shutdown_write(socket: impl AsFd) {
+    let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Write);
+}
+
 /// A connected pair of stream sockets.
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
     rustix::net::socketpair(
@@ -141,4 +165,77 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Vec<Owned
         }
     }
     Ok((message.bytes, fds))
+}
+
+/// Like `connect`, but a listener that does not accept costs `timeout` and no more (EAGAIN), and
+/// so does each later send on the socket.
+pub fn connect_within(path: &Path, timeout: Duration) -> Result<OwnedFd> {
+    let socket = stream()?;
+    let (address, _dir) = address(path)?;
+    rustix::net::sockopt::set_socket_timeout(&socket, Timeout::Send, Some(timeout))
+        .map_err(|errno| failed("setsockopt", "SO_SNDTIMEO", errno))?;
+    rustix::net::connect(&socket, &address)
+        .map_err(|errno| failed("connect", path.display(), errno))?;
+    Ok(socket)
+}
+
+/// The process at the other end of a unix socket, as it was when it connected or listened.
+pub struct Peer {
+    pub pid: i32,
+    pub uid: u32,
+}
+
+pub fn peer(socket: impl AsFd) -> Result<Peer> {
+    let credentials = rustix::net::sockopt::socket_peercred(socket)
+        .map_err(|errno| failed("getsockopt", "SO_PEERCRED", errno))?;
+    Ok(Peer {
+        pid: credentials.pid.as_raw_nonzero().get(),
+        uid: credentials.uid.as_raw(),
+    })
+}
+
+/// Look at what is there without taking it. Zero bytes mean that the peer has closed.
+pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match rustix::net::recv(&socket, &mut *buffer, RecvFlags::PEEK) {
+            Ok((count, _)) => return Ok(count),
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET) => return Ok(0),
+            Err(errno) => return Err(failed("recv", "socket", errno)),
+        }
+    }
+}
+
+/// The descriptors that systemd passes to a service of its sockets (sd_listen_fds(3)): from 3 on,
+/// as many as LISTEN_FDS says, if LISTEN_PID means us. May be called once.
+pub fn inherited() -> Result<Vec<OwnedFd>> {
+    const FIRST: i32 = 3;
+    let number = |name: &str| std::env::var(name).ok()?.parse::<i32>().ok();
+    let is_ours = number("LISTEN_PID").is_some_and(|pid| pid.cast_unsigned() == std::process::id());
+    let count = number("LISTEN_FDS").filter(|count| is_ours && (1..=64).contains(count));
+    let Some(count) = count else {
+        return Err(Error::invalid(
+            "fd:// needs sockets passed by systemd (LISTEN_FDS), and there are none",
+        ));
+    };
+    let mut sockets = Vec::new();
+    for fd in FIRST..FIRST + count {
+        // SAFETY: whoever started us gave us these descriptors, and nothing else here knows them.
+        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)
+            .map_err(|errno| failed("fcntl descriptor", fd, errno))?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+/// A datagram socket that is good for asking the kernel about links (netdevice(7)).
+pub fn datagram() -> Result<OwnedFd> {
+    rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|errno| failed("socket", "datagram", errno))
 }

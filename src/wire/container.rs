@@ -49,7 +49,7 @@ pub struct Config {
 }
 
 /// POST /containers/create: a `Config` with two members more.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct CreateRequest {
     #[serde(rename = "Hostname")]
     pub hostname: Option<String>,
@@ -97,10 +97,10 @@ pub struct CreateRequest {
 }
 
 impl CreateRequest {
-    /// The part that inspect shows as `Config`.
-    pub fn config(&self) -> Config {
-        let from = self.clone();
-        Config {
+    /// The part that inspect shows as `Config`, and how it runs.
+    pub fn split(self) -> (Config, HostConfig) {
+        let from = self;
+        let config = Config {
             hostname: from.hostname,
             domainname: from.domainname,
             user: from.user,
@@ -120,7 +120,8 @@ impl CreateRequest {
             labels: from.labels,
             stop_signal: from.stop_signal,
             stop_timeout: from.stop_timeout,
-        }
+        };
+        (config, from.host_config.unwrap_or_default())
     }
 }
 
@@ -272,6 +273,28 @@ pub struct MountRequest {
     pub target: Option<String>,
     #[serde(rename = "ReadOnly")]
     pub read_only: Option<bool>,
+    #[serde(rename = "BindOptions")]
+    pub bind_options: Option<BindOptions>,
+    #[serde(rename = "TmpfsOptions")]
+    pub tmpfs_options: Option<TmpfsOptions>,
+}
+
+/// What a `--mount type=bind` may say more.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct BindOptions {
+    #[serde(rename = "Propagation")]
+    pub propagation: Option<String>,
+    #[serde(rename = "CreateMountpoint")]
+    pub create_mountpoint: Option<bool>,
+}
+
+/// What a `--mount type=tmpfs` may say more.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TmpfsOptions {
+    #[serde(rename = "SizeBytes")]
+    pub size_bytes: Option<i64>,
+    #[serde(rename = "Mode")]
+    pub mode: Option<u32>,
 }
 
 /// One `--device`.

@@ -92,6 +92,26 @@ pub struct Metadata {
     pub last_tag_time: Option<String>,
 }
 
+/// One row of GET /images/{name}/history, newest first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct HistoryItem {
+    /// `<missing>` for all but the newest.
+    #[serde(rename = "Id")]
+    pub id: Option<String>,
+    /// Seconds since 1970.
+    #[serde(rename = "Created")]
+    pub created: Option<i64>,
+    #[serde(rename = "CreatedBy")]
+    pub created_by: Option<String>,
+    #[serde(rename = "Tags")]
+    pub tags: Option<Vec<String>>,
+    /// Bytes.
+    #[serde(rename = "Size")]
+    pub size: Option<i64>,
+    #[serde(rename = "Comment")]
+    pub comment: Option<String>,
+}
+
 /// One step of DELETE /images/{name}.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Deleted {

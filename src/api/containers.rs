@@ -1,0 +1,145 @@
+//! Containers: everything that is one request and one answer.
+
+use crate::api::{Call, Reply, parse_body};
+use crate::engine::container::Container;
+use crate::engine::filter::Filters;
+use crate::engine::list;
+use crate::engine::validate;
+use crate::error::{Error, Result};
+use crate::wire::container::CreateRequest;
+use std::sync::Arc;
+
+impl Call<'_> {
+    /// The container that the path names.
+    pub(super) fn container(&self) -> Result<Arc<Container>> {
+        self.engine.find(&self.name)
+    }
+}
+
+pub fn list(call: &mut Call<'_>) -> Result<Reply> {
+    // Docker takes a negative or zero limit for none.
+    let limit = call.number::<i64>("limit")?.filter(|limit| *limit > 0);
+    let options = list::Options {
+        all: call.flag("all"),
+        limit: limit.and_then(|limit| usize::try_from(limit).ok()),
+        filters: Filters::parse(call.query("filters"), list::FILTERS)?,
+    };
+    Reply::json(200, &call.engine.list(&options)?)
+}
+
+pub fn create(call: &mut Call<'_>) -> Result<Reply> {
+    let body = call.body_text()?;
+    let request: CreateRequest = parse_body(&body)?;
+    validate::supported(&parse_body(&body)?)?;
+    check_platform(call.query("platform"))?;
+    Reply::json(201, &call.engine.create(call.query("name"), request)?)
+}
+
+/// Containers run on this machine's own processor.
+fn check_platform(platform: Option<&str>) -> Result<()> {
+    let Some(platform) = platform.filter(|platform| !platform.is_empty()) else {
+        return Ok(());
+    };
+    let own = crate::engine::info::go_arch();
+    let mut parts = platform.split('/');
+    let fits = match (parts.next(), parts.next()) {
+        (Some("linux"), None) => true,
+        (Some("linux"), Some(arch)) => arch == own,
+        (Some(arch), None) => arch == own,
+        _ => false,
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "platform {platform} cannot run here: this engine is linux/{own}"
+        ))),
+    }
+}
+
+pub fn inspect(call: &mut Call<'_>) -> Result<Reply> {
+    Reply::json(200, &call.engine.inspect(&*call.container()?))
+}
+
+pub fn start(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    call.engine.start(&container)?;
+    Ok(Reply::Status(204))
+}
+
+pub fn stop(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    call.engine
+        .stop(&container, call.query("signal"), call.number("t")?)?;
+    Ok(Reply::Status(204))
+}
+
+pub fn restart(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    call.engine
+        .restart(&container, call.query("signal"), call.number("t")?)?;
+    Ok(Reply::Status(204))
+}
+
+pub fn kill(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    call.engine
+        .kill(&container, call.query("signal"))
+        .map_err(|mut error| {
+            if error.message.ends_with("is not running") {
+                error.message = format!("cannot kill container: {}: {}", call.name, error.message);
+            }
+            error
+        })?;
+    Ok(Reply::Status(204))
+}
+
+pub fn resize(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    let (height, width) = size(call)?;
+    call.engine.resize(&container, height, width)?;
+    Ok(Reply::Status(200))
+}
+
+/// `h` and `w`.
+pub(super) fn size(call: &Call<'_>) -> Result<(u16, u16)> {
+    let side = |name: &str| call.number::<u16>(name).map(Option::unwrap_or_default);
+    Ok((side("h")?, side("w")?))
+}
+
+pub fn rename(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    call.engine
+        .rename(&container, call.query("name").unwrap_or_default())?;
+    Ok(Reply::Status(204))
+}
+
+pub fn remove(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    if call.flag("link") {
+        return Err(Error::invalid("links are not supported yet"));
+    }
+    call.engine.remove(&container, call.flag("force"))?;
+    Ok(Reply::Status(204))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machines_platform_runs() {
+        let own = crate::engine::info::go_arch();
+        for good in [
+            "",
+            "linux",
+            own,
+            &format!("linux/{own}"),
+            &format!("linux/{own}/v8"),
+        ] {
+            assert!(check_platform(Some(good)).is_ok(), "{good}");
+        }
+        for bad in ["windows/amd64", "linux/s390x", "riscv64"] {
+            assert!(check_platform(Some(bad)).is_err(), "{bad}");
+        }
+    }
+}

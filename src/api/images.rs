@@ -1,0 +1,140 @@
+//! Images: list, inspect, history, import, load, tag, remove.
+
+use crate::api::{Call, JSON, Reply};
+use crate::engine::filter::Filters;
+use crate::engine::image::FILTERS;
+use crate::error::{Error, Result};
+use crate::image::import::Import;
+use crate::json;
+use crate::wire::image::Progress;
+
+pub fn list(call: &mut Call<'_>) -> Result<Reply> {
+    let filters = Filters::parse(call.query("filters"), FILTERS)?;
+    Reply::json(200, &call.engine.image_list(&filters)?)
+}
+
+pub fn inspect(call: &mut Call<'_>) -> Result<Reply> {
+    Reply::json(200, &call.engine.image_inspect(&call.name)?)
+}
+
+pub fn history(call: &mut Call<'_>) -> Result<Reply> {
+    Reply::json(200, &call.engine.image_history(&call.name)?)
+}
+
+pub fn remove(call: &mut Call<'_>) -> Result<Reply> {
+    Reply::json(
+        200,
+        &call.engine.image_remove(&call.name, call.flag("force"))?,
+    )
+}
+
+pub fn tag(call: &mut Call<'_>) -> Result<Reply> {
+    let repo = call.query("repo").unwrap_or_default();
+    let reference = with_tag(repo, call.query("tag")).ok_or_else(|| {
+        Error::invalid("invalid reference format: repository name must not be empty")
+    })?;
+    call.engine.image_tag(&call.name, &reference)?;
+    Ok(Reply::Status(201))
+}
+
+/// `repo` and `tag` as one name; a digest as tag is joined by `@`.
+fn with_tag(repo: &str, tag: Option<&str>) -> Option<String> {
+    if repo.is_empty() {
+        return None;
+    }
+    Some(match tag.unwrap_or_default() {
+        "" => repo.to_string(),
+        digest if digest.starts_with("sha256:") => format!("{repo}@{digest}"),
+        tag => format!("{repo}:{tag}"),
+    })
+}
+
+/// Import (`fromSrc=-`); pulling is for later.
+pub fn create(call: &mut Call<'_>) -> Result<Reply> {
+    if let Some(image) = call.query("fromImage").filter(|image| !image.is_empty()) {
+        let image = image.strip_prefix("docker.io/").unwrap_or(image);
+        let image = image.strip_prefix("library/").unwrap_or(image);
+        return Err(Error::unsupported(format!(
+            "pulling images is not supported yet: get {image} another way and use load or import"
+        )));
+    }
+    match call.query("fromSrc").unwrap_or_default() {
+        "-" => {}
+        "" => return Err(Error::invalid("fromImage or fromSrc is required")),
+        url => {
+            return Err(Error::unsupported(format!(
+                "importing from a URL is not supported yet: fetch {url} yourself and send it as the body"
+            )));
+        }
+    }
+    let text = |name: &str| {
+        call.query(name)
+            .filter(|text| !text.is_empty())
+            .map(str::to_string)
+    };
+    let import = Import {
+        reference: with_tag(call.query("repo").unwrap_or_default(), call.query("tag")),
+        changes: call
+            .request
+            .query
+            .all("changes")
+            .map(str::to_string)
+            .collect(),
+        message: text("message"),
+        platform: text("platform"),
+    };
+    // The body has been read when the answer begins, so that a failure can have its own status.
+    let id = call
+        .engine
+        .image_import(&mut call.connection.body(), &import)?;
+    progress(
+        call,
+        &[Progress {
+            status: Some(id),
+            ..Progress::default()
+        }],
+    )
+}
+
+pub fn load(call: &mut Call<'_>) -> Result<Reply> {
+    let loaded = call.engine.image_load(&mut call.connection.body())?;
+    let lines: Vec<Progress> = loaded
+        .iter()
+        .map(|image| match &image.reference {
+            Some(reference) => format!("Loaded image: {reference}\n"),
+            None => format!("Loaded image ID: {}\n", image.id),
+        })
+        .map(|line| Progress {
+            stream: Some(line),
+            ..Progress::default()
+        })
+        .collect();
+    progress(call, &lines)
+}
+
+/// A stream of JSON lines, as progress comes.
+fn progress(call: &mut Call<'_>, lines: &[Progress]) -> Result<Reply> {
+    let text: Vec<String> = lines
+        .iter()
+        .map(|line| json::to_string(line) + "\r\n")
+        .collect();
+    call.connection
+        .respond(200, JSON, text.concat().as_bytes())?;
+    Ok(Reply::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repository_and_tag_make_a_name() {
+        assert_eq!(with_tag("", Some("x")), None);
+        assert_eq!(with_tag("a/b", None).as_deref(), Some("a/b"));
+        assert_eq!(with_tag("a/b", Some("1")).as_deref(), Some("a/b:1"));
+        assert_eq!(
+            with_tag("a", Some("sha256:0")).as_deref(),
+            Some("a@sha256:0")
+        );
+    }
+}

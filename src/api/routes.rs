@@ -1,0 +1,106 @@
+//! The table of what can be asked for.
+
+use crate::api::{Call, Reply, containers, exec, images, streams, system};
+use crate::error::Result;
+
+pub type Handler = fn(&mut Call<'_>) -> Result<Reply>;
+
+/// `{}` stands for one part of the path, `{*}` for one or more: names of images have slashes. The
+/// first row that fits decides.
+const ROUTES: &[(&str, &str, Handler)] = &[
+    ("GET", "/_ping", system::ping),
+    ("HEAD", "/_ping", system::ping),
+    ("GET", "/version", system::version),
+    ("GET", "/info", system::info),
+    ("GET", "/events", streams::events),
+    ("GET", "/networks", system::no_networks),
+    ("GET", "/volumes", system::no_volumes),
+    ("POST", "/auth", system::auth),
+    ("GET", "/containers/json", containers::list),
+    ("POST", "/containers/create", containers::create),
+    ("GET", "/containers/{}/json", containers::inspect),
+    ("GET", "/containers/{}/logs", streams::logs),
+    ("POST", "/containers/{}/start", containers::start),
+    ("POST", "/containers/{}/stop", containers::stop),
+    ("POST", "/containers/{}/restart", containers::restart),
+    ("POST", "/containers/{}/kill", containers::kill),
+    ("POST", "/containers/{}/wait", streams::wait),
+    ("POST", "/containers/{}/attach", streams::attach),
+    ("POST", "/containers/{}/resize", containers::resize),
+    ("POST", "/containers/{}/rename", containers::rename),
+    ("POST", "/containers/{}/exec", exec::create),
+    ("DELETE", "/containers/{}", containers::remove),
+    ("POST", "/exec/{}/start", exec::start),
+    ("POST", "/exec/{}/resize", exec::resize),
+    ("GET", "/exec/{}/json", exec::inspect),
+    ("GET", "/images/json", images::list),
+    ("POST", "/images/create", images::create),
+    ("POST", "/images/load", images::load),
+    ("GET", "/images/{*}/json", images::inspect),
+    ("GET", "/images/{*}/history", images::history),
+    ("POST", "/images/{*}/tag", images::tag),
+    ("DELETE", "/images/{*}", images::remove),
+];
+
+/// The handler of a request, and what stood for `{}`.
+pub fn find<'a>(method: &str, path: &'a str) -> Option<(Handler, &'a str)> {
+    ROUTES
+        .iter()
+        .filter(|(known, _, _)| *known == method)
+        .find_map(|(_, pattern, handler)| Some((*handler, fit(pattern, path)?)))
+}
+
+/// What stands in `path` for the pattern's `{}`; empty for a pattern without one.
+fn fit<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let (marker, may_have_slashes) = match pattern.contains("{*}") {
+        true => ("{*}", true),
+        false => ("{}", false),
+    };
+    let Some((before, after)) = pattern.split_once(marker) else {
+        return (pattern == path).then_some("");
+    };
+    let name = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!name.is_empty() && (may_have_slashes || !name.contains('/'))).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_whole_paths_only() {
+        assert_eq!(fit("/info", "/info"), Some(""));
+        assert_eq!(fit("/info", "/info/"), None);
+        assert_eq!(
+            fit("/containers/{}/json", "/containers/web/json"),
+            Some("web")
+        );
+        assert_eq!(fit("/containers/{}/json", "/containers//json"), None);
+        assert_eq!(fit("/containers/{}/json", "/containers/json"), None);
+        assert_eq!(fit("/containers/{}/json", "/containers/a/b/json"), None);
+        assert_eq!(fit("/containers/{}", "/containers/web/x"), None);
+        assert_eq!(
+            fit("/images/{*}/json", "/images/r.io:5000/a/b:1/json"),
+            Some("r.io:5000/a/b:1")
+        );
+    }
+
+    #[test]
+    fn the_method_belongs_to_the_route() {
+        assert!(find("GET", "/containers/json").is_some());
+        assert!(find("POST", "/containers/json").is_none());
+        assert_eq!(
+            find("DELETE", "/images/a/b").map(|(_, name)| name),
+            Some("a/b")
+        );
+        assert!(find("GET", "/nowhere").is_none());
+    }
+
+    #[test]
+    fn an_image_may_be_called_json() {
+        assert_eq!(
+            find("GET", "/images/json/json").map(|(_, name)| name),
+            Some("json")
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! Answers that take their time: attach, logs, wait, events.
+
+use crate::api::{Call, JSON, Reply};
+use crate::engine::events::{self, FILTERS};
+use crate::engine::filter::Filters;
+use crate::engine::logs;
+use crate::engine::wait::Condition;
+use crate::error::{Error, Result};
+use crate::http::server::Request;
+use crate::json;
+use crate::shim::client::Attach;
+use crate::shim::keys;
+use crate::shim::log::reader::Select;
+use crate::sys::poll;
+use crate::time::Time;
+use crate::wire::container::WaitResponse;
+use rustix::event::PollFlags;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// A terminal's bytes.
+const RAW: &str = "application/vnd.docker.raw-stream";
+/// Frames of stdout and stderr (`wire::stdcopy`).
+const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
+
+/// Clients before API 1.42 know one name for both.
+pub(super) fn stream_type(terminal: bool, request: &Request) -> &'static str {
+    let (version, _) = super::split_version(&request.path);
+    let knows_both = version.is_none_or(|version| super::numbers(version) >= (1, 42));
+    match terminal || !knows_both {
+        true => RAW,
+        false => MULTIPLEXED,
+    }
+}
+
+/// A second descriptor of the client, to see it hang up while a stream is being written.
+fn second(call: &Call<'_>) -> Result<OwnedFd> {
+    let clone = call.connection.fd().try_clone_to_owned();
+    clone.map_err(|e| Error::io("keep the connection", &e))
+}
+
+pub fn attach(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    let detach_keys = call.query("detachKeys").map(str::to_string);
+    if let Some(text) = &detach_keys {
+        keys::parse(text)?;
+    }
+    let (stream, with_logs) = (call.flag("stream"), call.flag("logs"));
+    let mut attach = Attach {
+        stdin: call.flag("stdin") && container.config.open_stdin == Some(true),
+        stdout: call.flag("stdout"),
+        stderr: call.flag("stderr"),
+        detach_keys,
+        leftover: Vec::new(),
+    };
+    let content_type = stream_type(container.has_terminal(), &call.request);
+    attach.leftover = call.connection.upgrade(&call.request, content_type)?;
+
+    if with_logs {
+        let options = logs::Options {
+            select: Select {
+                stdout: attach.stdout,
+                stderr: attach.stderr,
+                ..Select::default()
+            },
+            follow: false,
+            timestamps: false,
+        };
+        let mut client = std::fs::File::from(second(call)?);
+        let connection = call.connection.fd();
+        let written = call
+            .engine
+            .logs(&container, options)
+            .and_then(|logs| logs.write(&mut client, connection));
+        if written.is_err() {
+            return Ok(Reply::Close);
+        }
+    }
+    if stream && let Err(error) = call.engine.attach(&container, attach, call.connection.fd()) {
+        // HTTP is over on this connection; closing it is all that can be said.
+        crate::log::line("tugd", format_args!("attach {}: {error}", container.id));
+    }
+    Ok(Reply::Close)
+}
+
+pub fn logs(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    let tail = match call.query("tail") {
+        None | Some("" | "all") => None,
+        // Docker: whatever is not a number means all.
+        Some(text) => text.parse::<i64>().ok().and_then(|n| u64::try_from(n).ok()),
+    };
+    let options = logs::Options {
+        select: Select {
+            stdout: call.flag("stdout"),
+            stderr: call.flag("stderr"),
+            since: time(call, "since")?,
+            until: time(call, "until")?,
+            tail,
+        },
+        follow: call.flag("follow"),
+        timestamps: call.flag("timestamps"),
+    };
+    let content_type = stream_type(container.has_terminal(), &call.request);
+    let logs = call.engine.logs(&container, options)?;
+    let client = second(call)?;
+    let mut stream = call.connection.stream(200, content_type)?;
+    match logs.write(&mut stream, client.as_fd()) {
+        Ok(()) => stream.finish().map(|()| Reply::Done),
+        Err(_) => Ok(Reply::Close),
+    }
+}
+
+/// Seconds since 1970, with a fraction or without; `0` is none. Docker's clients work out
+/// relative times themselves.
+fn time(call: &Call<'_>, name: &str) -> Result<Option<Time>> {
+    let text = call.query(name).unwrap_or_default();
+    if text.is_empty() || text == "0" {
+        return Ok(None);
+    }
+    parse_time(text)
+        .or_else(|| Time::parse(text).ok())
+        .map(Some)
+        .ok_or_else(|| Error::invalid(format!("invalid value for {name:?}: {text:?}")))
+}
+
+fn parse_time(text: &str) -> Option<Time> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let nanos = format!("{fraction:0<9}");
+    Some(Time {
+        seconds: seconds.parse().ok()?,
+        nanos: nanos.get(..9)?.parse().ok()?,
+    })
+}
+
+pub fn wait(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    let condition = Condition::parse(call.query("condition"), &container)?;
+    let client = second(call)?;
+    // The head tells the client that what happens from now on counts; it starts the container
+    // only then.
+    let mut stream = call.connection.stream(200, JSON)?;
+    let Some(code) = call.engine.wait(&container, condition, client.as_fd())? else {
+        return Ok(Reply::Close);
+    };
+    let response = WaitResponse {
+        status_code: Some(code),
+        error: None,
+    };
+    let body = json::to_string(&response) + "\n";
+    let written = stream.write_all(body.as_bytes());
+    if written.is_err() {
+        return Ok(Reply::Close);
+    }
+    stream.finish().map(|()| Reply::Done)
+}
+
+pub fn events(call: &mut Call<'_>) -> Result<Reply> {
+    let filters = Filters::parse(call.query("filters"), FILTERS)?;
+    let (since, until) = (time(call, "since")?, time(call, "until")?);
+    let client = second(call)?;
+    let mut follower = call.engine.events.follow()?;
+    if since.is_some() {
+        follower.rewind();
+    }
+    let mut stream = call.connection.stream(200, JSON)?;
+    loop {
+        for event in follower.take() {
+            let at = Time {
+                seconds: event.time.unwrap_or(0).cast_unsigned(),
+                nanos: (event.time_nano.unwrap_or(0) % 1_000_000_000) as u32,
+            };
+            let in_time =
+                since.is_none_or(|since| at >= since) && until.is_none_or(|until| at <= until);
+            if !in_time || !events::wanted(&event, &filters) {
+                continue;
+            }
+            let line = json::to_string(&*event) + "\n";
+            if stream.write_all(line.as_bytes()).is_err() {
+                return Ok(Reply::Close);
+            }
+        }
+        let left = until.map(|until| until.since(Time::now()));
+        if left == Some(Duration::ZERO) {
+            return stream.finish().map(|()| Reply::Done);
+        }
+        let fds = [
+            (follower.bell.as_fd(), PollFlags::IN),
+            (client.as_fd(), PollFlags::empty()),
+        ];
+        let ready = poll::wait(&fds, left)?;
+        if ready.last().is_some_and(|flags| !flags.is_empty()) {
+            return Ok(Reply::Close);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_with_a_fraction() {
+        let time = |seconds, nanos| Some(Time { seconds, nanos });
+        assert_eq!(parse_time("1136073600"), time(1_136_073_600, 0));
+        assert_eq!(parse_time("1136073600.5"), time(1_136_073_600, 500_000_000));
+        assert_eq!(parse_time("1.000000001"), time(1, 1));
+        for bad in ["", "x", "1.x", "-1", "2026-01-01"] {
+            assert_eq!(parse_time(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `tug inspect`: all that the engine knows of containers and images.
+
+use super::format;
+use super::options::{ANY, Flag, Options, Verb, flag};
+use super::print;
+use super::remote::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::http::query;
+use crate::json::node;
+
+const FORMAT: Flag = flag(
+    "-f, --format string",
+    "Format output using a custom template: 'json', or a Go template such as '{{.Id}}'",
+);
+const SIZE: Flag = flag(
+    "-s, --size",
+    "Display total file sizes if the type is container",
+);
+
+pub const VERB: Verb = Verb {
+    names: &["inspect"],
+    usage: "[OPTIONS] NAME|ID [NAME|ID...]",
+    about: "Return low-level information on Docker objects",
+    flags: &[&[
+        FORMAT,
+        SIZE,
+        flag("--type string", "Only inspect objects of the given type"),
+    ]],
+    args: (1, ANY),
+    has_command: false,
+    main,
+};
+
+pub const CONTAINER: Verb = Verb {
+    names: &["container inspect"],
+    usage: "[OPTIONS] CONTAINER [CONTAINER...]",
+    about: "Display detailed information on one or more containers",
+    flags: &[&[FORMAT, SIZE]],
+    main: |engine, options| inspect(engine, options, "container"),
+    ..VERB
+};
+
+pub const IMAGE: Verb = Verb {
+    names: &["image inspect"],
+    usage: "[OPTIONS] IMAGE [IMAGE...]",
+    about: "Display detailed information on one or more images",
+    flags: &[&[FORMAT]],
+    main: |engine, options| inspect(engine, options, "image"),
+    ..VERB
+};
+
+fn main(engine: &Engine, options: &Options) -> Result<u8> {
+    match options.get("type").unwrap_or("") {
+        kind @ ("" | "container" | "image") => inspect(engine, options, kind),
+        kind => Err(Error::invalid(format!(
+            "{kind:?} is not a valid value for --type"
+        ))),
+    }
+}
+
+fn inspect(engine: &Engine, options: &Options, kind: &str) -> Result<u8> {
+    let mut found = Vec::new();
+    let mut failures = Vec::new();
+    for name in &options.args {
+        match find(engine, name, kind, options.is("size")) {
+            Ok(text) => found.push(text),
+            Err(error) if error.kind == Kind::Gone => return Err(error),
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    match options.get("format") {
+        None => print::line(&node::pretty(&format!("[{}]", found.join(","))))?,
+        Some(format) => {
+            for text in &found {
+                print::line(&format::document(format, text)?)?;
+            }
+        }
+    }
+    match failures.is_empty() {
+        true => Ok(0),
+        false => Err(Error::invalid(failures.join("\n"))),
+    }
+}
+
+/// What the engine says of `name`: a container's description goes before an image's.
+fn find(engine: &Engine, name: &str, kind: &str, size: bool) -> Result<String> {
+    let escaped = query::encode(name);
+    let size = if size { "?size=1" } else { "" };
+    let container = format!("/containers/{escaped}/json{size}");
+    let image = format!("/images/{escaped}/json");
+    match kind {
+        "container" => engine.text(&container),
+        "image" => engine.text(&image),
+        _ => engine
+            .text(&container)
+            .or_else(|error| match error.kind {
+                Kind::NotFound => engine.text(&image),
+                _ => Err(error),
+            })
+            .map_err(|error| match error.kind {
+                Kind::NotFound => Error::not_found(format!("Error: No such object: {name}")),
+                _ => error,
+            }),
+    }
+}

@@ -1,0 +1,229 @@
+//! `tug ps`: the list of containers.
+
+use super::list::{self, Columns, Row};
+use super::options::{Options, Verb, flag, usage};
+use super::remote::{Engine, parse};
+use super::{human, print};
+use crate::error::Result;
+use crate::http::query;
+use crate::id;
+use crate::json::node::{self, Node};
+
+pub const FORMAT: &str = "Format output using a custom template: 'table' (default), 'table TEMPLATE', 'json', or a Go template such as '{{.ID}}'";
+pub const FILTER: &str = "Filter output based on conditions provided";
+
+pub const VERB: Verb = Verb {
+    names: &["ps", "container ls", "container list", "container ps"],
+    usage: "[OPTIONS]",
+    about: "List containers",
+    flags: &[&[
+        flag(
+            "-a, --all",
+            "Show all containers (default shows just running)",
+        ),
+        flag("-f, --filter filter", FILTER),
+        flag("--format string", FORMAT),
+        flag(
+            "-n, --last int",
+            "Show n last created containers (includes all states) (default -1)",
+        ),
+        flag(
+            "-l, --latest",
+            "Show the latest created container (includes all states)",
+        ),
+        flag("--no-trunc", "Don't truncate output"),
+        flag("-q, --quiet", "Only display container IDs"),
+        flag("-s, --size", "Display total file sizes"),
+    ]],
+    args: (0, 0),
+    has_command: false,
+    main,
+};
+
+const COLUMNS: &str =
+    "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
+
+const FIELDS: [&str; 14] = [
+    "Command",
+    "CreatedAt",
+    "ID",
+    "Image",
+    "Labels",
+    "LocalVolumes",
+    "Mounts",
+    "Names",
+    "Networks",
+    "Ports",
+    "RunningFor",
+    "Size",
+    "State",
+    "Status",
+];
+
+fn main(engine: &Engine, options: &Options) -> Result<u8> {
+    let last = match options.integer("last")? {
+        _ if options.is("latest") => 1,
+        last => last.unwrap_or(-1),
+    };
+    let format = options.get("format").unwrap_or("table");
+    let has_size = options.is("size") || format.contains(".Size");
+    let mut path = String::from("/containers/json?");
+    for (is_on, part) in [
+        (options.is("all"), "all=1&".to_string()),
+        (last > 0, format!("limit={last}&")),
+        (has_size, "size=1&".to_string()),
+    ] {
+        if is_on {
+            path.push_str(&part);
+        }
+    }
+    path.push_str(&filters(options)?);
+    let answer = engine.text(path.trim_end_matches(['&', '?']))?;
+
+    let is_whole = options.is("no-trunc");
+    let mut rows: Vec<Row> = Vec::new();
+    for container in parse(&answer)?.items() {
+        rows.push(row(container, is_whole));
+    }
+    let format = match options.get("format") {
+        None if options.is("quiet") => "{{.ID}}",
+        _ => format,
+    };
+    let size = if options.is("size") {
+        "\t{{.Size}}"
+    } else {
+        ""
+    };
+    let columns = Columns {
+        fields: &FIELDS,
+        id: "CONTAINER ID",
+        table: &format!("{COLUMNS}{size}"),
+    };
+    list::list(format, &columns, &rows)?;
+    Ok(0)
+}
+
+/// `-f name=value…` as the query that the engine reads (API, ContainerList).
+pub fn filters(options: &Options) -> Result<String> {
+    let mut names: Vec<(String, Vec<String>)> = Vec::new();
+    for filter in options.all("filter") {
+        let (name, value) = filter.split_once('=').ok_or_else(|| {
+            usage(format!(
+                "invalid argument {filter:?} for \"-f, --filter\" flag: invalid filter '{filter}'"
+            ))
+        })?;
+        let name = name.trim().to_ascii_lowercase();
+        let value = format!("{}:true", node::quote(value.trim()));
+        match names.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => names.push((name, vec![value])),
+        }
+    }
+    if names.is_empty() {
+        return Ok(String::new());
+    }
+    let members: Vec<String> = names
+        .iter()
+        .map(|(name, values)| format!("{}:{{{}}}", node::quote(name), values.join(",")))
+        .collect();
+    Ok(format!(
+        "filters={}",
+        query::encode(&format!("{{{}}}", members.join(",")))
+    ))
+}
+
+pub fn shown_id(id: Node<'_>, is_whole: bool) -> String {
+    let id = id.text();
+    match is_whole {
+        true => id,
+        false => id::short(&id).to_string(),
+    }
+}
+
+fn row(container: Node<'_>, is_whole: bool) -> Row {
+    let text = |name: &str| container.at(name).text();
+    let created = container.at("Created").integer();
+    let mut command = text("Command");
+    let mut image = text("Image");
+    if !is_whole {
+        command = print::ellipsis(&command, 20);
+        if image.starts_with("sha256:") || image == text("ImageID") {
+            image = id::short(&image).to_string();
+        }
+    }
+    if image.is_empty() {
+        image = "<no image>".to_string();
+    }
+    let mut names = Vec::new();
+    for name in container.at("Names").items() {
+        let name = name.text().trim_start_matches('/').to_string();
+        // Those with a slash inside are of links.
+        if !name.contains('/') {
+            names.push(name);
+        }
+    }
+    let mut labels = Vec::new();
+    for (name, value) in container.at("Labels").pairs() {
+        labels.push(format!("{name}={}", value.text()));
+    }
+    let mut mounts = Vec::new();
+    for mount in container.at("Mounts").items() {
+        let mut name = mount.at("Name").text();
+        if name.is_empty() {
+            name = mount.at("Source").text();
+        }
+        mounts.push(if is_whole {
+            name
+        } else {
+            print::ellipsis(&name, 15)
+        });
+    }
+    let mut networks = Vec::new();
+    for (name, _) in container.at("NetworkSettings.Networks").pairs() {
+        networks.push(name);
+    }
+    vec![
+        ("Command", node::quote(&command)),
+        ("CreatedAt", human::date(created)),
+        ("ID", shown_id(container.at("Id"), is_whole)),
+        ("Image", image),
+        ("Labels", labels.join(",")),
+        ("LocalVolumes", "0".to_string()),
+        ("Mounts", mounts.join(",")),
+        ("Names", names.join(",")),
+        ("Networks", networks.join(",")),
+        ("Ports", ports(container.at("Ports"))),
+        ("RunningFor", human::ago(created)),
+        ("Size", size(container)),
+        ("State", text("State")),
+        ("Status", text("Status")),
+    ]
+}
+
+fn size(container: Node<'_>) -> String {
+    let own = human::size(container.at("SizeRw").integer());
+    match container.at("SizeRootFs").integer() {
+        0 => own,
+        all => format!("{own} (virtual {})", human::size(all)),
+    }
+}
+
+/// `90/udp, 0.0.0.0:8080->80/tcp`: those inside first.
+fn ports(ports: Node<'_>) -> String {
+    let (mut inner, mut outer) = (Vec::new(), Vec::new());
+    for port in ports.items() {
+        let inside = format!(
+            "{}/{}",
+            port.at("PrivatePort").integer(),
+            port.at("Type").text()
+        );
+        let ip = port.at("IP").text();
+        match port.at("PublicPort").integer() {
+            0 => inner.push(inside),
+            outside if ip.contains(':') => outer.push(format!("[{ip}]:{outside}->{inside}")),
+            outside => outer.push(format!("{ip}:{outside}->{inside}")),
+        }
+    }
+    inner.append(&mut outer);
+    inner.join(", ")
+}

@@ -1,0 +1,57 @@
+//! attach: join a client's connection to a container's streams.
+
+use crate::engine::Engine;
+use crate::engine::container::{Container, Pending, Phase};
+use crate::error::{Error, Kind, Result};
+use crate::shim::client::Attach;
+use rustix::event::PollFlags;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Engine {
+    /// Hand the client over to the shim; before the start, keep it until then.
+    pub fn attach(
+        &self,
+        container: &Container,
+        attach: Attach,
+        client: BorrowedFd<'_>,
+    ) -> Result<()> {
+        self.tell(container, "attach", &[]);
+        let shim = {
+            let mut state = container.lock();
+            if state.phase != Phase::Running {
+                let client = client
+                    .try_clone_to_owned()
+                    .map_err(|e| Error::io("keep the connection", &e))?;
+                // Those who have given up waiting make room for the others.
+                state
+                    .pending
+                    .retain(|other| !has_hung_up(other.client.as_fd()));
+                state.pending.push(Pending { attach, client });
+                return Ok(());
+            }
+            state.shim.as_ref().map(Arc::clone)
+        };
+        match shim.map(|shim| shim.attach(&attach, client)) {
+            // It has ended at this moment: the client sees the end of the stream, as it should.
+            Some(Err(error)) if error.kind == Kind::Gone => Ok(()),
+            Some(attached) => attached,
+            None => Ok(()),
+        }
+    }
+
+    /// Set the size of the container's terminal.
+    pub fn resize(&self, container: &Container, height: u16, width: u16) -> Result<()> {
+        let shim = crate::engine::start::running_shim(container)?;
+        shim.resize(None, height, width)?;
+        let (h, w) = (height.to_string(), width.to_string());
+        self.tell(container, "resize", &[("height", &h), ("width", &w)]);
+        Ok(())
+    }
+}
+
+fn has_hung_up(client: BorrowedFd<'_>) -> bool {
+    let ready = crate::sys::poll::wait(&[(client, PollFlags::empty())], Some(Duration::ZERO));
+    ready.is_ok_and(|ready| ready.iter().any(|flags| !flags.is_empty()))
+}

@@ -1,0 +1,229 @@
+//! create: a request becomes a container on disk.
+
+use crate::engine::container::Container;
+use crate::engine::record::{self, Asked, Happened};
+use crate::engine::{Engine, host, lock, names, validate};
+use crate::error::{Context, Error, Result};
+use crate::id;
+use crate::oci;
+use crate::store::staging::{self, Staging};
+use crate::time::Time;
+use crate::wire::container::{Config, CreateRequest, CreateResponse};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+impl Engine {
+    pub fn create(&self, name: Option<&str>, mut request: CreateRequest) -> Result<CreateResponse> {
+        let name = name
+            .filter(|name| !name.is_empty())
+            .map(names::check)
+            .transpose()?;
+        let image_name = request.image.clone().unwrap_or_default();
+        if image_name.is_empty() {
+            return Err(Error::invalid(
+                "no image specified: name one to create a container from",
+            ));
+        }
+        let image = self.images.find(&image_name)?;
+
+        let mut warnings = Vec::new();
+        let networking = request.networking_config.take();
+        let (config, mut host_config) = request.split();
+        validate::check(&mut host_config, host::controllers(), &mut warnings)?;
+        validate::check_networks(networking, &host_config)?;
+        let from_image = image.image.config.unwrap_or_default();
+        warn_of_volumes(&from_image, &mut warnings);
+        let id = id::random()?;
+        let mut config = merge(config, &from_image);
+        validate::check_config(&config)?;
+        let (path, args) = command(&config)?;
+        let host_network = host_config.network_mode.as_deref() == Some("host");
+        if config.hostname.as_deref().unwrap_or_default().is_empty() {
+            config.hostname = Some(match host_network {
+                true => host::name(),
+                false => id::short(&id).to_string(),
+            });
+        }
+        host::make_sources(&host_config)?;
+
+        let name = match name {
+            Some(name) => self.reserve_name(name, &id).map(|()| name.to_string())?,
+            None => self.invent_name(&id)?,
+        };
+        let asked = Asked {
+            id: Some(id.clone()),
+            name: Some(name.clone()),
+            created: Some(Time::now().rfc3339()),
+            image: Some(image_name),
+            image_id: Some(image.id),
+            path: Some(path),
+            args: Some(args),
+            config: Some(config),
+            host_config: Some(host_config),
+        };
+        if let Err(error) = self.write_new(&id, &asked) {
+            // The way out copes with what is there of it.
+            self.sweep(&id);
+            self.release_name(&name, &id);
+            return Err(error.clone()).context(|| format!("create container {name}"));
+        }
+
+        let container = Arc::new(Container::new(asked, &Happened::default()));
+        lock(&self.registry).containers.push(Arc::clone(&container));
+        self.tell(&container, "create", &[]);
+        Ok(CreateResponse {
+            id: Some(id),
+            warnings: Some(warnings),
+        })
+    }
+
+    /// The container's directory, made whole before it gets its name.
+    fn write_new(&self, id: &str, asked: &Asked) -> Result<()> {
+        let durable = asked.host_config.as_ref().and_then(|host| host.auto_remove) != Some(true);
+        let parent = self.containers_dir();
+        let new = Staging::new(&parent)?;
+        staging::make_dir(&new.path().join("work"))?;
+        let upper = new.path().join("upper");
+        staging::make_dir(&upper)?;
+        let image_id = asked.image_id.as_deref().unwrap_or_default();
+        if let Some(top) = self.images.lower_dirs(image_id)?.first() {
+            copy_owner(top, &upper)?;
+        }
+        record::write_asked(new.path(), asked, durable)?;
+        new.keep(&parent.join(id))?;
+        if durable {
+            crate::sys::fs::sync_dir(&parent)?;
+        }
+        Ok(())
+    }
+}
+
+/// The upper directory is what a container sees as the mode and owner of its `/`.
+fn copy_owner(from: &Path, to: &Path) -> Result<()> {
+    let copy = || {
+        let metadata = std::fs::metadata(from)?;
+        std::os::unix::fs::chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+        let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
+        std::fs::set_permissions(to, mode)
+    };
+    copy().map_err(|e| Error::io(format_args!("copy mode and owner to {}", to.display()), &e))
+}
+
+fn warn_of_volumes(image: &oci::image::Config, warnings: &mut Vec<String>) {
+    for path in image.volumes.iter().flatten().map(|(path, _)| path) {
+        warnings.push(format!(
+            "the image declares a volume at {path}; volumes are not supported yet, so its content lives and dies with the container"
+        ));
+    }
+}
+
+/// What the request leaves open comes from the image (moby, runconfig: Merge).
+fn merge(mut config: Config, image: &oci::image::Config) -> Config {
+    let text = |ours: &mut Option<String>, theirs: &Option<String>| {
+        if ours.as_deref().unwrap_or_default().is_empty() {
+            ours.clone_from(theirs);
+        }
+    };
+    text(&mut config.user, &image.user);
+    text(&mut config.working_dir, &image.working_dir);
+    text(&mut config.stop_signal, &image.stop_signal);
+
+    // The image's arguments belong to the image's entrypoint. An entrypoint of one empty string
+    // takes the image's away.
+    let is_empty = |list: &Option<Vec<String>>| list.as_ref().is_none_or(Vec::is_empty);
+    if is_empty(&config.entrypoint) {
+        if is_empty(&config.cmd) {
+            config.cmd.clone_from(&image.cmd);
+        }
+        if config.entrypoint.is_none() {
+            config.entrypoint.clone_from(&image.entrypoint);
+        }
+    } else if config.entrypoint.as_deref() == Some(&[String::new()]) {
+        config.entrypoint = None;
+    }
+
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_string();
+    let env = config.env.get_or_insert_default();
+    for entry in image.env.iter().flatten() {
+        if !env.iter().any(|ours| name(ours) == name(entry)) {
+            env.push(entry.clone());
+        }
+    }
+    if let Some(labels) = &image.labels {
+        let mut all: BTreeMap<String, String> = labels.clone();
+        all.extend(config.labels.take().unwrap_or_default());
+        config.labels = Some(all);
+    }
+    if let Some(ports) = &image.exposed_ports {
+        let all = config.exposed_ports.get_or_insert_default();
+        all.extend(ports.clone());
+    }
+    config
+}
+
+/// The program and its arguments.
+fn command(config: &Config) -> Result<(String, Vec<String>)> {
+    let entrypoint = config.entrypoint.iter().flatten();
+    let mut words = entrypoint.chain(config.cmd.iter().flatten()).cloned();
+    match words.next() {
+        Some(path) if !path.is_empty() => Ok((path, words.collect())),
+        _ => Err(Error::invalid("no command specified")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(list: &[&str]) -> Option<Vec<String>> {
+        Some(list.iter().map(|word| (*word).to_string()).collect())
+    }
+
+    fn image() -> oci::image::Config {
+        oci::image::Config {
+            entrypoint: words(&["/entry"]),
+            cmd: words(&["default"]),
+            env: words(&["PATH=/bin", "A=image"]),
+            user: Some("app".into()),
+            ..Default::default()
+        }
+    }
+
+    fn merged(entrypoint: Option<Vec<String>>, cmd: Option<Vec<String>>) -> Vec<String> {
+        let config = Config {
+            entrypoint,
+            cmd,
+            ..Config::default()
+        };
+        let (path, args) = command(&merge(config, &image())).unwrap();
+        [vec![path], args].concat()
+    }
+
+    #[test]
+    fn the_images_arguments_belong_to_the_images_entrypoint() {
+        assert_eq!(merged(None, None), ["/entry", "default"]);
+        assert_eq!(merged(None, words(&["x"])), ["/entry", "x"]);
+        assert_eq!(merged(words(&["/own"]), None), ["/own"]);
+        assert_eq!(merged(words(&["/own"]), words(&["x"])), ["/own", "x"]);
+        assert_eq!(merged(words(&[""]), words(&["x"])), ["x"]);
+    }
+
+    #[test]
+    fn nothing_to_run_is_dockers_error() {
+        let error = command(&Config::default()).unwrap_err();
+        assert_eq!(error.message, "no command specified");
+    }
+
+    #[test]
+    fn the_requests_variables_stand_before_the_images() {
+        let config = Config {
+            env: words(&["A=mine"]),
+            ..Config::default()
+        };
+        let config = merge(config, &image());
+        assert_eq!(config.env, words(&["A=mine", "PATH=/bin"]));
+        assert_eq!(config.user.as_deref(), Some("app"));
+    }
+}

@@ -1,0 +1,244 @@
+//! Images, as far as the engine has a say: who uses them, and what is told of them.
+
+use crate::engine::Engine;
+use crate::engine::filter::Filters;
+use crate::error::Result;
+use crate::image::Record;
+use crate::image::import::Import;
+use crate::image::load::Loaded;
+use crate::time::Time;
+use crate::wire::container::GraphDriver;
+use crate::wire::image::{Deleted, HistoryItem, Inspect, Metadata, RootFs, Summary};
+use std::io::Read;
+
+pub const FILTERS: &[&str] = &["dangling", "label", "reference"];
+
+impl Engine {
+    pub fn image_list(&self, filters: &Filters) -> Result<Vec<Summary>> {
+        let mut images = self.images.list()?;
+        images.retain(|image| passes(image, filters));
+        images.sort_by(|a, b| b.image.created.cmp(&a.image.created));
+        Ok(images
+            .iter()
+            .map(|image| self.image_summary(image, filters))
+            .collect())
+    }
+
+    fn image_summary(&self, image: &Record, filters: &Filters) -> Summary {
+        let config = image.image.config.clone().unwrap_or_default();
+        let size = i64::try_from(image.size).ok();
+        let containers = self.containers();
+        let users = containers.iter().filter(|c| c.image_id == image.id).count();
+        let tags = image.tags.iter().filter(|tag| is_referred(tag, filters));
+        Summary {
+            id: Some(image.id.clone()),
+            parent_id: Some(String::new()),
+            repo_tags: Some(tags.cloned().collect()),
+            repo_digests: Some(Vec::new()),
+            created: Some(seconds(image.image.created.as_deref())),
+            size,
+            shared_size: Some(-1),
+            virtual_size: size,
+            labels: config.labels,
+            containers: i64::try_from(users).ok(),
+        }
+    }
+
+    pub fn image_inspect(&self, name: &str) -> Result<Inspect> {
+        let Record {
+            id,
+            tags,
+            image,
+            size,
+        } = self.images.find(name)?;
+        let size = i64::try_from(size).ok();
+        let layers = self.images.lower_dirs(&id).unwrap_or_default();
+        let layers: Vec<String> = layers.iter().map(|l| l.display().to_string()).collect();
+        let data = [("LowerDir".to_string(), layers.join(":"))];
+        Ok(Inspect {
+            id: Some(id),
+            repo_tags: Some(tags),
+            repo_digests: Some(Vec::new()),
+            parent: Some(String::new()),
+            comment: Some(image.comment.unwrap_or_default()),
+            created: image.created,
+            docker_version: Some(String::new()),
+            author: Some(image.author.unwrap_or_default()),
+            config: Some(image.config.unwrap_or_default()),
+            architecture: image.architecture,
+            variant: image.variant,
+            os: image.os,
+            size,
+            virtual_size: size,
+            graph_driver: Some(GraphDriver {
+                name: Some("overlay2".to_string()),
+                data: Some(data.into()),
+            }),
+            root_fs: Some(RootFs {
+                kind: Some("layers".to_string()),
+                layers: image.rootfs.and_then(|rootfs| rootfs.diff_ids),
+            }),
+            metadata: Some(Metadata::default()),
+        })
+    }
+
+    pub fn image_history(&self, name: &str) -> Result<Vec<HistoryItem>> {
+        let image = self.images.find(name)?;
+        let mut steps = image.image.history.unwrap_or_default();
+        steps.reverse();
+        let mut items: Vec<HistoryItem> = steps
+            .into_iter()
+            .map(|step| HistoryItem {
+                id: Some("<missing>".to_string()),
+                created: Some(seconds(step.created.as_deref())),
+                created_by: Some(step.created_by.unwrap_or_default()),
+                tags: None,
+                size: Some(0),
+                comment: Some(step.comment.unwrap_or_default()),
+            })
+            .collect();
+        if let Some(newest) = items.first_mut() {
+            newest.id = Some(image.id);
+            newest.tags = Some(image.tags);
+            // The store knows the sum, not the parts.
+            newest.size = i64::try_from(image.size).ok();
+        }
+        Ok(items)
+    }
+
+    pub fn image_import(&self, from: &mut dyn Read, import: &Import) -> Result<String> {
+        let id = self.images.import(from, import)?;
+        self.tell_image("import", &id, import.reference.as_deref().unwrap_or(&id));
+        Ok(id)
+    }
+
+    pub fn image_load(&self, from: &mut dyn Read) -> Result<Vec<Loaded>> {
+        let loaded = self.images.load(from)?;
+        for image in &loaded {
+            let name = image.reference.as_deref().unwrap_or(&image.id);
+            self.tell_image("load", &image.id, name);
+        }
+        Ok(loaded)
+    }
+
+    pub fn image_tag(&self, name: &str, reference: &str) -> Result<()> {
+        self.images.tag(name, reference)?;
+        let id = self.images.find(name)?.id;
+        self.tell_image("tag", &id, reference);
+        Ok(())
+    }
+
+    /// Refused by the store while a container uses the image.
+    pub fn image_remove(&self, name: &str, force: bool) -> Result<Vec<Deleted>> {
+        let id = self.images.find(name)?.id;
+        let used_by = |image_id: &str| {
+            let containers = self.containers();
+            let user = containers.iter().find(|c| c.image_id == image_id)?;
+            let what = if user.is_running() {
+                "running"
+            } else {
+                "stopped"
+            };
+            Some(format!("{what} container {}", crate::id::short(&user.id)))
+        };
+        let deleted = self.images.remove(name, force, &used_by)?;
+        for step in &deleted {
+            if let Some(reference) = &step.untagged {
+                self.tell_image("untag", &id, reference);
+            }
+            if let Some(id) = step.deleted.as_ref().filter(|deleted| **deleted == id) {
+                self.tell_image("delete", id, id);
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+/// Seconds since 1970; 0 for a time that is not known.
+fn seconds(time: Option<&str>) -> i64 {
+    let seconds = Time::parse(time.unwrap_or_default()).map_or(0, |time| time.seconds);
+    i64::try_from(seconds).unwrap_or(0)
+}
+
+fn passes(image: &Record, filters: &Filters) -> bool {
+    let dangling = image.tags.is_empty();
+    let labels = image
+        .image
+        .config
+        .as_ref()
+        .and_then(|config| config.labels.as_ref());
+    filters.allows("dangling", |value| {
+        matches!(value, "true" | "1") == dangling
+    }) && filters.allows_labels(labels)
+        && (filters.get("reference").is_empty()
+            || image.tags.iter().any(|t| is_referred(t, filters)))
+}
+
+/// `reference` is a pattern: for a name with its tag or without, `*` stands for any text
+/// without a slash.
+fn is_referred(tag: &str, filters: &Filters) -> bool {
+    let bare = tag.rsplit_once(':').map_or(tag, |(bare, _)| bare);
+    filters.allows("reference", |pattern| {
+        glob(pattern.as_bytes(), tag.as_bytes()) || glob(pattern.as_bytes(), bare.as_bytes())
+    })
+}
+
+/// Go's path.Match, but for character classes.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    // Where to go on when the text after the last star did not fit: the star eats one byte more.
+    let mut again: Option<(usize, usize)> = None;
+    while t < text.len() || p < pattern.len() {
+        match (pattern.get(p), text.get(t)) {
+            (Some(b'*'), _) => {
+                again = Some((p, t));
+                p += 1;
+                continue;
+            }
+            (Some(b'?'), Some(byte)) if *byte != b'/' => {
+                (p, t) = (p + 1, t + 1);
+                continue;
+            }
+            (Some(wanted), Some(byte)) if wanted == byte => {
+                (p, t) = (p + 1, t + 1);
+                continue;
+            }
+            _ => {}
+        }
+        match again {
+            Some((star, at)) if at < text.len() && text[at] != b'/' => {
+                again = Some((star, at + 1));
+                (p, t) = (star + 1, at + 1);
+            }
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_for_text_without_slashes() {
+        for (pattern, text, expected) in [
+            ("busybox", "busybox", true),
+            ("busy*", "busybox:latest", true),
+            ("*box*t", "busybox:latest", true),
+            ("b?sybox", "busybox", true),
+            ("*", "a/b", false),
+            ("*/*", "a/b", true),
+            ("busy", "busybox", false),
+            ("busyboxx", "busybox", false),
+            ("", "", true),
+            ("*a*b", "aab", true),
+        ] {
+            assert_eq!(
+                glob(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! version and info: the engine and its host.
+
+use crate::engine::container::Phase;
+use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, host};
+use crate::error::Result;
+use crate::time::Time;
+use crate::wire::system::{Component, Info, Platform, Runtime, Version};
+use std::collections::BTreeMap;
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_string())
+}
+
+/// A file of one line in /proc, without its newline.
+fn line(path: &str) -> String {
+    let content = std::fs::read_to_string(path).unwrap_or_default();
+    content.trim_end().to_string()
+}
+
+/// CPUs that this process may use, as Docker counts them.
+pub fn cpus() -> i64 {
+    // Not std's count: that reads cgroup quotas too, which Docker does not, in 2 KiB of code.
+    rustix::thread::sched_getaffinity(None).map_or(1, |set| i64::from(set.count()))
+}
+
+/// As Go names this machine, which is what images say.
+pub fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// As `uname -m` names it.
+fn machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "arm" => "armv7l",
+        other => other,
+    }
+}
+
+/// Where others tell the version of Go.
+const RUST: &str = "none (Rust)";
+
+impl Engine {
+    pub fn version(&self) -> Version {
+        let own = env!("CARGO_PKG_VERSION");
+        let kernel = line("/proc/sys/kernel/osrelease");
+        let details = [
+            ("ApiVersion", API_VERSION),
+            ("MinAPIVersion", API_VERSION_MIN),
+            ("Arch", go_arch()),
+            ("Os", "linux"),
+            ("KernelVersion", &kernel),
+            // The client prints these, found or not.
+            ("GoVersion", RUST),
+            ("GitCommit", ""),
+            ("BuildTime", ""),
+            ("Experimental", "false"),
+        ];
+        let details = details.map(|(key, value)| (key.to_string(), value.to_string()));
+        Version {
+            platform: Some(Platform { name: text("tug") }),
+            components: Some(vec![Component {
+                name: text("Engine"),
+                version: text(own),
+                details: Some(details.into()),
+            }]),
+            version: text(own),
+            api_version: text(API_VERSION),
+            min_api_version: text(API_VERSION_MIN),
+            git_commit: text(""),
+            go_version: text(RUST),
+            os: text("linux"),
+            arch: text(go_arch()),
+            kernel_version: Some(kernel.clone()),
+            build_time: text(""),
+        }
+    }
+
+    pub fn info(&self) -> Result<Info> {
+        let containers = self.containers();
+        let count = |is_counted: &dyn Fn(Phase) -> bool| {
+            let counted = containers.iter().filter(|c| is_counted(c.lock().phase));
+            i64::try_from(counted.count()).ok()
+        };
+        let controllers = host::controllers();
+        let tug = Runtime { path: text("tug") };
+        Ok(Info {
+            id: text(&format!("tug-{}", host::name())),
+            containers: count(&|_| true),
+            containers_running: count(&|phase| phase == Phase::Running),
+            containers_paused: Some(0),
+            containers_stopped: count(&|phase| phase != Phase::Running),
+            images: i64::try_from(self.images.list()?.len()).ok(),
+            driver: text("overlay2"),
+            driver_status: Some(vec![vec![
+                "Mounted".into(),
+                "per container, by its shim".into(),
+            ]]),
+            docker_root_dir: text(&self.options.data_root.display().to_string()),
+            memory_limit: Some(controllers.memory),
+            swap_limit: Some(controllers.memory),
+            cpu_cfs_period: Some(controllers.cpu),
+            cpu_cfs_quota: Some(controllers.cpu),
+            cpu_shares: Some(controllers.cpu),
+            cpu_set: Some(controllers.cpuset),
+            pids_limit: Some(controllers.pids),
+            oom_kill_disable: Some(false),
+            ipv4_forwarding: Some(line("/proc/sys/net/ipv4/ip_forward") == "1"),
+            debug: Some(self.options.debug),
+            fds: entries("/proc/self/fd"),
+            threads: entries("/proc/self/task"),
+            system_time: Some(Time::now().rfc3339()),
+            logging_driver: text("json-file"),
+            cgroup_driver: text("cgroupfs"),
+            cgroup_version: text("2"),
+            event_listeners: i64::try_from(self.events.followers()).ok(),
+            kernel_version: Some(line("/proc/sys/kernel/osrelease")),
+            operating_system: Some(os_release("PRETTY_NAME").unwrap_or_else(|| "Linux".into())),
+            os_version: Some(os_release("VERSION_ID").unwrap_or_default()),
+            os_type: text("linux"),
+            architecture: text(machine()),
+            index_server_address: text("https://index.docker.io/v1/"),
+            ncpu: Some(cpus()),
+            mem_total: memory_bytes(),
+            http_proxy: text(""),
+            https_proxy: text(""),
+            no_proxy: text(""),
+            name: Some(host::name()),
+            labels: Some(Vec::new()),
+            experimental_build: Some(false),
+            server_version: text(env!("CARGO_PKG_VERSION")),
+            runtimes: Some(BTreeMap::from([("tug".to_string(), tug)])),
+            default_runtime: text("tug"),
+            live_restore_enabled: Some(true),
+            isolation: text(""),
+            init_binary: text("tug-init"),
+            security_options: Some(vec!["name=cgroupns".to_string()]),
+            warnings: Some(warnings()),
+        })
+    }
+}
+
+fn entries(dir: &str) -> Option<i64> {
+    i64::try_from(std::fs::read_dir(dir).ok()?.count()).ok()
+}
+
+fn memory_bytes() -> Option<i64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: i64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+fn os_release(key: &str) -> Option<String> {
+    let text = std::fs::read_to_string("/etc/os-release").ok()?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+    Some(value.trim_matches(['"', '\'']).to_string())
+}
+
+/// What this host cannot limit, in Docker's words.
+fn warnings() -> Vec<String> {
+    let controllers = host::controllers();
+    [
+        (controllers.memory, "WARNING: No memory limit support"),
+        (controllers.cpu, "WARNING: No cpu cfs quota support"),
+        (controllers.cpuset, "WARNING: No cpuset support"),
+        (controllers.pids, "WARNING: No pids limit support"),
+    ]
+    .iter()
+    .filter(|(is_there, _)| !is_there)
+    .map(|(_, warning)| (*warning).to_string())
+    .collect()
+}

@@ -1,0 +1,145 @@
+//! logs: what a container has printed, and what it goes on printing.
+
+use crate::engine::Engine;
+use crate::engine::container::{Container, Phase};
+use crate::engine::start::LOG;
+use crate::error::{Error, Result};
+use crate::shim::log::reader::{LogLine, Reader, Select};
+use crate::sys::notify::Changes;
+use crate::sys::poll;
+use crate::time::Time;
+use crate::wire::stdcopy;
+use rustix::event::PollFlags;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+pub struct Options {
+    pub select: Select,
+    pub follow: bool,
+    pub timestamps: bool,
+}
+
+/// A container's log, about to be read.
+pub struct Logs<'a> {
+    container: &'a Container,
+    reader: Reader,
+    options: Options,
+    /// Before the first look at the log, so that nothing is missed between looks.
+    changes: Option<Changes>,
+}
+
+impl Engine {
+    pub fn logs<'a>(&self, container: &'a Container, mut options: Options) -> Result<Logs<'a>> {
+        if !options.select.stdout && !options.select.stderr {
+            return Err(Error::invalid(
+                "Bad parameters: you must choose at least one stream",
+            ));
+        }
+        let log = container.host.log_config.clone().unwrap_or_default();
+        if log.kind.as_deref() == Some("none") {
+            return Err(Error::unsupported(
+                "configured logging driver does not support reading",
+            ));
+        }
+        let dir = self.data_dir(&container.id);
+        options.follow &= container.is_running();
+        let changes = match options.follow {
+            true => Some(Changes::of_dir(&dir)?),
+            false => None,
+        };
+        Ok(Logs {
+            container,
+            reader: Reader::open(&dir.join(LOG), options.select.clone())?,
+            options,
+            changes,
+        })
+    }
+}
+
+impl Logs<'_> {
+    /// Write it to `client`: raw for a terminal, framed otherwise. Following ends with the container, the
+    /// time asked for, or the client.
+    pub fn write(mut self, client: &mut dyn Write, connection: BorrowedFd<'_>) -> Result<()> {
+        let failed = |e: std::io::Error| Error::io("write log to client", &e);
+        let listener = self.container.listen()?;
+        loop {
+            listener.bell.clear();
+            if let Some(changes) = &self.changes {
+                changes.clear();
+            }
+            // Ask first, then read to the end: what was printed before the end is not missed.
+            let has_ended = self.container.lock().phase != Phase::Running;
+            while let Some(line) = self.reader.next()? {
+                let bytes = self.encode(&line);
+                client.write_all(&bytes).map_err(failed)?;
+            }
+            let Some(changes) = &self.changes else {
+                return Ok(());
+            };
+            let Some(left) = self.time_left() else {
+                return Ok(());
+            };
+            if has_ended || self.reader.is_past_end() {
+                return Ok(());
+            }
+            let fds = [
+                (changes.as_fd(), PollFlags::IN),
+                (listener.bell.as_fd(), PollFlags::IN),
+                (connection, PollFlags::empty()),
+            ];
+            let ready = poll::wait(&fds, left)?;
+            if ready.last().is_some_and(|flags| !flags.is_empty()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long to wait for more: `Some(None)` for ever, `None` when `until` has passed.
+    fn time_left(&self) -> Option<Option<Duration>> {
+        let Some(until) = self.options.select.until else {
+            return Some(None);
+        };
+        let left = until.since(Time::now());
+        (!left.is_zero()).then_some(Some(left))
+    }
+
+    fn encode(&self, line: &LogLine) -> Vec<u8> {
+        let mut text = String::new();
+        if self.options.timestamps {
+            text = format!("{} ", padded(&line.time));
+        }
+        text.push_str(&line.text);
+        if self.container.has_terminal() {
+            return text.into_bytes();
+        }
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let mut frame = stdcopy::header(line.stream, length).to_vec();
+        frame.extend_from_slice(text.as_bytes());
+        frame
+    }
+}
+
+/// Docker shows all nine digits of the fraction, so that columns line up.
+fn padded(time: &str) -> String {
+    let bare = time.strip_suffix('Z').unwrap_or(time);
+    let (second, fraction) = bare.split_once('.').unwrap_or((bare, ""));
+    format!("{second}.{fraction:0<9}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_show_nine_digits() {
+        assert_eq!(
+            padded("2026-01-02T03:04:05Z"),
+            "2026-01-02T03:04:05.000000000Z"
+        );
+        assert_eq!(
+            padded("2026-01-02T03:04:05.12Z"),
+            "2026-01-02T03:04:05.120000000Z"
+        );
+    }
+}

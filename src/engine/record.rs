@@ -1,0 +1,128 @@
+//! A container's two records: `config.json`, what was asked for, written once; `state.json`, what
+//! has happened, replaced when a fact changes that someone would miss after a power cut.
+
+use crate::engine::container::{Container, Phase};
+use crate::engine::{Engine, lock};
+use crate::error::{Context, Error, Result};
+use crate::json;
+use crate::store;
+use crate::time::NEVER;
+use crate::wire::container::{Config, HostConfig};
+use miniserde::{Deserialize, Serialize};
+use std::path::Path;
+
+pub const CONFIG: &str = "config.json";
+pub const STATE: &str = "state.json";
+
+/// config.json.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Asked {
+    pub id: Option<String>,
+    /// At creation; `Happened::name` is the newer one.
+    pub name: Option<String>,
+    pub created: Option<String>,
+    pub image: Option<String>,
+    pub image_id: Option<String>,
+    pub path: Option<String>,
+    pub args: Option<Vec<String>>,
+    pub config: Option<Config>,
+    pub host_config: Option<HostConfig>,
+}
+
+/// state.json.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// Where it was renamed.
+    pub name: Option<String>,
+    /// It was up when this was written.
+    pub running: Option<bool>,
+    pub exit_code: Option<i64>,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+    pub oom_killed: Option<bool>,
+    pub error: Option<String>,
+}
+
+impl Happened {
+    fn of(container: &Container) -> Happened {
+        let state = container.lock();
+        let time = |time: &String| Some(time.clone()).filter(|time| time != NEVER);
+        Happened {
+            name: Some(state.name.clone()),
+            running: Some(state.phase == Phase::Running),
+            exit_code: Some(state.exit_code),
+            started_at: time(&state.started_at),
+            finished_at: time(&state.finished_at),
+            oom_killed: Some(state.oom_killed),
+            error: Some(state.error.clone()).filter(|error| !error.is_empty()),
+        }
+    }
+}
+
+/// Write config.json into `dir`. Only what shall survive a power cut is synced: a container with
+/// `--rm` is gone by then in any case.
+pub fn write_asked(dir: &Path, asked: &Asked, durable: bool) -> Result<()> {
+    let text = json::to_string(asked);
+    if durable {
+        return store::record::replace(dir, CONFIG, text.as_bytes());
+    }
+    let path = dir.join(CONFIG);
+    std::fs::write(&path, text).map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+}
+
+pub fn load_asked(dir: &Path) -> Result<Option<Asked>> {
+    let Some(bytes) = store::record::load(dir, CONFIG)? else {
+        return Ok(None);
+    };
+    let asked: Asked = json::parse_bytes(&bytes, CONFIG)?;
+    if !asked.id.as_deref().is_some_and(crate::id::is_full) {
+        return Err(Error::invalid(format!("{CONFIG}: no id")));
+    }
+    Ok(Some(asked))
+}
+
+pub fn load_happened(dir: &Path) -> Result<Happened> {
+    match store::record::load(dir, STATE)? {
+        Some(bytes) => json::parse_bytes(&bytes, STATE),
+        None => Ok(<Happened as Default>::default()),
+    }
+}
+
+impl Engine {
+    /// Replace state.json, durably. A container with `--rm` has none: if the power fails it
+    /// is gone, and while it lasts its shim knows.
+    pub(super) fn persist(&self, container: &Container) {
+        if container.is_disposable() {
+            return;
+        }
+        let _recording = lock(&container.recording);
+        let text = json::to_string(&Happened::of(container));
+        let dir = self.data_dir(&container.id);
+        let written = store::record::replace(&dir, STATE, text.as_bytes())
+            .context(|| format!("container {}", container.id));
+        // What happened has happened; a full disk does not undo it.
+        if let Err(error) = written {
+            self.note(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_on_disk_is_the_state_that_comes_back() {
+        let happened = Happened {
+            name: Some("web".into()),
+            running: Some(false),
+            exit_code: Some(137),
+            started_at: Some("2026-01-02T03:04:05Z".into()),
+            finished_at: Some("2026-01-02T03:04:06Z".into()),
+            oom_killed: Some(true),
+            error: None,
+        };
+        let container = Container::new(<Asked as Default>::default(), &happened);
+        assert_eq!(Happened::of(&container), happened);
+    }
+}

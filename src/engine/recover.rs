@@ -1,0 +1,243 @@
+//! Starting is recovering: what the records say, what this boot's directories say, and who answers.
+
+use crate::engine::container::{Container, Phase};
+use crate::engine::record::{self, Asked, Happened};
+use crate::engine::{Engine, lock, watch};
+use crate::error::{Error, Kind, Result};
+use crate::id;
+use crate::shim::client;
+use crate::shim::exit::{self, Exit};
+use crate::store::{record as store_record, staging};
+use crate::sys::signal::{self, SIGKILL};
+use crate::time::Time;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
+
+/// How long the start waits for shims to answer. Those that do so later are taken in then.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Docker's exit code for a container that the host's restart has ended.
+const HOST_WENT_DOWN: i32 = 255;
+
+pub fn recover(engine: &Arc<Engine>) -> Result<()> {
+    let data = engine.containers_dir();
+    let run = engine.options.exec_root.join("containers");
+    for dir in [&data, &run, &engine.runtime_root()] {
+        staging::make_dir(dir)?;
+    }
+    if let Err(error) = staging::sweep(&data) {
+        engine.note(error);
+    }
+    for name in staging::names(&data)? {
+        if id::is_full(&name) {
+            load(engine, &data, &name);
+        }
+    }
+    sweep_strangers(engine, &run)?;
+    find_running(engine);
+    Ok(())
+}
+
+/// Take the container `id` in, or say why not and put it aside.
+fn load(engine: &Arc<Engine>, parent: &Path, id: &str) {
+    let dir = parent.join(id);
+    let asked = match record::load_asked(&dir) {
+        Ok(Some(asked)) if asked.id.as_deref() == Some(id) => asked,
+        Ok(_) => return set_aside(engine, parent, id, "config.json is missing or another's"),
+        // A container with --rm is not synced, so after a power cut its record may be empty. There
+        // is nothing in it to miss.
+        Err(_) if is_empty(&dir.join(record::CONFIG)) => {
+            engine.note(format_args!(
+                "container {id}: its record is empty, as a power cut leaves one of --rm; removed"
+            ));
+            return engine.sweep(id);
+        }
+        Err(error) => return set_aside(engine, parent, id, &error.message),
+    };
+    let happened = record::load_happened(&dir).unwrap_or_else(|error| {
+        engine.note(format_args!(
+            "container {id}: {error}; its history is set aside"
+        ));
+        let _ = store_record::set_aside(&dir, record::STATE);
+        Happened::default()
+    });
+    let name = happened
+        .name
+        .clone()
+        .or_else(|| asked.name.clone())
+        .unwrap_or_default();
+    if let Err(error) = engine.reserve_name(&name, id) {
+        // Two records with one name: the power failed during a rename. Both containers live on.
+        engine.note(format_args!("container {id}: {error}"));
+        return adopt(
+            engine,
+            Asked {
+                name: engine.invent_name(id).ok(),
+                ..asked
+            },
+            &Happened {
+                name: None,
+                ..happened
+            },
+        );
+    }
+    adopt(engine, asked, &happened);
+}
+
+fn adopt(engine: &Engine, asked: Asked, happened: &Happened) {
+    let container = Arc::new(Container::new(asked, happened));
+    if happened.running == Some(true) {
+        // Until we know better: `find_running` asks.
+        container.lock().phase = Phase::Running;
+    }
+    lock(&engine.registry).containers.push(container);
+}
+
+fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
+}
+
+fn set_aside(engine: &Engine, parent: &Path, id: &str, why: &str) {
+    engine.note(format_args!(
+        "container {id}: {why}; set aside as {id}{} in {}",
+        store_record::ASIDE,
+        parent.display()
+    ));
+    if let Err(error) = store_record::set_aside(parent, id) {
+        engine.note(error);
+    }
+}
+
+/// What this boot has of containers that have no record (any more).
+fn sweep_strangers(engine: &Engine, run: &Path) -> Result<()> {
+    let mut names = staging::names(run)?;
+    names.extend(staging::names(&engine.runtime_root())?);
+    names.sort();
+    names.dedup();
+    for id in names.iter().filter(|name| id::is_full(name)) {
+        let is_known = lock(&engine.registry)
+            .containers
+            .iter()
+            .any(|c| c.id == *id);
+        if !is_known {
+            engine.note(format_args!(
+                "container {id}: no record; removing what is left of it"
+            ));
+            engine.sweep_run(id, true);
+        }
+    }
+    Ok(())
+}
+
+/// Ask the shims, each in a thread of its own: one that is stuck must not hold up the others.
+fn find_running(engine: &Arc<Engine>) {
+    let (done, answers) = mpsc::channel();
+    let mut asked = 0;
+    for container in engine.containers() {
+        let was_running = container.is_running();
+        if !engine.run_dir(&container.id).exists() {
+            if was_running || container.is_disposable() {
+                engine.recovered(&container, &host_went_down(), was_running);
+            }
+            continue;
+        }
+        let (engine_too, container_too, done) =
+            (Arc::clone(engine), Arc::clone(&container), done.clone());
+        let spawned = watch::thread("recover", move || ask(&engine_too, &container_too, &done));
+        match spawned {
+            Ok(()) => asked += 1,
+            Err(error) => engine.note(error),
+        }
+    }
+    let end = Instant::now() + PATIENCE;
+    for _ in 0..asked {
+        let left = end.saturating_duration_since(Instant::now());
+        if answers.recv_timeout(left).is_err() {
+            engine.note("a shim does not answer; its container is taken in when it does");
+            break;
+        }
+    }
+}
+
+fn host_went_down() -> Exit {
+    Exit {
+        code: HOST_WENT_DOWN,
+        finished_at: Time::now().rfc3339(),
+        oom_killed: false,
+        error: "the host went down while the container ran".to_string(),
+    }
+}
+
+/// Find out about one container; `done` hears when it is settled.
+fn ask(engine: &Arc<Engine>, container: &Arc<Container>, done: &Sender<()>) {
+    let run_dir = engine.run_dir(&container.id);
+    loop {
+        match find_shim(container, &run_dir) {
+            Ok(watch) => {
+                engine.watcher.add(container, watch);
+                break;
+            }
+            Err(error) if error.kind == Kind::Gone => {
+                settle(engine, container, &run_dir);
+                break;
+            }
+            // Stopped or stuck. Each try waits for its own time limit.
+            Err(error) => engine.note(format_args!("container {}: {error}", container.id)),
+        }
+    }
+    let _ = done.send(());
+}
+
+fn find_shim(container: &Container, run_dir: &Path) -> Result<client::Watch> {
+    let shim = Arc::new(client::connect(run_dir)?);
+    container.lock().shim = Some(Arc::clone(&shim));
+    let watch = shim.watch()?;
+    let found = shim.state()?;
+    if found.started_at.is_empty() {
+        // The engine before us died between launch and start: nobody will start it now.
+        let _ = signal::kill(shim.pid(), SIGKILL);
+        return Err(Error::new(Kind::Gone, "not started"));
+    }
+    container.update(|state| {
+        // One that has ended and serves its last clients tells its end on the watch.
+        state.phase = Phase::Running;
+        state.pid = found.pid;
+        state.started_at = found.started_at;
+    });
+    Ok(watch)
+}
+
+/// Nobody serves: what has this boot left?
+fn settle(engine: &Arc<Engine>, container: &Arc<Container>, run_dir: &Path) {
+    container.lock().shim = None;
+    let was_running = container.is_running();
+    match exit::read(run_dir) {
+        // Told to an engine before us already, unless that thought it running still.
+        Ok(Some(exit)) => {
+            let is_news = was_running || container.lock().finished_at != exit.finished_at;
+            engine.sweep_run(&container.id, false);
+            engine.recovered(container, &exit, is_news);
+        }
+        _ => {
+            engine.sweep_run(&container.id, true);
+            engine.recovered(
+                container,
+                &watch::lost(),
+                was_running || container.is_disposable(),
+            );
+        }
+    }
+}
+
+impl Engine {
+    /// How a run ended while no engine looked.
+    fn recovered(self: &Arc<Engine>, container: &Arc<Container>, exit: &Exit, is_news: bool) {
+        if is_news {
+            self.ended(container, exit);
+        } else if container.is_disposable() {
+            self.remove_ended(container);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! remove: the one way out, for a container in any state, half-made ones included.
+
+use crate::engine::container::{Container, Phase};
+use crate::engine::{Engine, lock};
+use crate::error::{Context, Error, Kind, Result};
+use crate::runtime;
+use crate::shim::client;
+use crate::store::{staging, tree};
+use crate::sys::signal::{self, SIGKILL};
+use std::sync::Arc;
+
+impl Engine {
+    /// What the user's `rm` asks for: a running container only with `force`.
+    pub fn remove(&self, container: &Arc<Container>, force: bool) -> Result<()> {
+        if container.is_running() {
+            if !force {
+                return Err(Error::conflict(format!(
+                    "cannot remove container \"/{}\": container is running: stop the container before removing or force remove",
+                    container.name()
+                )));
+            }
+            match self.kill(container, None) {
+                Err(error) if error.kind == Kind::Conflict => {}
+                killed => killed?,
+            }
+        }
+        let _busy = container.occupy();
+        let before = {
+            let mut state = container.lock();
+            match state.phase {
+                before @ (Phase::Created | Phase::Exited) => {
+                    state.phase = Phase::Removing;
+                    before
+                }
+                // It was started again meanwhile.
+                Phase::Running => {
+                    return Err(Error::conflict(format!(
+                        "cannot remove container \"/{}\": container is running: stop the container before removing or force remove",
+                        state.name
+                    )));
+                }
+                Phase::Removing | Phase::Removed => {
+                    return Err(Error::conflict(format!(
+                        "removal of container {} is already in progress",
+                        container.id
+                    )));
+                }
+            }
+        };
+        // After a run the shim may still have output for slow clients: it leaves by itself.
+        self.take_apart(container, before == Phase::Created)
+            .context(|| format!("remove container {}", container.id))
+            .inspect_err(|_| container.update(|state| state.phase = before))
+    }
+
+    /// A container with `--rm` has ended, or could not start.
+    pub(super) fn remove_ended(&self, container: &Arc<Container>) {
+        match self.remove(container, false) {
+            // Someone else is at it.
+            Err(error) if error.kind == Kind::Conflict => {}
+            Err(error) => self.note(error),
+            Ok(()) => {}
+        }
+    }
+
+    fn take_apart(&self, container: &Container, kill_shim: bool) -> Result<()> {
+        self.sweep_run(&container.id, kill_shim);
+        let data_dir = self.data_dir(&container.id);
+        match container.is_disposable() {
+            true => staging::discard(&data_dir)?,
+            false => staging::remove(&data_dir)?,
+        }
+
+        let name = container.name();
+        self.tell(container, "destroy", &[]);
+        lock(&self.registry)
+            .containers
+            .retain(|other| other.id != container.id);
+        self.release_name(&name, &container.id);
+        container.update(|state| {
+            state.phase = Phase::Removed;
+            state.shim = None;
+            state.pending.clear();
+            state.execs.clear();
+        });
+        Ok(())
+    }
+
+    /// Nothing of a run is left: no process, no cgroup, no run directory. Copes with a shim that is
+    /// stuck, lost, or was never there.
+    pub(super) fn sweep_run(&self, id: &str, kill_shim: bool) {
+        let run_dir = self.run_dir(id);
+        if kill_shim && let Ok(shim) = client::connect(&run_dir) {
+            let _ = shim.kill(SIGKILL);
+            let _ = signal::kill(shim.pid(), SIGKILL);
+        }
+        if self.runtime_root().join(id).exists() {
+            let deleted = runtime::delete::delete(&self.runtime_root(), id, true);
+            if let Err(error) = deleted.context(|| format!("container {id}")) {
+                self.note(error);
+            }
+        }
+        if let Err(error) = tree::remove(&run_dir) {
+            self.note(error);
+        }
+    }
+
+    /// Everything that bears this id and belongs to no container.
+    pub(super) fn sweep(&self, id: &str) {
+        self.sweep_run(id, true);
+        if let Err(error) = staging::discard(&self.data_dir(id)) {
+            self.note(error);
+        }
+    }
+}

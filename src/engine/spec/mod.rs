@@ -1,0 +1,247 @@
+//! The one place where Docker's configuration becomes an OCI runtime spec.
+//!
+//! Defaults are Docker's (moby, daemon/pkg/oci/defaults.go and daemon/oci_linux.go). What makes no
+//! sense has been refused by `validate` when the container was created.
+
+pub mod mounts;
+pub mod resources;
+pub mod security;
+
+use crate::engine::container::Container;
+use crate::error::Result;
+use crate::oci::spec::{self, ConsoleSize, Linux, Namespace, Process, Rlimit, Root, Spec, User};
+use crate::wire::exec;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What a spec depends on beside the container.
+pub struct Place<'a> {
+    /// Holds hosts, hostname and resolv.conf.
+    pub data_dir: &'a Path,
+    /// Our own executable, which is also the init.
+    pub binary: &'a Path,
+    pub controllers: resources::Controllers,
+}
+
+/// Docker's default search path for Linux.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where Docker puts the init; programs look for it there.
+pub const INIT: &str = "/sbin/docker-init";
+
+pub fn build(container: &Container, place: &Place<'_>) -> Result<Spec> {
+    let host = &container.host;
+    let own_network = host.network_mode.as_deref() != Some("host");
+    let masked = |paths: &Option<Vec<String>>| {
+        let paths = paths.clone().unwrap_or_default();
+        Some(paths).filter(|paths| !paths.is_empty())
+    };
+    Ok(Spec {
+        oci_version: Some(spec::VERSION.to_string()),
+        process: Some(process(container)),
+        root: Some(Root {
+            path: Some("rootfs".to_string()),
+            readonly: host.readonly_rootfs,
+        }),
+        hostname: Some(hostname(container)).filter(|_| host.uts_mode.as_deref() != Some("host")),
+        domainname: container
+            .config
+            .domainname
+            .clone()
+            .filter(|name| !name.is_empty()),
+        mounts: Some(mounts::all(container, place)?),
+        annotations: None,
+        linux: Some(Linux {
+            uid_mappings: None,
+            gid_mappings: None,
+            sysctl: Some(sysctls(container, own_network)),
+            resources: Some(resources::of(container, place.controllers)?),
+            cgroups_path: Some(cgroups_path(container)),
+            namespaces: Some(namespaces(container, own_network)),
+            devices: Some(resources::devices(container)?),
+            rootfs_propagation: mounts::root_propagation(container),
+            masked_paths: masked(&host.masked_paths),
+            readonly_paths: masked(&host.readonly_paths),
+        }),
+    })
+}
+
+fn process(container: &Container) -> Process {
+    let host = &container.host;
+    let mut args = vec![container.path.clone()];
+    args.extend(container.args.iter().cloned());
+    if host.init == Some(true) {
+        args.splice(0..0, [INIT.to_string(), "--".to_string()]);
+    }
+    let cwd = container.config.working_dir.clone().unwrap_or_default();
+    Process {
+        terminal: Some(container.has_terminal()),
+        console_size: console_size(host.console_size.as_deref()),
+        user: Some(user(
+            container.config.user.as_deref(),
+            host.group_add.as_deref(),
+        )),
+        args: Some(args),
+        env: Some(environment(container, container.has_terminal())),
+        cwd: Some(if cwd.is_empty() { "/".to_string() } else { cwd }),
+        capabilities: Some(security::capabilities(
+            host.privileged == Some(true),
+            host.cap_add.as_deref().unwrap_or_default(),
+            host.cap_drop.as_deref().unwrap_or_default(),
+        )),
+        rlimits: Some(rlimits(container)),
+        no_new_privileges: Some(security::no_new_privileges(host.security_opt.as_deref())),
+        oom_score_adj: host.oom_score_adj.filter(|adjustment| *adjustment != 0),
+    }
+}
+
+/// The process of an exec: the container's own, but for what the request says.
+pub fn exec_process(container: &Container, request: &exec::CreateRequest) -> Process {
+    let terminal = request.tty == Some(true);
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let mut env = environment(container, terminal);
+    replace_env(&mut env, request.env.as_deref().unwrap_or_default());
+
+    let mut process = process(container);
+    process.terminal = Some(terminal);
+    process.console_size = console_size(request.console_size.as_deref());
+    process.args = request.cmd.clone();
+    process.env = Some(env);
+    if let Some(user_text) = given(&request.user) {
+        process.user = Some(user(Some(&user_text), container.host.group_add.as_deref()));
+    }
+    if let Some(cwd) = given(&request.working_dir) {
+        process.cwd = Some(cwd);
+    }
+    if request.privileged == Some(true) {
+        process.capabilities = Some(security::capabilities(true, &[], &[]));
+    }
+    process
+}
+
+/// Height and width as Docker's clients send them.
+fn console_size(size: Option<&[u32]>) -> Option<ConsoleSize> {
+    let [height, width] = size? else { return None };
+    let side = |n: u32| u16::try_from(n).ok().filter(|n| *n > 0);
+    Some(ConsoleSize {
+        height: Some(side(*height)?),
+        width: Some(side(*width)?),
+    })
+}
+
+/// The runtime resolves names inside the container's root. Groups added by number are ours;
+/// `validate` has refused those by name.
+fn user(text: Option<&str>, groups: Option<&[String]>) -> User {
+    let groups: Vec<u32> = groups
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|group| group.parse().ok())
+        .collect();
+    User {
+        uid: Some(0),
+        gid: Some(0),
+        umask: None,
+        additional_gids: Some(groups).filter(|groups| !groups.is_empty()),
+        // Root is looked up like anybody: the image may have put it into groups.
+        username: Some(
+            text.filter(|text| !text.is_empty())
+                .unwrap_or("0")
+                .to_string(),
+        ),
+    }
+}
+
+pub fn hostname(container: &Container) -> String {
+    container.config.hostname.clone().unwrap_or_default()
+}
+
+fn environment(container: &Container, terminal: bool) -> Vec<String> {
+    let mut env = vec![
+        PATH.to_string(),
+        format!("HOSTNAME={}", hostname(container)),
+    ];
+    if terminal {
+        env.push("TERM=xterm".to_string());
+    }
+    replace_env(
+        &mut env,
+        container.config.env.as_deref().unwrap_or_default(),
+    );
+    env
+}
+
+/// Put `more` into `env` in place of variables of the same name; a name without `=` takes
+/// the variable away.
+fn replace_env(env: &mut Vec<String>, more: &[String]) {
+    for entry in more {
+        let name = entry.split_once('=').map(|(name, _)| name);
+        let found = env.iter().position(|other| {
+            other.split_once('=').map(|(name, _)| name) == Some(name.unwrap_or(entry))
+        });
+        match (found, name) {
+            (Some(at), Some(_)) => env[at].clone_from(entry),
+            (Some(at), None) => drop(env.remove(at)),
+            (None, Some(_)) => env.push(entry.clone()),
+            (None, None) => {}
+        }
+    }
+}
+
+fn rlimits(container: &Container) -> Vec<Rlimit> {
+    let ulimits = container.host.ulimits.as_deref().unwrap_or_default();
+    let limit = |n: Option<i64>| Some(n.unwrap_or(0) as u64);
+    ulimits
+        .iter()
+        .map(|ulimit| Rlimit {
+            kind: ulimit
+                .name
+                .as_ref()
+                .map(|name| format!("RLIMIT_{}", name.to_ascii_uppercase())),
+            // -1 is "unlimited", which is also the kernel's RLIM_INFINITY.
+            hard: limit(ulimit.hard),
+            soft: limit(ulimit.soft),
+        })
+        .collect()
+}
+
+/// In a network namespace of its own a container may serve port 80 and ping as any user.
+fn sysctls(container: &Container, own_network: bool) -> BTreeMap<String, String> {
+    let mut sysctls = BTreeMap::new();
+    if own_network {
+        let mut set = |key: &str, value: &str| sysctls.insert(key.to_string(), value.to_string());
+        set("net.ipv4.ip_unprivileged_port_start", "0");
+        set("net.ipv4.ping_group_range", "0 2147483647");
+    }
+    sysctls.extend(container.host.sysctls.clone().unwrap_or_default());
+    sysctls
+}
+
+fn namespaces(container: &Container, own_network: bool) -> Vec<Namespace> {
+    let host = &container.host;
+    let own = |mode: &Option<String>| mode.as_deref() != Some("host");
+    let list = [
+        ("mount", true),
+        ("network", own_network),
+        ("uts", own(&host.uts_mode)),
+        ("pid", own(&host.pid_mode)),
+        ("ipc", own(&host.ipc_mode)),
+        ("cgroup", own(&host.cgroupns_mode)),
+    ];
+    list.iter()
+        .filter(|(_, own)| *own)
+        .map(|(kind, _)| Namespace {
+            kind: Some((*kind).to_string()),
+            path: None,
+        })
+        .collect()
+}
+
+fn cgroups_path(container: &Container) -> String {
+    match container.host.cgroup_parent.as_deref() {
+        None | Some("") => format!("/tug/{}", container.id),
+        Some(parent) => format!("/{}/{}", parent.trim_matches('/'), container.id),
+    }
+}
+
+#[cfg(test)]
+mod tests;

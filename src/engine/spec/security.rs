@@ -1,0 +1,201 @@
+//! Capabilities, masked and read-only paths: Docker's default profile.
+
+use crate::error::{Error, Result};
+use crate::oci::spec::Capabilities;
+
+/// Docker's 14 (moby, daemon/pkg/oci/caps/defaults.go).
+const DEFAULT: [&str; 14] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+];
+
+/// All that Linux knows, by number (capabilities(7)).
+const ALL: [&str; 41] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+/// moby, daemon/pkg/oci/defaults.go. The per-CPU thermal files are added by `masked_paths`.
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+const READONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+pub fn masked_paths() -> Vec<String> {
+    let mut paths: Vec<String> = MASKED.iter().map(|path| (*path).to_string()).collect();
+    for cpu in 0.. {
+        let dir = format!("/sys/devices/system/cpu/cpu{cpu}");
+        if !std::path::Path::new(&dir).exists() {
+            return paths;
+        }
+        let throttle = format!("{dir}/thermal_throttle");
+        if std::path::Path::new(&throttle).exists() {
+            paths.push(throttle);
+        }
+    }
+    paths
+}
+
+pub fn readonly_paths() -> Vec<String> {
+    READONLY.iter().map(|path| (*path).to_string()).collect()
+}
+
+/// `cap` as the kernel names it, or Docker's refusal. `ALL` stays `ALL`.
+pub fn normal(cap: &str) -> Result<String> {
+    let upper = cap.to_ascii_uppercase();
+    if upper == "ALL" || upper == "CAP_ALL" {
+        return Ok("ALL".to_string());
+    }
+    let name = match upper.starts_with("CAP_") {
+        true => upper,
+        false => format!("CAP_{upper}"),
+    };
+    match ALL.contains(&name.as_str()) {
+        true => Ok(name),
+        false => Err(Error::invalid(format!("unknown capability: \"{name}\""))),
+    }
+}
+
+/// Bounding, permitted and effective alike; inheritable and ambient stay empty (CVE-2022-24769).
+pub fn capabilities(privileged: bool, add: &[String], drop: &[String]) -> Capabilities {
+    let named = |list: &[String], name: &str| {
+        let same = |cap: &String| normal(cap).is_ok_and(|cap| cap == name);
+        list.iter().any(same)
+    };
+    let all = privileged || named(add, "ALL");
+    let base: &[&str] = if all { &ALL } else { &DEFAULT };
+    let drop_all = named(drop, "ALL");
+    let mut caps: Vec<String> = base
+        .iter()
+        .filter(|cap| privileged || (all || !drop_all) && !named(drop, cap))
+        .map(|cap| (*cap).to_string())
+        .collect();
+    if !all {
+        let added = |cap: &&&str| named(add, cap) && !caps.iter().any(|other| other == **cap);
+        let more: Vec<&&str> = ALL.iter().filter(added).collect();
+        caps.extend(more.into_iter().map(|cap| (*cap).to_string()));
+    }
+    Capabilities {
+        bounding: Some(caps.clone()),
+        effective: Some(caps.clone()),
+        permitted: Some(caps),
+        inheritable: None,
+        ambient: None,
+    }
+}
+
+/// `no-new-privileges`, `no-new-privileges:true`, `no-new-privileges=true`.
+pub fn no_new_privileges(options: Option<&[String]>) -> bool {
+    options.unwrap_or_default().iter().any(|option| {
+        matches!(
+            option.strip_prefix("no-new-privileges"),
+            Some("" | ":true" | "=true")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn effective(add: &[&str], drop: &[&str]) -> Vec<String> {
+        let owned = |list: &[&str]| {
+            list.iter()
+                .map(|cap| (*cap).to_string())
+                .collect::<Vec<_>>()
+        };
+        capabilities(false, &owned(add), &owned(drop))
+            .effective
+            .unwrap()
+    }
+
+    #[test]
+    fn capabilities_are_dockers_14_changed_by_add_and_drop() {
+        assert_eq!(effective(&[], &[]), DEFAULT);
+        assert_eq!(effective(&["ALL"], &[]), ALL);
+        assert_eq!(effective(&[], &["all"]), [""; 0]);
+        assert_eq!(effective(&["net_admin"], &["ALL"]), ["CAP_NET_ADMIN"]);
+        assert_eq!(effective(&["CAP_CHOWN"], &[]), DEFAULT);
+        assert_eq!(effective(&["ALL"], &["CAP_SYS_ADMIN"]).len(), ALL.len() - 1);
+        assert!(!effective(&[], &["chown"]).contains(&"CAP_CHOWN".to_string()));
+        assert_eq!(
+            capabilities(true, &[], &["ALL".into()]).bounding.unwrap(),
+            ALL
+        );
+    }
+
+    #[test]
+    fn an_unknown_capability_is_refused_in_dockers_words() {
+        let error = normal("flying").unwrap_err();
+        assert_eq!(error.message, "unknown capability: \"CAP_FLYING\"");
+    }
+}

@@ -1,0 +1,216 @@
+//! start: a container on disk becomes a process, by way of its shim.
+
+use crate::engine::container::{Container, Phase, State};
+use crate::engine::spec::Place;
+use crate::engine::{Engine, host, spec, validate};
+use crate::error::{Context, Error, Kind, Result};
+use crate::json;
+use crate::shim::client::{self, Shim, Watch};
+use crate::shim::config;
+use crate::store::{staging, tree};
+use crate::sys::poll;
+use rustix::event::PollFlags;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the shim of the run before may take to leave.
+const SETTLE: Duration = Duration::from_secs(10);
+
+impl Engine {
+    pub fn start(self: &Arc<Engine>, container: &Arc<Container>) -> Result<()> {
+        let busy = container.occupy();
+        match container.lock().phase {
+            Phase::Created | Phase::Exited => {}
+            Phase::Running => return Err(Error::new(Kind::NotModified, "")),
+            Phase::Removing | Phase::Removed => {
+                return Err(Error::conflict(
+                    "container is marked for removal and cannot be started",
+                ));
+            }
+        }
+        let outcome = self.start_now(container);
+        if let Err(error) = &outcome {
+            self.give_up(container, error);
+        }
+        drop(busy);
+        if outcome.is_err() && container.is_disposable() {
+            self.remove_ended(container);
+        }
+        outcome
+    }
+
+    fn start_now(&self, container: &Arc<Container>) -> Result<()> {
+        // The last run's shim ends when its last client has read everything; then its directory
+        // is free.
+        if !container.wait_until(&|state| state.shim.is_none(), None, Some(SETTLE))? {
+            return Err(Error::conflict(format!(
+                "container {} is still ending its last run: its shim has not left",
+                container.id
+            )));
+        }
+        let run_dir = self.prepare(container)?;
+        let shim = Arc::new(client::launch(&run_dir).map_err(explain)?);
+        container.lock().shim = Some(Arc::clone(&shim));
+
+        // Watch and join the clients first: nothing that the program does from now on is missed.
+        let mut watch = shim.watch()?;
+        hand_over(&shim, container)?;
+        let started = shim
+            .start()
+            .map_err(explain)
+            .inspect_err(|_| let_go(&mut watch))?;
+        container.update(|state| {
+            state.phase = Phase::Running;
+            state.pid = started.pid;
+            state.started_at = started.started_at;
+            state.exit_code = 0;
+            state.oom_killed = false;
+            state.is_restarting = false;
+            state.error.clear();
+        });
+        // A client may have attached since.
+        let joined = hand_over(&shim, container);
+        self.persist(container);
+        self.tell(container, "start", &[]);
+        self.watcher.add(container, watch);
+        joined.or_else(|error| {
+            self.note(format_args!("container {}: {error}", container.id));
+            Ok(())
+        })
+    }
+
+    /// A fresh run directory, with all that a shim reads.
+    fn prepare(&self, container: &Container) -> Result<PathBuf> {
+        let run_dir = self.run_dir(&container.id);
+        tree::remove(&run_dir)?;
+        let bundle = run_dir.join("bundle");
+        staging::make_dir(&bundle.join("rootfs"))?;
+        host::make_sources(&container.host)?;
+        self.write_files(container)?;
+
+        let data_dir = self.data_dir(&container.id);
+        if container.is_disposable() {
+            // A volatile overlay leaves a mark there, lest someone trusts its upper directory after
+            // a crash. `restart` does.
+            let work = data_dir.join("work");
+            tree::remove(&work)?;
+            staging::make_dir(&work)?;
+        }
+        let binary = std::env::current_exe().map_err(|e| Error::io("find this binary", &e))?;
+        let place = Place {
+            data_dir: &data_dir,
+            binary: &binary,
+            controllers: host::controllers(),
+        };
+        let spec = spec::build(container, &place)?;
+        write(&bundle.join("config.json"), &json::to_string(&spec))?;
+        let config = self.shim_config(container, &data_dir)?;
+        write(&run_dir.join(config::FILE), &json::to_string(&config))?;
+        Ok(run_dir)
+    }
+
+    fn shim_config(&self, container: &Container, data_dir: &Path) -> Result<config::Config> {
+        let text = |path: &Path| Some(path.display().to_string());
+        let log = container.host.log_config.clone().unwrap_or_default();
+        let (log_bytes_max, log_files_max) = validate::log_limits(&log)?;
+        let is_logged = log.kind.as_deref() != Some("none");
+        let layers = self.images.lower_dirs(&container.image_id)?;
+        Ok(config::Config {
+            id: Some(container.id.clone()),
+            log: text(&data_dir.join(LOG)).filter(|_| is_logged),
+            log_bytes_max: log_bytes_max.filter(|bytes| *bytes > 0),
+            log_files_max,
+            layers: Some(layers.iter().filter_map(|layer| text(layer)).collect()),
+            upper: text(&data_dir.join("upper")),
+            work: text(&data_dir.join("work")),
+            volatile: Some(container.is_disposable()),
+            runtime_root: text(&self.runtime_root()),
+            terminal: Some(container.has_terminal()),
+            open_stdin: container.config.open_stdin,
+            stdin_once: container.config.stdin_once,
+        })
+    }
+
+    /// Leave nothing of a failed start but its error.
+    fn give_up(&self, container: &Container, error: &Error) {
+        self.sweep_run(&container.id, true);
+        container.update(|state| {
+            state.shim = None;
+            // Their connections close with this, which tells them.
+            state.pending.clear();
+            state.exit_code = match error.kind {
+                Kind::ProgramMissing => 127,
+                Kind::CannotInvoke => 126,
+                _ => 128,
+            };
+            state.error.clone_from(&error.message);
+        });
+        self.persist(container);
+        self.debug(format_args!("container {}: {error}", container.id));
+    }
+}
+
+/// The log's name in a container's directory.
+pub const LOG: &str = "log.json";
+
+fn write(path: &Path, content: &str) -> Result<()> {
+    std::fs::write(path, content)
+        .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+}
+
+/// Give the clients that wait to the shim.
+fn hand_over(shim: &Shim, container: &Container) -> Result<()> {
+    let pending = std::mem::take(&mut { container.lock() }.pending);
+    for waiting in pending {
+        shim.attach(&waiting.attach, waiting.client.as_fd())
+            .context(|| "attach")?;
+    }
+    Ok(())
+}
+
+/// A shim whose container could not start ends it and leaves by itself. If it does not, the way out
+/// takes it by force.
+fn let_go(watch: &mut Watch) {
+    let end = Instant::now() + Duration::from_secs(2);
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let ready = poll::wait(&[(watch.as_fd(), PollFlags::IN)], Some(left));
+        if !ready.is_ok_and(|ready| ready.iter().any(|flags| !flags.is_empty())) {
+            return;
+        }
+        if !matches!(watch.next(), Ok(Some(_))) {
+            return;
+        }
+    }
+}
+
+/// Clients look for runc's words about the program behind this beginning.
+fn explain(mut error: Error) -> Error {
+    if matches!(error.kind, Kind::ProgramMissing | Kind::CannotInvoke) {
+        error.message = format!(
+            "failed to create task for container: OCI runtime create failed: unable to start container process: {}",
+            error.message
+        );
+    }
+    error
+}
+
+/// What `stop`, `kill` and their like need: the shim of a container that runs.
+pub fn running_shim(container: &Container) -> Result<Arc<Shim>> {
+    let state = container.lock();
+    running(&container.id, &state)
+}
+
+pub fn running(id: &str, state: &State) -> Result<Arc<Shim>> {
+    let shim = state
+        .shim
+        .as_ref()
+        .filter(|_| state.phase == Phase::Running);
+    shim.map(Arc::clone).ok_or_else(|| not_running(id))
+}
+
+pub fn not_running(id: &str) -> Error {
+    Error::conflict(format!("container {id} is not running"))
+}

@@ -1,0 +1,178 @@
+//! One thread that hears what the shims say: exits, out-of-memory kills, and their silence.
+
+use crate::engine::container::{Container, Phase};
+use crate::engine::{Engine, exec, lock};
+use crate::error::{Error, Result};
+use crate::shim::client::{self, Event, Watch};
+use crate::shim::exit::{self, Exit};
+use crate::sys::poll::{self, Bell};
+use crate::time::Time;
+use rustix::event::PollFlags;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
+
+/// Watches on their way to the thread.
+pub struct Queue {
+    new: Mutex<Vec<Watched>>,
+    bell: Bell,
+}
+
+struct Watched {
+    container: Arc<Container>,
+    watch: Watch,
+    /// It has told how the container ended.
+    has_ended: bool,
+}
+
+impl Queue {
+    pub fn new() -> Result<Queue> {
+        Ok(Queue {
+            new: Mutex::new(Vec::new()),
+            bell: Bell::new()?,
+        })
+    }
+
+    pub fn add(&self, container: &Arc<Container>, watch: Watch) {
+        lock(&self.new).push(Watched {
+            container: Arc::clone(container),
+            watch,
+            has_ended: false,
+        });
+        self.bell.ring();
+    }
+}
+
+/// Threads of the engine call a few functions deep and keep large things on the heap.
+pub const STACK_BYTES: usize = 128 << 10;
+
+pub fn spawn(engine: &Arc<Engine>) -> Result<()> {
+    let engine = Arc::clone(engine);
+    thread("watch", move || run(&engine))
+}
+
+/// A thread with a small stack.
+pub fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    std::thread::Builder::new()
+        .name(name.to_string())
+        .stack_size(STACK_BYTES)
+        .spawn(body)
+        .map(drop)
+        .map_err(|e| Error::io(format_args!("start thread {name}"), &e))
+}
+
+fn run(engine: &Arc<Engine>) {
+    let queue = &engine.watcher;
+    let mut all: Vec<Watched> = Vec::new();
+    loop {
+        queue.bell.clear();
+        all.append(&mut lock(&queue.new));
+        let mut fds = vec![(queue.bell.as_fd(), PollFlags::IN)];
+        fds.extend(all.iter().map(|w| (w.watch.as_fd(), PollFlags::IN)));
+        let ready = match poll::wait(&fds, None) {
+            Ok(ready) => ready,
+            Err(error) => {
+                engine.note(error);
+                continue;
+            }
+        };
+        let mut flags = ready.into_iter().skip(1);
+        all.retain_mut(|watched| {
+            let is_ready = flags.next().is_some_and(|flags| !flags.is_empty());
+            !is_ready || hear(engine, watched)
+        });
+    }
+}
+
+/// Take one event. False when this shim will say no more.
+fn hear(engine: &Arc<Engine>, watched: &mut Watched) -> bool {
+    let container = &watched.container;
+    match watched.watch.next() {
+        Ok(Some(Event::Exit(exit))) => {
+            watched.has_ended = true;
+            engine.ended(container, &exit);
+            true
+        }
+        Ok(Some(Event::ExecExit { id, code })) => {
+            engine.exec_ended(container, &id, code);
+            true
+        }
+        Ok(Some(Event::Oom)) => {
+            engine.tell(container, "oom", &[]);
+            true
+        }
+        Ok(None) | Err(_) => {
+            if !watched.has_ended {
+                engine.shim_gone(container);
+            }
+            container.update(|state| state.shim = None);
+            client::reap();
+            false
+        }
+    }
+}
+
+impl Engine {
+    /// A run has ended: record it, tell it, wake those who wait.
+    pub(super) fn ended(self: &Arc<Engine>, container: &Arc<Container>, exit: &Exit) {
+        exec::end_all(self, container);
+        {
+            let mut state = container.lock();
+            state.phase = Phase::Exited;
+            state.pid = 0;
+            state.exit_code = exit.code.into();
+            state.finished_at.clone_from(&exit.finished_at);
+            state.oom_killed = exit.oom_killed;
+            state.error.clone_from(&exit.error);
+        }
+        self.persist(container);
+        let seconds = {
+            let state = container.lock();
+            let started = Time::parse(&state.started_at);
+            let finished = Time::parse(&state.finished_at);
+            match (started, finished) {
+                (Ok(started), Ok(finished)) => finished.since(started).as_secs(),
+                _ => 0,
+            }
+        };
+        let (code, seconds) = (exit.code.to_string(), seconds.to_string());
+        self.tell(
+            container,
+            "die",
+            &[("exitCode", &code), ("execDuration", &seconds)],
+        );
+        container.update(|state| state.ends += 1);
+
+        if container.is_disposable() && !container.lock().is_restarting {
+            // Deleting can take long; the other containers' ends must not wait for it.
+            let (engine, container) = (Arc::clone(self), Arc::clone(container));
+            let spawned = thread("remove", move || engine.remove_ended(&container));
+            if let Err(error) = spawned {
+                self.note(error);
+            }
+        }
+    }
+
+    /// A shim has closed its watch without telling an end: it wrote the `exit` file and died before
+    /// telling, or it was killed.
+    pub(super) fn shim_gone(self: &Arc<Engine>, container: &Arc<Container>) {
+        let run_dir = self.run_dir(&container.id);
+        let exit = match exit::read(&run_dir) {
+            Ok(Some(exit)) => exit,
+            _ => lost(),
+        };
+        // Without its parent the container has nobody to take its output or tell its end.
+        self.sweep_run(&container.id, true);
+        self.ended(container, &exit);
+    }
+}
+
+/// The end of a container whose shim cannot tell it.
+pub(super) fn lost() -> Exit {
+    Exit {
+        code: 137,
+        finished_at: Time::now().rfc3339(),
+        oom_killed: false,
+        error: "the shim of the container was lost; what was left of the container has been killed"
+            .to_string(),
+    }
+}

@@ -1,0 +1,153 @@
+//! Layers on disk: `layers/<digits of the diff id>/diff` is an overlay lower, `layer.json` its record.
+//!
+//! A layer is named by its diff id (the digest of its uncompressed archive) and not by a chain id
+//! over all layers below it: what we unpack speaks of its own content only, so images that share a
+//! layer share its directory, whatever lies below.
+//!
+//! The price: a parent directory that a layer's archive leaves out is made here with mode 0755, not
+//! with what it has in the layers below. Docker's overlay2 does the same, and builders write parents.
+
+use crate::error::{Context, Error, Result};
+use crate::image::archive::Archive;
+use crate::image::gzip::Gzip;
+use crate::image::source::{self, Format, Hashed, SNIFF_BYTES, Source, Stream};
+use crate::image::unpack;
+use crate::store::staging::{self, Staging};
+use crate::{id, json};
+use miniserde::{Deserialize, Serialize};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+const DIFF: &str = "diff";
+const RECORD: &str = "layer.json";
+
+/// What an image without layers has below it.
+const EMPTY: &str = "empty";
+
+/// `layer.json`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Record {
+    #[serde(rename = "diffID")]
+    pub diff_id: Option<String>,
+    /// Bytes of all regular files.
+    pub size: Option<u64>,
+    pub entries: Option<u64>,
+}
+
+/// A layer that is unpacked and not yet part of the store. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Staged {
+    staging: Staging,
+    /// Hex digits of the diff id.
+    pub diff: String,
+    pub size: u64,
+}
+
+/// Whether an archive must say that it ends. A digest makes sure of that as well; an import has
+/// none, and would take what was cut between two files for the whole.
+#[derive(Clone, Copy, PartialEq)]
+pub enum End {
+    Required,
+    Checked,
+}
+
+/// Unpack a plain or gzip'd archive beside the layers in `dir`. Reads all of `from`.
+pub fn stage(dir: &Path, from: &mut Source<'_>, end: End) -> Result<Staged> {
+    let head = from
+        .peek(SNIFF_BYTES)
+        .map_err(|e| source::failed("read archive", &e))?;
+    match source::sniff(head) {
+        Format::Tar => stage_tar(dir, from, end),
+        Format::Gzip => stage_tar(dir, &mut Gzip::new(from), end),
+        Format::Foreign(name) => Err(Error::invalid(format!(
+            "{name}-compressed archives are not supported: decompress it, or use gzip"
+        ))),
+        Format::Empty => Err(Error::invalid("the archive is empty")),
+        Format::Json | Format::Unknown => Err(Error::invalid("this is not a tar archive")),
+    }
+}
+
+/// The same for an archive that is not compressed (any more).
+pub fn stage_tar(dir: &Path, from: &mut dyn Stream, end: End) -> Result<Staged> {
+    let staging = Staging::new(dir)?;
+    let diff = staging.path().join(DIFF);
+    make_root(&diff)?;
+
+    let mut hashed = Hashed::new(from);
+    let mut archive = Archive::new(&mut hashed);
+    let unpacked = unpack::unpack(&diff, &mut archive)?;
+    if end == End::Required && !archive.has_end() {
+        return Err(source::failed("read archive", &source::truncated()));
+    }
+    // The digest covers what follows the end of the archive, too.
+    let digits = hashed
+        .finish()
+        .map_err(|e| source::failed("read archive", &e))?;
+
+    let record = Record {
+        diff_id: Some(format!("sha256:{digits}")),
+        size: Some(unpacked.size),
+        entries: Some(unpacked.entries),
+    };
+    let path = staging.path().join(RECORD);
+    std::fs::write(&path, json::to_string(&record))
+        .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))?;
+    Ok(Staged {
+        staging,
+        diff: digits,
+        size: unpacked.size,
+    })
+}
+
+impl Staged {
+    /// Make it part of the store, unless the store has it. The caller has synced the file system
+    /// and will sync `dir`.
+    pub fn keep(self, dir: &Path) -> Result<()> {
+        if exists(dir, &self.diff) {
+            return Ok(());
+        }
+        self.staging.keep(&dir.join(&self.diff))
+    }
+}
+
+/// Whether the store has the layer. It appears by a rename, so it is whole or not there.
+pub fn exists(dir: &Path, diff: &str) -> bool {
+    dir.join(diff).join(RECORD).exists()
+}
+
+/// The directory for overlayfs.
+pub fn diff_dir(dir: &Path, diff: &str) -> PathBuf {
+    dir.join(diff).join(DIFF)
+}
+
+/// The layer below an image that has none: overlayfs wants one.
+pub fn empty(dir: &Path) -> Result<PathBuf> {
+    let path = dir.join(EMPTY);
+    make_root(&path).map(|()| path)
+}
+
+/// Remove the layers that `is_used` knows nothing of. Each goes by a rename, so that a power cut
+/// leaves nothing that looks like a layer.
+pub fn sweep(dir: &Path, is_used: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
+    let mut swept = Vec::new();
+    for name in staging::names(dir)? {
+        if id::is_full(&name) && !is_used(&name) {
+            staging::remove(&dir.join(&name)).context(|| format!("remove layer {name}"))?;
+            swept.push(name);
+        }
+    }
+    Ok(swept)
+}
+
+/// The root of a layer is the root of a container: everybody may enter.
+fn make_root(path: &Path) -> Result<()> {
+    let failed = |e| Error::io(format_args!("mkdir {}", path.display()), &e);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(failed)?;
+    // Whatever our umask is.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(path, mode).map_err(failed)
+}

@@ -1,0 +1,432 @@
+//! `load`: archives of `docker save` (old and new layout) and OCI layouts.
+//!
+//! One pass, without a copy of the archive. Where a member begins like a layer it is unpacked at
+//! once, where it begins like JSON it is kept; at the end the documents say which of that are
+//! images, and the digests whether it is what they mean. Names in the archive are keys of a map and
+//! never paths on our disk. What no image wants is dropped.
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::id;
+use crate::image::archive::{self, Archive, Entry};
+use crate::image::gzip::Gzip;
+use crate::image::layer::{self, End, Staged};
+use crate::image::manifest::{self, Saved};
+use crate::image::reference::Reference;
+use crate::image::source::{self, Format, Hashed, Input, SNIFF_BYTES, Source, Stream, sha256};
+use crate::image::unpack::{components, shown};
+use crate::image::{Images, NewImage};
+use crate::json;
+use crate::oci::image::{Descriptor, Image, Manifest};
+use std::io::Read;
+use std::path::Path;
+
+/// The largest document that is read, as registries have it (distribution-spec, "Pushing Manifests").
+const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+
+/// All documents and names of one archive together.
+const MEMORY_BYTES_MAX: usize = 32 << 20;
+
+/// An index may list indexes. Deeper than this is no sense, or a loop.
+const INDEX_DEPTH_MAX: u32 = 4;
+
+/// What overlayfs stacks (OVL_MAX_STACK).
+const LAYERS_MAX: usize = 500;
+
+const BLOBS: &str = "blobs/sha256/";
+
+/// An image that `load` has brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// As people write it; without one the image has no name.
+    pub reference: Option<String>,
+    /// `sha256:…`.
+    pub id: String,
+}
+
+impl Images {
+    /// Load all images of an archive, plain or gzip'd: all or none.
+    pub fn load(&self, from: &mut dyn Read) -> Result<Vec<Loaded>> {
+        let outcome = read_all(&self.layers, from).and_then(|mut members| {
+            let images = members.images()?;
+            let wanted = |layer: &Staged| images.iter().any(|i| i.layers.contains(&layer.diff));
+            members.staged.retain(wanted);
+            let loaded = images.iter().flat_map(loaded).collect();
+            self.commit(members.staged, images).map(|()| loaded)
+        });
+        outcome.context(|| "load")
+    }
+}
+
+fn loaded(image: &NewImage) -> Vec<Loaded> {
+    let id = format!("sha256:{}", sha256(&image.config));
+    let with = |reference: Option<String>| Loaded {
+        reference,
+        id: id.clone(),
+    };
+    if image.names.is_empty() {
+        return vec![with(None)];
+    }
+    let names = image.names.iter();
+    names.map(|name| with(Some(name.familiar()))).collect()
+}
+
+/// What an archive holds, by name.
+#[derive(Default)]
+struct Members {
+    /// Sorted once all are there.
+    by_name: Vec<(String, Member)>,
+    /// Unpacked layers; no two are the same.
+    staged: Vec<Staged>,
+    memory: usize,
+}
+
+enum Member {
+    Document(Vec<u8>),
+    /// Digits of the diff id, and the length of the member in the archive.
+    Layer {
+        diff: String,
+        bytes: u64,
+    },
+    /// Old archives say what they have said before by a link.
+    Link(String),
+    /// Neither; it matters only if an image wants it.
+    Unusable(String),
+}
+
+fn read_all(layers: &Path, from: &mut dyn Read) -> Result<Members> {
+    let failed = |e: std::io::Error| source::failed("read archive", &e);
+    let mut input = Input(from);
+    let mut source = Source::new(&mut input);
+    let mut members = Members::default();
+    match source::sniff(source.peek(SNIFF_BYTES).map_err(failed)?) {
+        Format::Tar => members.read(layers, &mut source)?,
+        Format::Gzip => members.read(layers, &mut Gzip::new(&mut source))?,
+        Format::Foreign(name) => {
+            return Err(Error::invalid(format!(
+                "{name}-compressed archives are not supported: decompress it, or use gzip"
+            )));
+        }
+        Format::Empty => return Err(Error::invalid("the archive is empty")),
+        Format::Json | Format::Unknown => {
+            return Err(Error::invalid("this is not a tar archive"));
+        }
+    }
+    Ok(members)
+}
+
+impl Members {
+    fn read(&mut self, layers: &Path, from: &mut dyn Stream) -> Result<()> {
+        let failed = |e: std::io::Error| source::failed("read archive", &e);
+        let mut archive = Archive::new(from);
+        while let Some(entry) = archive.next().map_err(failed)? {
+            self.member(layers, &entry, &mut archive)
+                .context(|| shown(&entry.path))?;
+        }
+        // To one reader the first would count, to another the last.
+        self.by_name.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        if let Some(twins) = self.by_name.windows(2).find(|two| two[0].0 == two[1].0) {
+            let name = &twins[0].0;
+            return Err(Error::invalid(format!("{name} is twice in the archive")));
+        }
+        // To the end: a checksum may stand there, and a sender may wait for us.
+        Hashed::new(from).finish().map(drop).map_err(failed)
+    }
+
+    fn member(&mut self, layers: &Path, entry: &Entry, archive: &mut Archive<'_>) -> Result<()> {
+        let name = name(&entry.path)?;
+        let member = match entry.kind {
+            archive::Kind::File if entry.is_sparse => {
+                Member::Unusable("it is stored as a sparse file".into())
+            }
+            archive::Kind::File => self.content(layers, &name, entry, archive)?,
+            archive::Kind::HardLink => Member::Link(self::name(&entry.link)?),
+            archive::Kind::Symlink => {
+                // Relative to the directory of the link.
+                let dir = name.rsplit_once('/').map_or("", |(dir, _)| dir);
+                let target = [dir.as_bytes(), b"/", &entry.link].concat();
+                let target = components(&target);
+                Member::Link(String::from_utf8_lossy(&target.join(&b'/')).into_owned())
+            }
+            _ => return Ok(()),
+        };
+        // Names count too, with what a map needs for each.
+        self.memory += name.len() + 128;
+        if let Member::Document(bytes) = &member {
+            self.memory += bytes.len();
+        }
+        if self.memory > MEMORY_BYTES_MAX {
+            return Err(Error::invalid("too many documents for one archive"));
+        }
+        self.by_name.push((name, member));
+        Ok(())
+    }
+
+    fn content(
+        &mut self,
+        layers: &Path,
+        name: &str,
+        entry: &Entry,
+        archive: &mut Archive<'_>,
+    ) -> Result<Member> {
+        let failed = |e: std::io::Error| source::failed("read archive", &e);
+        let mut source = Source::new(archive);
+        let format = source::sniff(source.peek(SNIFF_BYTES).map_err(failed)?);
+        let (member, digest) = match format {
+            Format::Tar => {
+                let staged = layer::stage_tar(layers, &mut source, End::Checked);
+                let digest = staged.as_ref().map(|s| s.diff.clone()).ok();
+                (self.stage(staged, entry.size)?, digest)
+            }
+            Format::Gzip => {
+                let mut hashed = Hashed::new(&mut source);
+                let staged = layer::stage_tar(layers, &mut Gzip::new(&mut hashed), End::Checked);
+                let member = self.stage(staged, entry.size)?;
+                (member, Some(hashed.finish().map_err(failed)?))
+            }
+            Format::Json if entry.size <= DOCUMENT_BYTES_MAX => {
+                let mut bytes = vec![0; entry.size as usize];
+                source.read_all(&mut bytes).map_err(failed)?;
+                let digest = sha256(&bytes);
+                (Member::Document(bytes), Some(digest))
+            }
+            Format::Json => (Member::Unusable("it is larger than 4 MiB".into()), None),
+            Format::Foreign(name) => {
+                let reason = format!("{name}-compressed layers are not supported");
+                (Member::Unusable(reason), None)
+            }
+            Format::Empty => (Member::Unusable("it is empty".into()), None),
+            Format::Unknown => (Member::Unusable("it is no layer and no JSON".into()), None),
+        };
+        // A blob is what its name says. Of what is unusable that does not matter.
+        if let (Some(expected), Some(digest)) = (name.strip_prefix(BLOBS), digest)
+            && expected != digest
+            && !matches!(member, Member::Unusable(_))
+        {
+            return Err(Error::invalid(format!(
+                "the content does not match the digest: it is sha256:{digest}"
+            )));
+        }
+        Ok(member)
+    }
+
+    /// What can't be unpacked may be something else that only looks like a layer; if an image wants
+    /// it, that will be said then. A full disk is another matter.
+    fn stage(&mut self, staged: Result<Staged>, bytes: u64) -> Result<Member> {
+        let staged = match staged {
+            Err(error) if error.kind == Kind::Invalid => {
+                return Ok(Member::Unusable(error.to_string()));
+            }
+            staged => staged?,
+        };
+        let diff = staged.diff.clone();
+        if !self.staged.iter().any(|known| known.diff == diff) {
+            self.staged.push(staged);
+        }
+        Ok(Member::Layer { diff, bytes })
+    }
+
+    /// The images that the archive says it has.
+    fn images(&self) -> Result<Vec<NewImage>> {
+        // New archives of Docker have both; its own document knows all names.
+        let images = if self.get("manifest.json").is_some() {
+            self.saved()?
+        } else if self.get("index.json").is_some() {
+            let index = manifest::parse(self.document("index.json")?, "index.json")?;
+            self.listed(&index)?
+        } else if self.get("repositories").is_some() {
+            return Err(Error::unsupported(
+                "the archive is of Docker 1.9 or older, which is not supported: save it with a newer one",
+            ));
+        } else {
+            return Err(Error::invalid(
+                "the archive holds no image: there is neither manifest.json nor index.json in it",
+            ));
+        };
+        if images.is_empty() {
+            return Err(Error::invalid("the archive holds no image"));
+        }
+        Ok(images)
+    }
+
+    fn saved(&self) -> Result<Vec<NewImage>> {
+        let list: Vec<Saved> = json::parse_bytes(self.document("manifest.json")?, "manifest.json")?;
+        list.into_iter()
+            .map(|saved| {
+                let config = saved.config.unwrap_or_default();
+                let layers = saved.layers.unwrap_or_default().into_iter();
+                let layers = layers.map(|name| (name, None)).collect();
+                let names = saved.repo_tags.unwrap_or_default();
+                self.image(&config, layers, &names)
+            })
+            .collect()
+    }
+
+    /// The images of an OCI layout. Entries of one name are the same image for different machines.
+    fn listed(&self, index: &Manifest) -> Result<Vec<NewImage>> {
+        let listed = index.manifests.iter().flatten();
+        let mut groups: Vec<(Option<&str>, Vec<&Descriptor>)> = Vec::new();
+        for descriptor in listed {
+            let name = manifest::name(descriptor);
+            match groups.iter_mut().find(|(known, _)| *known == name) {
+                // Without a name and without a platform they are different images.
+                Some((_, group)) if name.is_some() || descriptor.platform.is_some() => {
+                    group.push(descriptor);
+                }
+                _ => groups.push((name, vec![descriptor])),
+            }
+        }
+        let images = groups.into_iter().map(|(name, group)| {
+            let descriptor = manifest::choose(&group)?;
+            self.listed_image(descriptor, name, 0)
+        });
+        images.collect()
+    }
+
+    fn listed_image(
+        &self,
+        descriptor: &Descriptor,
+        name: Option<&str>,
+        depth: u32,
+    ) -> Result<NewImage> {
+        let (member, bytes) = blob(descriptor)?;
+        let content = self.document(&member)?;
+        check_size(&member, bytes, content.len() as u64)?;
+        let document = manifest::parse(content, &member)?;
+        if let Some(inner) = &document.manifests {
+            if depth == INDEX_DEPTH_MAX {
+                return Err(Error::invalid("indexes are nested too deep"));
+            }
+            let candidates: Vec<&Descriptor> = inner.iter().collect();
+            return self.listed_image(manifest::choose(&candidates)?, name, depth + 1);
+        }
+
+        let config = document.config.unwrap_or_default();
+        let (config_name, config_bytes) = blob(&config)?;
+        check_size(
+            &config_name,
+            config_bytes,
+            self.document(&config_name)?.len() as u64,
+        )?;
+        let layers = document.layers.iter().flatten().map(blob);
+        let layers = layers.collect::<Result<Vec<(String, Option<u64>)>>>()?;
+        let names: Vec<String> = name.map(str::to_string).into_iter().collect();
+        self.image(&config_name, layers, &names)
+    }
+
+    /// One image of a configuration and layers, which must be those that the configuration means.
+    fn image(
+        &self,
+        config: &str,
+        layers: Vec<(String, Option<u64>)>,
+        names: &[String],
+    ) -> Result<NewImage> {
+        let bytes = self.document(config)?;
+        let image: Image = json::parse_bytes(bytes, config)?;
+        if let Some(os) = image.os.filter(|os| !os.is_empty() && os != "linux") {
+            return Err(Error::invalid(format!("cannot load {os} image on linux")));
+        }
+        let rootfs = image.rootfs.unwrap_or_default();
+        let diff_ids = rootfs.diff_ids.unwrap_or_default();
+        if diff_ids.len() != layers.len() {
+            return Err(Error::invalid(format!(
+                "invalid manifest, layers length mismatch: expected {}, got {}",
+                diff_ids.len(),
+                layers.len()
+            )));
+        }
+        if layers.len() > LAYERS_MAX {
+            return Err(Error::invalid(format!(
+                "an image of {} layers is more than the kernel stacks ({LAYERS_MAX})",
+                layers.len()
+            )));
+        }
+
+        let mut new = NewImage {
+            config: bytes.to_vec(),
+            layers: Vec::new(),
+            size: 0,
+            names: Vec::new(),
+        };
+        for (diff_id, (name, bytes)) in diff_ids.iter().zip(layers) {
+            let expected = id::digest_hex(diff_id).context(|| config.to_string())?;
+            let (diff, there) = self.layer(&name)?;
+            check_size(&name, bytes, there)?;
+            if diff != expected {
+                return Err(Error::invalid(format!(
+                    "layer {name} is not what the image was made of: it is sha256:{diff}, expected {diff_id}"
+                )));
+            }
+            let staged = self.staged.iter().find(|staged| staged.diff == diff);
+            new.size += staged.map_or(0, |staged| staged.size);
+            new.layers.push(diff.to_string());
+        }
+        for text in names {
+            let name = Reference::parse(text).context(|| format!("image name {text:?}"))?;
+            new.names.push(name.with_default_tag());
+        }
+        Ok(new)
+    }
+
+    fn document(&self, name: &str) -> Result<&[u8]> {
+        match self.find(name)? {
+            Member::Document(bytes) => Ok(bytes),
+            Member::Unusable(reason) => Err(Error::invalid(format!("{name}: {reason}"))),
+            _ => Err(Error::invalid(format!("{name} is no JSON document"))),
+        }
+    }
+
+    fn layer(&self, name: &str) -> Result<(&str, u64)> {
+        match self.find(name)? {
+            Member::Layer { diff, bytes } => Ok((diff, *bytes)),
+            Member::Unusable(reason) => Err(Error::invalid(format!("layer {name}: {reason}"))),
+            _ => Err(Error::invalid(format!("{name} is no layer"))),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Member> {
+        let place = self.by_name.binary_search_by(|(key, _)| key[..].cmp(name));
+        self.by_name.get(place.ok()?).map(|(_, member)| member)
+    }
+
+    fn find(&self, name: &str) -> Result<&Member> {
+        let mut at = self::name(name.as_bytes())?;
+        // A link to a link to a link has never been seen; a link to itself ends here.
+        for _ in 0..8 {
+            match self.get(&at) {
+                Some(Member::Link(target)) => at.clone_from(target),
+                Some(member) => return Ok(member),
+                None => break,
+            }
+        }
+        Err(Error::invalid(format!("{name} is missing in the archive")))
+    }
+}
+
+/// A member's name, one way of writing it. A reader that unpacked the archive would follow `..`.
+fn name(path: &[u8]) -> Result<String> {
+    let text = std::str::from_utf8(path)
+        .ok()
+        .filter(|text| !text.starts_with('/') && text.split('/').all(|part| part != ".."))
+        .ok_or_else(|| Error::invalid(format!("invalid name {:?} in the archive", shown(path))))?;
+    let parts: Vec<&str> = text
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    Ok(parts.join("/"))
+}
+
+/// The member that a descriptor means, and how long it says that it is.
+fn blob(descriptor: &Descriptor) -> Result<(String, Option<u64>)> {
+    let digest = descriptor.digest.as_deref().unwrap_or_default();
+    let digits = id::digest_hex(digest)?;
+    Ok((format!("{BLOBS}{digits}"), descriptor.size))
+}
+
+fn check_size(name: &str, declared: Option<u64>, there: u64) -> Result<()> {
+    match declared {
+        Some(declared) if declared != there => Err(Error::invalid(format!(
+            "{name} has {there} bytes, but {declared} are declared"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,152 @@
+//! Removing names and images, with Docker's rules and sentences.
+
+use crate::error::{Error, Result};
+use crate::id;
+use crate::image::reference::Reference;
+use crate::image::shelf::Shelf;
+use crate::image::{Images, layer, shelf};
+use crate::json;
+use crate::oci::image::Image;
+use crate::store::staging;
+use crate::wire::image::Deleted;
+use sha2::{Digest, Sha256};
+
+impl Images {
+    /// Take away the name `name`, and the image with its last name; or the image, where `name` is
+    /// an id. `used_by` says which container was made from an image, if there is one, in the words
+    /// for a sentence: `running container 0123456789ab`. It is asked while no lock of ours is held.
+    ///
+    /// `force` takes away the names of what is in use; the image itself stays, without a name, until
+    /// its containers have gone. (Docker deletes it, and its layers stay for the container alone.)
+    pub fn remove(
+        &self,
+        name: &str,
+        force: bool,
+        used_by: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Deleted>> {
+        let digits = self.resolve(name)?;
+        let user = used_by(&format!("sha256:{digits}"));
+        let _change = self.change();
+        let names = self.shelf().names(&digits);
+        let given = named(name, &names);
+
+        if let Some(given) = &given {
+            if let Some(user) = user.as_deref().filter(|_| !force && names.len() == 1) {
+                let container = user.rsplit(' ').next().unwrap_or(user);
+                return Err(Error::conflict(format!(
+                    "conflict: unable to remove repository reference \"{}\" (must force) - container {container} is using its referenced image {}",
+                    name,
+                    id::short(&digits)
+                )));
+            }
+            if names.len() > 1 {
+                return self.untag(std::slice::from_ref(given));
+            }
+        } else {
+            check_id(&digits, force, &names, user.as_deref())?;
+        }
+
+        match user {
+            Some(_) => self.untag(&names),
+            None => self.delete(&digits, &names),
+        }
+    }
+
+    fn untag(&self, names: &[Reference]) -> Result<Vec<Deleted>> {
+        self.rename(&|shelf| forget(shelf, names))?;
+        Ok(names.iter().map(untagged).collect())
+    }
+
+    /// The image first, then its layers, as far as no other has them. What a power cut leaves of
+    /// them is swept at the next start, and names that lead nowhere are not read.
+    fn delete(&self, digits: &str, names: &[Reference]) -> Result<Vec<Deleted>> {
+        let chains = chain_ids(&shelf::config(&self.images, digits)?);
+        staging::remove(&self.images.join(digits))?;
+        let layers = self.shelf().held(digits).map(|held| held.layers.clone());
+        let layers = layers.unwrap_or_default();
+        self.shelf_mut(|shelf| {
+            forget(shelf, names);
+            shelf.images.retain(|held| held.digits != digits);
+        });
+        let swept = layer::sweep(&self.layers, &|diff| self.shelf().uses(diff))?;
+        // Last, because it needs space, which the layers have given back. Should it fail, then the
+        // old file says the same.
+        if !names.is_empty() {
+            let _ = self.rename(&|_| {});
+        }
+
+        let removed = |id: String| Deleted {
+            untagged: None,
+            deleted: Some(id),
+        };
+        let mut deleted: Vec<Deleted> = names.iter().map(untagged).collect();
+        deleted.push(removed(format!("sha256:{digits}")));
+        for (diff, chain) in layers.iter().zip(chains).rev() {
+            if swept.contains(diff) {
+                deleted.push(removed(chain));
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+fn forget(shelf: &mut Shelf, names: &[Reference]) {
+    for name in names {
+        shelf.refs.remove(&name.full());
+    }
+}
+
+fn untagged(name: &Reference) -> Deleted {
+    Deleted {
+        untagged: Some(name.familiar()),
+        deleted: None,
+    }
+}
+
+/// The name of the image that `name` says, or `None` where it says an id.
+fn named(name: &str, names: &[Reference]) -> Option<Reference> {
+    let reference = Reference::parse(name).ok()?.with_default_tag();
+    names.iter().find(|known| **known == reference).cloned()
+}
+
+/// What stands against removing an image by its id.
+fn check_id(digits: &str, force: bool, names: &[Reference], user: Option<&str>) -> Result<()> {
+    let used = |by: &str| format!("image is being used by {by}");
+    match user {
+        Some(by) if by.starts_with("running ") || (force && names.is_empty()) => {
+            Err(unable(digits, "cannot be forced", &used(by)))
+        }
+        _ if force => Ok(()),
+        _ if names.len() > 1 => {
+            let why = "image is referenced in multiple repositories";
+            Err(unable(digits, "must be forced", why))
+        }
+        Some(by) => Err(unable(digits, "must be forced", &used(by))),
+        None => Ok(()),
+    }
+}
+
+fn unable(digits: &str, force: &str, why: &str) -> Error {
+    let short = id::short(digits);
+    Error::conflict(format!(
+        "conflict: unable to delete {short} ({force}) - {why}"
+    ))
+}
+
+/// Docker names layers by all that lies below, too (image-spec, config.md, Layer ChainID), and says
+/// those names when it removes them.
+fn chain_ids(config: &[u8]) -> Vec<String> {
+    let image: Image = json::parse_bytes(config, "image configuration").unwrap_or_default();
+    let mut chains: Vec<String> = Vec::new();
+    for diff_id in image.rootfs.and_then(|r| r.diff_ids).unwrap_or_default() {
+        let chain = match chains.last() {
+            None => diff_id,
+            Some(below) => {
+                let both = Sha256::digest(format!("{below} {diff_id}"));
+                format!("sha256:{}", id::hex(&both))
+            }
+        };
+        chains.push(chain);
+    }
+    chains
+}

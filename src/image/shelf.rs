@@ -1,0 +1,154 @@
+//! The records of images on disk, and what of them is kept in memory.
+
+use crate::error::{Context, Error, Result};
+use crate::image::layer;
+use crate::image::reference::Reference;
+use crate::image::source::sha256;
+use crate::store::{record, staging};
+use crate::{id, json};
+use miniserde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const REFS: &str = "refs.json";
+const CONFIG: &str = "config.json";
+const MANIFEST: &str = "manifest.json";
+
+/// What there is. Ids are digits, names are full.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    pub refs: BTreeMap<String, String>,
+    pub images: Vec<Held>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub digits: String,
+    /// Digits of the diff ids, lowest first.
+    pub layers: Vec<String>,
+    pub size: u64,
+}
+
+/// `refs.json`: names to `sha256:…`.
+#[derive(Serialize, Deserialize)]
+struct Refs {
+    refs: Option<BTreeMap<String, String>>,
+}
+
+/// `manifest.json`.
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    /// Diff ids, lowest first.
+    layers: Option<Vec<String>>,
+    size: Option<u64>,
+}
+
+/// A record that can't be read, and why.
+pub type Unreadable = (String, Error);
+
+impl Shelf {
+    /// Read what lies in `images`. Changes nothing.
+    pub fn read(images: &Path, layers: &Path) -> Result<(Shelf, Vec<Unreadable>)> {
+        let mut shelf = Shelf::default();
+        let mut unreadable = Vec::new();
+        for name in staging::names(images)? {
+            if !id::is_full(&name) {
+                continue;
+            }
+            match read_image(images, layers, &name) {
+                Ok(held) => shelf.images.push(held),
+                Err(error) => unreadable.push((name, error)),
+            }
+        }
+        match read_refs(images) {
+            Ok(refs) => shelf.refs = refs,
+            Err(error) => unreadable.push((REFS.to_string(), error)),
+        }
+        let images = &shelf.images;
+        let is_there = |digits: &String| images.iter().any(|held| held.digits == *digits);
+        shelf.refs.retain(|_, digits| is_there(digits));
+        Ok((shelf, unreadable))
+    }
+
+    pub fn held(&self, digits: &str) -> Option<&Held> {
+        self.images.iter().find(|held| held.digits == digits)
+    }
+
+    /// Whether some image has the layer.
+    pub fn uses(&self, diff: &str) -> bool {
+        let mut layers = self.images.iter().flat_map(|held| &held.layers);
+        layers.any(|layer| layer == diff)
+    }
+
+    /// The names of an image.
+    pub fn names(&self, digits: &str) -> Vec<Reference> {
+        let names = self.refs.iter().filter(|(_, id)| *id == digits);
+        names
+            .filter_map(|(name, _)| Reference::parse(name).ok())
+            .collect()
+    }
+
+    pub fn save(&self, images: &Path) -> Result<()> {
+        let with_algorithm =
+            |(name, id): (&String, &String)| (name.clone(), format!("sha256:{id}"));
+        let refs = Refs {
+            refs: Some(self.refs.iter().map(with_algorithm).collect()),
+        };
+        record::replace(images, REFS, json::to_string(&refs).as_bytes())
+    }
+}
+
+/// The records of one image, into a directory in the making. The caller syncs.
+pub fn write(dir: &Path, config: &[u8], layers: &[String], size: u64) -> Result<()> {
+    let manifest = Manifest {
+        layers: Some(layers.iter().map(|diff| format!("sha256:{diff}")).collect()),
+        size: Some(size),
+    };
+    let manifest = json::to_string(&manifest);
+    for (name, content) in [(CONFIG, config), (MANIFEST, manifest.as_bytes())] {
+        let path = dir.join(name);
+        std::fs::write(&path, content)
+            .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))?;
+    }
+    Ok(())
+}
+
+/// The configuration of an image, the bytes that its id is the digest of.
+pub fn config(images: &Path, digits: &str) -> Result<Vec<u8>> {
+    record::load(&images.join(digits), CONFIG)?
+        .ok_or_else(|| Error::not_found(format!("{CONFIG} is missing")))
+}
+
+fn read_refs(images: &Path) -> Result<BTreeMap<String, String>> {
+    let Some(bytes) = record::load(images, REFS)? else {
+        return Ok(BTreeMap::new());
+    };
+    let refs: Refs = json::parse_bytes(&bytes, REFS)?;
+    let refs = refs.refs.unwrap_or_default().into_iter();
+    refs.map(|(name, id)| Ok((name, id::digest_hex(&id)?.to_string())))
+        .collect()
+}
+
+fn read_image(images: &Path, layers: &Path, digits: &str) -> Result<Held> {
+    if sha256(&config(images, digits)?) != digits {
+        return Err(Error::invalid(format!(
+            "{CONFIG} does not match its digest"
+        )));
+    }
+    let manifest = record::load(&images.join(digits), MANIFEST)?
+        .ok_or_else(|| Error::not_found(format!("{MANIFEST} is missing")))?;
+    let manifest: Manifest = json::parse_bytes(&manifest, MANIFEST)?;
+    let mut held = Held {
+        digits: digits.to_string(),
+        layers: Vec::new(),
+        size: manifest.size.unwrap_or(0),
+    };
+    for diff_id in manifest.layers.unwrap_or_default() {
+        let diff = id::digest_hex(&diff_id).context(|| MANIFEST)?;
+        if !layer::exists(layers, diff) {
+            return Err(Error::not_found(format!("layer {diff_id} is missing")));
+        }
+        held.layers.push(diff.to_string());
+    }
+    Ok(held)
+}

@@ -1,0 +1,231 @@
+//! Parts of a document as text, for readers that want a few members of many.
+
+use super::{Broken, misplaced, scan};
+use crate::error::Result;
+
+/// A document or a part of it: text that was checked once, and is looked into when asked. For
+/// readers that want a few members of many, where structs would cost more.
+#[derive(Clone, Copy)]
+pub struct Node<'a>(&'a str);
+
+impl<'a> Node<'a> {
+    /// `text` is `what` for the message.
+    pub fn new(text: &'a str, what: &str) -> Result<Node<'a>> {
+        match scan(text) {
+            Ok(()) => Ok(Node(text.trim())),
+            Err(broken) => Err(misplaced(text, what, broken)),
+        }
+    }
+
+    /// The member that `path` leads to, such as `State.Running`; `null` where there is none.
+    pub fn at(self, path: &str) -> Node<'a> {
+        let mut node = self;
+        for name in path.split('.') {
+            node = node.member(name).unwrap_or(Node("null"));
+        }
+        node
+    }
+
+    pub fn member(self, name: &str) -> Option<Node<'a>> {
+        let mut members = members(self.0).into_iter();
+        members
+            .find(|(key, _)| is_quoted(key, name))
+            .map(|(_, value)| Node(value))
+    }
+
+    /// Its JSON.
+    pub fn json(self) -> &'a str {
+        self.0
+    }
+
+    /// A string's text; empty for anything else.
+    pub fn text(self) -> String {
+        match self.0.starts_with('"') {
+            true => unquote(self.0),
+            false => String::new(),
+        }
+    }
+
+    /// 0 for what is no integer.
+    pub fn integer(self) -> i64 {
+        self.0.parse().unwrap_or(0)
+    }
+
+    pub fn is_true(self) -> bool {
+        self.0 == "true"
+    }
+
+    /// The elements of a list, or the values of an object.
+    pub fn items(self) -> Vec<Node<'a>> {
+        let mut items = Vec::new();
+        for (_, value) in members(self.0) {
+            items.push(Node(value));
+        }
+        items
+    }
+
+    /// The members of an object.
+    pub fn pairs(self) -> Vec<(String, Node<'a>)> {
+        let mut pairs = Vec::new();
+        for (key, value) in members(self.0) {
+            pairs.push((unquote(key), Node(value)));
+        }
+        pairs
+    }
+}
+
+/// Whether `key`, quoted, is `name`.
+fn is_quoted(key: &str, name: &str) -> bool {
+    key.strip_prefix('"').and_then(|key| key.strip_suffix('"')) == Some(name)
+        || key.contains('\\') && unquote(key) == name
+}
+
+/// A quoted string's text.
+pub fn unquote(text: &str) -> String {
+    miniserde::json::from_str(text).unwrap_or_default()
+}
+
+pub fn quote(text: &str) -> String {
+    miniserde::json::to_string(text)
+}
+
+/// `text` with a line per member, indented by 4 blanks a level, as Docker's `inspect` prints it.
+pub fn pretty(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut pretty = String::with_capacity(text.len() * 2);
+    let mut depth = 0usize;
+    let mut at = 0;
+    let new_line = |pretty: &mut String, depth: usize| {
+        pretty.push('\n');
+        pretty.extend(std::iter::repeat_n("    ", depth));
+    };
+    while let Some(&byte) = bytes.get(at) {
+        let end = match byte {
+            b'"' => string_end(bytes, at).unwrap_or(bytes.len()),
+            _ => at + 1,
+        };
+        match byte {
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            b'{' | b'[' if matches!(bytes.get(at + 1), Some(b'}' | b']')) => {
+                pretty.push_str(&text[at..at + 2]);
+                at += 2;
+                continue;
+            }
+            b'{' | b'[' => {
+                pretty.push(char::from(byte));
+                depth += 1;
+                new_line(&mut pretty, depth);
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut pretty, depth);
+                pretty.push(char::from(byte));
+            }
+            b',' => {
+                pretty.push(',');
+                new_line(&mut pretty, depth);
+            }
+            b':' => pretty.push_str(": "),
+            _ => pretty.push_str(text.get(at..end).unwrap_or_default()),
+        }
+        at = end;
+    }
+    pretty
+}
+
+/// The members of an object, each with its quoted name, or the values of a list. `text` is sound
+/// JSON (it has been parsed, or written, by us).
+pub fn members(text: &str) -> Vec<(&str, &str)> {
+    const BETWEEN: [char; 6] = [' ', '\n', '\t', '\r', ',', ':'];
+    let is_object = text.starts_with('{');
+    let mut members = Vec::new();
+    let mut rest = match text.starts_with(['{', '[']) {
+        true => text[1..].trim_start_matches(BETWEEN),
+        false => "",
+    };
+    while !rest.is_empty() && !rest.starts_with(['}', ']']) {
+        let mut key = "";
+        if is_object {
+            let (name, behind) = rest.split_at(value_end(rest));
+            key = name;
+            rest = behind.trim_start_matches(BETWEEN);
+        }
+        let (member, behind) = rest.split_at(value_end(rest));
+        if member.is_empty() {
+            break;
+        }
+        members.push((key, member));
+        rest = behind.trim_start_matches(BETWEEN);
+    }
+    members
+}
+
+/// The length of the value that `text`, sound JSON, begins with.
+pub(super) fn value_end(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (0, 0usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(bytes, at).unwrap_or(bytes.len());
+                if depth == 0 {
+                    return at;
+                }
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    at
+}
+
+/// Behind the closing quote of the string that opens at `at`.
+pub(super) fn string_end(bytes: &[u8], at: usize) -> std::result::Result<usize, Broken> {
+    let mut end = at + 1;
+    loop {
+        match bytes.get(end) {
+            Some(b'"') => return Ok(end + 1),
+            Some(b'\\') => end += 2,
+            Some(0..b' ') => return Err((end, "control character in a string")),
+            Some(_) => end += 1,
+            None => return Err((at, "string without end")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pretty_json_looks_like_dockers() {
+        let text = r#"[ {"a" :[1,"x, {y}"], "b":{},"c":[],"d":{"e":null}}]"#;
+        let expected = "[\n    {\n        \"a\": [\n            1,\n            \"x, {y}\"\n        ],\n        \
+            \"b\": {},\n        \"c\": [],\n        \"d\": {\n            \"e\": null\n        }\n    }\n]";
+        assert_eq!(pretty(text), expected);
+    }
+
+    #[test]
+    fn nodes_are_looked_into_by_path() {
+        let text = r#" {"a":{"b\u0062":[1,"x\n",true]},"c":"é"} "#;
+        let node = Node::new(text, "text").unwrap();
+        let items = node.at("a.bb").items();
+        assert_eq!(items[0].integer(), 1);
+        assert_eq!(items[1].text(), "x\n");
+        assert!(items[2].is_true());
+        assert_eq!(node.at("c").text(), "é");
+        assert_eq!(node.at("a.nope.further").json(), "null");
+        assert_eq!(node.at("c").integer(), 0);
+        assert!(Node::new("{", "text").is_err());
+    }
+}

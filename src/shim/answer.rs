@@ -1,0 +1,172 @@
+//! What a shim does for each verb of `message`.
+
+use crate::error::{Error, Result};
+use crate::runtime::create::Io;
+use crate::runtime::{exec, start};
+use crate::shim::attached::Attached;
+use crate::shim::message::{Attach, Reply, Request};
+use crate::shim::serve::Supervisor;
+use crate::shim::task::{Streams, Task};
+use crate::sys::{process, signal, stream};
+use crate::time::Time;
+use std::os::fd::OwnedFd;
+
+impl Supervisor {
+    pub fn answer(&mut self, request: Request, mut fds: Vec<OwnedFd>) -> Result<Reply> {
+        match request.verb.as_deref().unwrap_or_default() {
+            "start" => self.start(),
+            "attach" => self.attach(&request.attach.unwrap_or_default(), fds.pop()),
+            "kill" => self.signal(request.signal),
+            "exec" => self.exec(request, fds.pop()),
+            "exec_state" => self.exec_state(&request.id.unwrap_or_default()),
+            "resize" => self.resize(&request),
+            "state" | "watch" => Ok(self.state()),
+            verb => Err(Error::unsupported(format!("a shim does not know {verb:?}"))),
+        }
+    }
+
+    fn start(&mut self) -> Result<Reply> {
+        self.live()?;
+        if self.started_at.is_some() || self.failure.is_some() {
+            return Err(Error::conflict("the container is already started"));
+        }
+        let id = self.config.id()?;
+        match start::start(&self.root, id) {
+            Ok(()) => self.started_at = Some(Time::now().rfc3339()),
+            Err(error) => {
+                // Whatever is left of it; the exit is then told like any other.
+                let _ = process::signal(&self.tasks[0].pidfd, signal::SIGKILL);
+                self.failure = Some(error.clone());
+                return Err(error);
+            }
+        }
+        Ok(self.state())
+    }
+
+    /// Who comes before the start is where the output goes, and so is who types. Others look on.
+    fn attach(&mut self, attach: &Attach, client: Option<OwnedFd>) -> Result<Reply> {
+        let client = client.ok_or_else(|| Error::invalid("attach needs a descriptor"))?;
+        self.live()?;
+        let is_typing = attach.stdin.unwrap_or(false) && self.config.open_stdin.unwrap_or(false);
+        let is_onlooker = self.started_at.is_some() && !is_typing;
+        let task = &mut self.tasks[0];
+        let (client, input) = Attached::new(client, attach, task.is_terminal, is_onlooker)?;
+        task.attach(client, input);
+        Ok(Default::default())
+    }
+
+    fn signal(&mut self, signal: Option<i32>) -> Result<Reply> {
+        self.live()?;
+        let signal = signal.ok_or_else(|| Error::invalid("kill needs a signal"))?;
+        self.kill(signal)?;
+        Ok(Default::default())
+    }
+
+    fn exec(&mut self, request: Request, client: Option<OwnedFd>) -> Result<Reply> {
+        self.live()?;
+        if self.started_at.is_none() {
+            return Err(Error::conflict("the container is not started"));
+        }
+        let mut process = request
+            .process
+            .ok_or_else(|| Error::invalid("exec needs a process"))?;
+        process.oom_score_adj = process.oom_score_adj.or(self.oom_score_adj);
+        let is_terminal = process.terminal.unwrap_or(false);
+        let attach = request.attach.unwrap_or_default();
+        let with_input = client.is_some() && attach.stdin.unwrap_or(false);
+
+        // The client is looked at first: nothing can fail once the process runs.
+        let client = client
+            .map(|client| Attached::new(client, &attach, is_terminal, false))
+            .transpose()?;
+        let (io, pipes) = match is_terminal {
+            true => (Io::Inherit, Streams::default()),
+            false => Streams::pipes(with_input, client.is_some())?,
+        };
+        let execed = match exec::exec(&self.root, self.config.id()?, &process, io) {
+            Ok(execed) => execed,
+            Err(error) => {
+                // The engine tells its client why.
+                if let Some((client, _)) = client {
+                    client.hand_back();
+                }
+                return Err(error);
+            }
+        };
+        let streams = match execed.console {
+            Some(master) => Streams::console(master, with_input)?,
+            None => pipes,
+        };
+        let id = request.id.unwrap_or_default();
+        let mut task = Task::new(id, execed.pid, execed.pidfd, streams);
+        task.is_terminal = is_terminal;
+        task.is_stdin_once = true;
+        if let Some((client, input)) = client {
+            task.attach(client, input);
+        }
+        self.tasks.push(task);
+        Ok(Reply {
+            pid: Some(execed.pid),
+            ..Default::default()
+        })
+    }
+
+    fn exec_state(&self, id: &str) -> Result<Reply> {
+        if let Some(task) = self.exec_task(id) {
+            return Ok(Reply {
+                running: Some(true),
+                pid: Some(task.pid),
+                ..Default::default()
+            });
+        }
+        let (_, code) = self
+            .ended
+            .iter()
+            .rev()
+            .find(|(ended, _)| ended == id)
+            .ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))?;
+        Ok(Reply {
+            running: Some(false),
+            exit_code: Some(*code),
+            ..Default::default()
+        })
+    }
+
+    fn exec_task(&self, id: &str) -> Option<&Task> {
+        self.tasks.iter().skip(1).find(|task| task.id == id)
+    }
+
+    fn resize(&self, request: &Request) -> Result<Reply> {
+        let task = match &request.id {
+            Some(id) => self
+                .exec_task(id)
+                .ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))?,
+            None => &self.tasks[0],
+        };
+        // As with Docker, a process without a terminal has nothing to resize, and that is no error.
+        if let Some(terminal) = task.streams.terminal().filter(|_| task.is_terminal) {
+            let (height, width) = (request.height.unwrap_or(0), request.width.unwrap_or(0));
+            stream::set_size(terminal, height, width)?;
+        }
+        Ok(Default::default())
+    }
+
+    fn state(&self) -> Reply {
+        let task = &self.tasks[0];
+        Reply {
+            running: Some(self.started_at.is_some() && task.code.is_none()),
+            pid: Some(task.pid),
+            started_at: self.started_at.clone(),
+            ..Default::default()
+        }
+    }
+
+    /// The container has not ended.
+    fn live(&self) -> Result<()> {
+        if self.tasks[0].code.is_none() {
+            return Ok(());
+        }
+        let id = self.config.id()?;
+        Err(Error::conflict(format!("container {id} is not running")))
+    }
+}

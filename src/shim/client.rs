@@ -1,0 +1,396 @@
+//! The engine's side of a shim: spawn one, find one again, ask it.
+//!
+//! Each call is a connection of its own with a time limit, so that a stuck shim costs its caller
+//! ten seconds and nobody else anything.
+
+use crate::error::{Error, Kind, Result};
+use crate::id;
+use crate::json;
+use crate::oci::spec::Process;
+use crate::runtime::binary;
+use crate::shim::exit::Exit;
+use crate::shim::message::{self, LINE_BYTES_MAX, Reply, Request};
+use crate::sys::{poll, socket};
+use rustix::event::PollFlags;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long making or starting a container may take: it mounts, and disks can be slow.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The shims that this process has spawned and not yet reaped.
+static CHILDREN: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// A shim: where it serves, and which process it is.
+#[derive(Clone, Debug)]
+pub struct Shim {
+    run_dir: PathBuf,
+    pid: i32,
+}
+
+pub struct Started {
+    pub pid: i32,
+    pub started_at: String,
+}
+
+pub struct State {
+    pub pid: i32,
+    pub started_at: String,
+}
+
+/// How to join a client to a process's streams.
+#[derive(Clone, Debug, Default)]
+pub struct Attach {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    /// As Docker writes them, `ctrl-p,ctrl-q`; that is also the default.
+    pub detach_keys: Option<String>,
+    /// Input that came with the head of the request.
+    pub leftover: Vec<u8>,
+}
+
+pub struct Exec {
+    pub id: String,
+    pub process: Process,
+    pub attach: Option<Attach>,
+}
+
+pub struct ExecState {
+    pub running: bool,
+    pub pid: i32,
+    pub exit_code: Option<i32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Exit(Exit),
+    ExecExit { id: String, code: i32 },
+    Oom,
+}
+
+/// Spawn the shim of the container in `run_dir`. Returns when the container is created, or with
+/// what stopped that.
+pub fn launch(run_dir: &Path) -> Result<Shim> {
+    // A container could reach its parent's executable by /proc/PID/exe and write to it
+    // (CVE-2019-5736); the shim runs from a copy that cannot be written.
+    let executable = binary::protected()?;
+    let notes = run_dir.join("shim.log");
+    let stderr = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&notes)
+        .map_err(|e| Error::io(format_args!("open {}", notes.display()), &e))?;
+    let mut child = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()))
+        .arg0("tug-shim")
+        .arg(run_dir)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
+        .map_err(|e| Error::io("spawn shim", &e))?;
+
+    let pid = child.id().cast_signed();
+    let ready = child.stdout.take().map(OwnedFd::from);
+    let outcome = ready.map_or_else(
+        || Err(Error::new(Kind::Gone, "shim has no ready pipe")),
+        |pipe| read_line(&pipe, START_TIMEOUT),
+    );
+    if outcome.is_err() {
+        // It is silent or dead. What it began is swept as any half-made container's.
+        let _ = child.kill();
+    }
+    CHILDREN
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(child);
+
+    let line = outcome.map_err(|mut error| {
+        error.message = format!("shim: {} (see {})", error.message, notes.display());
+        error
+    })?;
+    parse(&line)?;
+    Ok(Shim {
+        run_dir: run_dir.to_path_buf(),
+        pid,
+    })
+}
+
+/// Reap the shims of ours that have ended.
+pub fn reap() {
+    let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
+    children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+}
+
+/// The shim that serves in `run_dir`, whoever spawned it. `Kind::Gone` when nobody serves. Does not
+/// wait for it: a stopped shim is found too.
+pub fn connect(run_dir: &Path) -> Result<Shim> {
+    let socket = open(run_dir)?;
+    Ok(Shim {
+        run_dir: run_dir.to_path_buf(),
+        pid: socket::peer(&socket)?.pid,
+    })
+}
+
+fn open(run_dir: &Path) -> Result<OwnedFd> {
+    let path = run_dir.join("shim.sock");
+    socket::connect_within(&path, CALL_TIMEOUT).map_err(|error| match error.errno {
+        Some(errno) if is_nobody(errno) => error.with_kind(Kind::Gone),
+        _ => error,
+    })
+}
+
+fn is_nobody(errno: i32) -> bool {
+    use rustix::io::Errno;
+    [Errno::NOENT, Errno::CONNREFUSED, Errno::CONNRESET]
+        .iter()
+        .any(|known| known.raw_os_error() == errno)
+}
+
+impl Shim {
+    /// The shim's own process.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub fn start(&self) -> Result<Started> {
+        let request = Request {
+            verb: verb("start"),
+            ..Default::default()
+        };
+        let reply = self.call(&request, &[], START_TIMEOUT)?;
+        Ok(Started {
+            pid: reply.pid.unwrap_or(0),
+            started_at: reply.started_at.unwrap_or_default(),
+        })
+    }
+
+    /// Hand the client's connection over. It is the shim's from now on: close your copy.
+    pub fn attach(&self, attach: &Attach, client: BorrowedFd<'_>) -> Result<()> {
+        let request = Request {
+            verb: verb("attach"),
+            attach: Some(to_message(attach)),
+            ..Default::default()
+        };
+        self.call(&request, &[client], CALL_TIMEOUT).map(drop)
+    }
+
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        let request = Request {
+            verb: verb("kill"),
+            signal: Some(signal),
+            ..Default::default()
+        };
+        self.call(&request, &[], CALL_TIMEOUT).map(drop)
+    }
+
+    /// Run a further process in the container; answers its pid. With an `attach` the client's
+    /// connection is handed over.
+    pub fn exec(&self, exec: &Exec, client: Option<BorrowedFd<'_>>) -> Result<i32> {
+        let request = Request {
+            verb: verb("exec"),
+            id: Some(exec.id.clone()),
+            process: Some(exec.process.clone()),
+            attach: exec.attach.as_ref().map(to_message),
+            ..Default::default()
+        };
+        let reply = self.call(&request, client.as_slice(), START_TIMEOUT)?;
+        Ok(reply.pid.unwrap_or(0))
+    }
+
+    /// `NotFound` for an exec that this shim does not know (any more).
+    pub fn exec_state(&self, id: &str) -> Result<ExecState> {
+        let request = Request {
+            verb: verb("exec_state"),
+            id: Some(id.to_string()),
+            ..Default::default()
+        };
+        let reply = self.call(&request, &[], CALL_TIMEOUT)?;
+        Ok(ExecState {
+            running: reply.running.unwrap_or(false),
+            pid: reply.pid.unwrap_or(0),
+            exit_code: reply.exit_code,
+        })
+    }
+
+    /// Set the size of the container's terminal, or of an exec's.
+    pub fn resize(&self, exec: Option<&str>, height: u16, width: u16) -> Result<()> {
+        let request = Request {
+            verb: verb("resize"),
+            id: exec.map(str::to_string),
+            height: Some(height),
+            width: Some(width),
+            ..Default::default()
+        };
+        self.call(&request, &[], CALL_TIMEOUT).map(drop)
+    }
+
+    pub fn state(&self) -> Result<State> {
+        let request = Request {
+            verb: verb("state"),
+            ..Default::default()
+        };
+        let reply = self.call(&request, &[], CALL_TIMEOUT)?;
+        Ok(State {
+            pid: reply.pid.unwrap_or(0),
+            started_at: reply.started_at.unwrap_or_default(),
+        })
+    }
+
+    /// Be told of what happens. When this returns, nothing that happens later is missed.
+    pub fn watch(&self) -> Result<Watch> {
+        let request = Request {
+            verb: verb("watch"),
+            ..Default::default()
+        };
+        let socket = self.send(&request, &[])?;
+        let mut watch = Watch { socket };
+        match watch.line(Some(CALL_TIMEOUT))? {
+            Some(line) => parse(&line).map(|_| watch),
+            None => Err(gone()),
+        }
+    }
+
+    fn call(&self, request: &Request, fds: &[BorrowedFd<'_>], timeout: Duration) -> Result<Reply> {
+        let socket = self.send(request, fds)?;
+        parse(&read_line(&socket, timeout)?)
+    }
+
+    fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
+        let socket = open(&self.run_dir)?;
+        let mut line = json::to_string(request);
+        if line.len() >= LINE_BYTES_MAX {
+            let message = format!("request of {} bytes is too large for a shim", line.len());
+            return Err(Error::new(Kind::TooLarge, message));
+        }
+        line.push('\n');
+        socket::send(&socket, line.as_bytes(), fds)?;
+        Ok(socket)
+    }
+}
+
+fn verb(name: &str) -> Option<String> {
+    Some(name.to_string())
+}
+
+fn to_message(attach: &Attach) -> message::Attach {
+    message::Attach {
+        stdin: Some(attach.stdin),
+        stdout: Some(attach.stdout),
+        stderr: Some(attach.stderr),
+        detach_keys: attach.detach_keys.clone(),
+        leftover: Some(id::hex(&attach.leftover)),
+    }
+}
+
+fn gone() -> Error {
+    Error::new(Kind::Gone, "the shim has gone")
+}
+
+fn parse(line: &[u8]) -> Result<Reply> {
+    json::parse_bytes::<Reply>(line, "answer of the shim")?.into_result()
+}
+
+/// Read one line, which is all that comes. `Kind::Gone` when the peer closes before its end.
+fn read_line(fd: &OwnedFd, timeout: Duration) -> Result<Vec<u8>> {
+    let end = Instant::now() + timeout;
+    let mut line = Vec::new();
+    let mut buffer = [0u8; 4096];
+    loop {
+        let rest = end.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            return Err(Error::new(Kind::System, "the shim does not answer"));
+        }
+        let ready = poll::wait(&[(fd.as_fd(), PollFlags::IN)], Some(rest))?;
+        if ready.iter().all(|events| events.is_empty()) {
+            continue;
+        }
+        match rustix::io::read(fd, &mut buffer) {
+            Ok(0) | Err(rustix::io::Errno::CONNRESET) => return Err(gone()),
+            Ok(count) => line.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(crate::sys::failed("read", "shim", errno)),
+        }
+        if line.last() == Some(&b'\n') {
+            return Ok(line);
+        }
+        if line.len() > LINE_BYTES_MAX {
+            return Err(Error::invalid("answer of the shim: too long"));
+        }
+    }
+}
+
+/// A connection on which a shim tells what happens. Ready for reading when there is an event.
+pub struct Watch {
+    socket: OwnedFd,
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Watch {
+    /// Wait for the next event. `None`: the shim has ended; without an `Exit` before, it was lost.
+    pub fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            let Some(line) = self.line(None)? else {
+                return Ok(None);
+            };
+            let reply = parse(&line)?;
+            match reply.event.as_deref() {
+                Some("exit") => return Ok(Some(Event::Exit(reply.exit.unwrap_or_default()))),
+                Some("execexit") => {
+                    return Ok(Some(Event::ExecExit {
+                        id: reply.id.unwrap_or_default(),
+                        code: reply.exit_code.unwrap_or(0),
+                    }));
+                }
+                Some("oom") => return Ok(Some(Event::Oom)),
+                // An event of a newer shim.
+                _ => {}
+            }
+        }
+    }
+
+    /// One line and not a byte more, so that the descriptor stays ready while there are others.
+    fn line(&mut self, timeout: Option<Duration>) -> Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        loop {
+            let ready = poll::wait(&[(self.socket.as_fd(), PollFlags::IN)], timeout)?;
+            if timeout.is_some() && ready.iter().all(|events| events.is_empty()) {
+                return Err(Error::new(Kind::System, "the shim does not answer"));
+            }
+            let mut buffer = [0u8; 1024];
+            let seen = socket::peek(&self.socket, &mut buffer)?;
+            let seen = buffer.get(..seen).unwrap_or_default();
+            if seen.is_empty() {
+                return Ok(None);
+            }
+            let newline = seen.iter().position(|byte| *byte == b'\n');
+            let length = newline.map_or(seen.len(), |at| at + 1);
+            line.extend_from_slice(seen.get(..length).unwrap_or_default());
+            let mut taken = [0u8; 1024];
+            let target = taken.get_mut(..length).unwrap_or_default();
+            socket::receive(&self.socket, target)?;
+            if newline.is_some() {
+                return Ok(Some(line));
+            }
+            if line.len() > LINE_BYTES_MAX {
+                return Err(Error::invalid("event of the shim: too long"));
+            }
+        }
+    }
+}

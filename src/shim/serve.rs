@@ -1,0 +1,352 @@
+//! The shim's process: one thread, one loop, from the container's creation to its end.
+//!
+//! Past `set_up` nothing stops it but the container's end: what fails is noted on standard error,
+//! which is `shim.log` in the run directory.
+
+use crate::cgroup::Group;
+use crate::error::{Error, Result};
+use crate::json;
+use crate::log;
+use crate::shim::attached::Attached;
+use crate::shim::call::Call;
+use crate::shim::config::Config;
+use crate::shim::log::writer::Writer;
+use crate::shim::message::Reply;
+use crate::shim::task::{CHUNK_BYTES, Part, Task};
+use crate::sys::{poll, process, signal, socket, stream, supervisor};
+use crate::time::Time;
+use rustix::event::PollFlags;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Calls that are served at a time; others wait in the socket's queue.
+const CALLS_MAX: usize = 64;
+
+/// After so much silence buffers are given back.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long an exec that outlives its container is waited for.
+const STRAGGLER_MAX: Duration = Duration::from_secs(2);
+
+pub const WHO: &str = "tug-shim";
+
+pub struct Supervisor {
+    pub run_dir: PathBuf,
+    pub config: Config,
+    pub root: PathBuf,
+    pub signals: OwnedFd,
+    /// `None` once the container has ended.
+    pub listener: Option<OwnedFd>,
+    pub calls: Vec<Call>,
+    /// The container's first process stands first; the others are execs.
+    pub tasks: Vec<Task>,
+    /// Ended execs, the oldest first.
+    pub ended: Vec<(String, i32)>,
+    /// Clients of ended processes that have not taken all yet.
+    pub leaving: Vec<Attached>,
+    pub log: Option<Writer>,
+    pub group: Option<Group>,
+    /// `memory.events`, where there is a memory controller.
+    pub oom_events: Option<File>,
+    pub oom_kills: u64,
+    /// What an exec gets that does not say: not the shim's own.
+    pub oom_score_adj: Option<i32>,
+    pub started_at: Option<String>,
+    /// Why the program never ran.
+    pub failure: Option<Error>,
+    pub finished_at: Option<(Time, Instant)>,
+    /// Present while there is something to read.
+    pub buffer: Vec<u8>,
+}
+
+/// Run the shim of the container in `run_dir`. Standard output gets one line: that the container
+/// is created, or why not.
+pub fn serve(run_dir: &Path) -> Result<u8> {
+    process::new_session();
+    supervisor::set_name(c"tug-shim");
+    let outcome = Supervisor::set_up(run_dir);
+    answer(&match &outcome {
+        Ok(supervisor) => Reply {
+            pid: Some(supervisor.tasks[0].pid),
+            ..Default::default()
+        },
+        Err(error) => Reply::error(error),
+    });
+    let mut supervisor = outcome.inspect_err(|_| remove_socket(run_dir))?;
+    supervisor.run();
+    Ok(0)
+}
+
+/// Tell who started us, and let go of the pipe: they may be waiting for its end.
+fn answer(reply: &Reply) {
+    let line = json::to_string(reply) + "\n";
+    // An engine that has died meanwhile finds the container by its socket.
+    let _ = std::io::stdout().write_all(line.as_bytes());
+    let _ = stream::null().and_then(supervisor::replace_stdout);
+}
+
+pub fn remove_socket(run_dir: &Path) {
+    let _ = std::fs::remove_file(run_dir.join("shim.sock"));
+}
+
+impl Supervisor {
+    fn run(&mut self) {
+        while !self.is_done() {
+            if let Err(error) = self.turn() {
+                // Out of memory, most likely. Nobody else can do this work, so try again.
+                log::line(WHO, error);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+
+    /// The exit is told, and the clients have what they wait for.
+    fn is_done(&self) -> bool {
+        self.listener.is_none() && self.leaving.is_empty()
+    }
+
+    /// Wait for something to happen, and do what it asks for.
+    fn turn(&mut self) -> Result<()> {
+        let (tokens, events) = self.wait()?;
+        let ready = || tokens.iter().zip(&events);
+        let is_idle = events.iter().all(|events| events.is_empty());
+        self.resize_buffer(is_idle);
+
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            let mut outputs = ready()
+                .filter(
+                    |(token, _)| matches!(token, Token::Task(of, Part::Output(_)) if *of == index),
+                )
+                .peekable();
+            if outputs.peek().is_some() && outputs.all(|(_, events)| events.is_empty()) {
+                task.was_quiet();
+            }
+        }
+        for (token, events) in ready().filter(|(_, events)| !events.is_empty()) {
+            self.dispatch(*token, *events);
+        }
+        self.advance(Instant::now());
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<(Vec<Token>, Vec<PollFlags>)> {
+        let mut tokens = Vec::with_capacity(8);
+        let mut entries: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
+        let mut add = |token, fd, events| {
+            tokens.push(token);
+            entries.push((fd, events));
+        };
+        add(Token::Signals, self.signals.as_fd(), PollFlags::IN);
+        if let Some(events) = &self.oom_events {
+            // Told as an exception when the file has changed since it was last read.
+            add(Token::Oom, events.as_fd(), PollFlags::PRI);
+        }
+        if let Some(listener) = &self.listener
+            && self.calls.len() < CALLS_MAX
+        {
+            add(Token::Listener, listener.as_fd(), PollFlags::IN);
+        }
+        for (index, call) in self.calls.iter().enumerate() {
+            add(Token::Call(index), call.fd(), PollFlags::IN);
+        }
+        for (index, task) in self.tasks.iter().enumerate() {
+            task.interests(|part, fd, events| add(Token::Task(index, part), fd, events));
+        }
+        for (index, client) in self.leaving.iter().enumerate() {
+            add(Token::Leaving(index), client.fd(), PollFlags::OUT);
+        }
+        let events = poll::wait(&entries, self.timeout())?;
+        Ok((tokens, events))
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let tasks = self.tasks.iter().filter_map(Task::deadline);
+        let leaving = self.leaving.iter().filter_map(Attached::deadline);
+        let stragglers = self
+            .finished_at
+            .as_ref()
+            .filter(|_| self.listener.is_some())
+            .map(|(_, at)| *at + STRAGGLER_MAX);
+        let idle = (!self.buffer.is_empty()).then(|| now + IDLE);
+        tasks
+            .chain(leaving)
+            .chain(stragglers)
+            .chain(idle)
+            .min()
+            // A deadline in the past has been looked at; it waits for something else to happen.
+            .map(|at| {
+                at.saturating_duration_since(now)
+                    .max(Duration::from_millis(10))
+            })
+    }
+
+    /// A shim sleeps nearly all its life: it holds a buffer only while there is something to read.
+    fn resize_buffer(&mut self, is_idle: bool) {
+        if !is_idle {
+            self.buffer.resize(CHUNK_BYTES, 0);
+        } else if !self.buffer.is_empty() {
+            self.buffer = Vec::new();
+            if let Some(log) = &mut self.log {
+                log.shrink();
+            }
+        }
+    }
+
+    fn dispatch(&mut self, token: Token, events: PollFlags) {
+        match token {
+            Token::Signals => self.take_signals(),
+            Token::Oom => self.take_oom(),
+            Token::Listener => self.accept(),
+            Token::Call(index) => self.serve_call(index),
+            Token::Leaving(index) => {
+                if let Some(client) = self.leaving.get_mut(index) {
+                    client.flush();
+                    if events.intersects(PollFlags::HUP | PollFlags::ERR) {
+                        client.drop_out();
+                    }
+                }
+            }
+            Token::Task(index, part) => {
+                let log = self.log.as_mut().filter(|_| index == 0);
+                if let Some(task) = self.tasks.get_mut(index) {
+                    task.ready(part, events, &mut self.buffer, log);
+                }
+            }
+        }
+    }
+
+    fn take_oom(&mut self) {
+        // Reading it makes it quiet until the next change; a group that has gone has no more.
+        let mut buffer = [0u8; 512];
+        let read = self
+            .oom_events
+            .as_ref()
+            .map(|events| events.read_at(&mut buffer, 0));
+        if !matches!(read, Some(Ok(_))) {
+            self.oom_events = None;
+        }
+        self.tell_oom();
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(signal) = signal::take(&self.signals) {
+            // The host is going down: let the container end in its own way.
+            if signal == signal::SIGTERM {
+                let _ = self.kill(signal);
+            }
+        }
+        while let Ok(Some(ended)) = signal::reap() {
+            let task = self.tasks.iter_mut();
+            let task = task
+                .enumerate()
+                .find(|(_, task)| task.pid == ended.pid && task.code.is_none());
+            // The others are orphans that we have adopted.
+            if let Some((index, task)) = task {
+                task.ended(ended.code);
+                if index == 0 {
+                    self.finished_at = Some((Time::now(), Instant::now()));
+                }
+            }
+        }
+        self.tell_oom();
+    }
+
+    fn accept(&mut self) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        match socket::accept(listener.as_fd()).and_then(Call::new) {
+            Ok(call) => self.calls.push(call),
+            Err(error) => {
+                log::line(WHO, error);
+                // Out of descriptors, most likely: whoever waits is still there the next time.
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
+    fn serve_call(&mut self, index: usize) {
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        let Some((request, fds)) = call.receive(&mut self.buffer) else {
+            return;
+        };
+        let is_watch = request.verb.as_deref() == Some("watch");
+        let reply = self
+            .answer(request, fds)
+            .unwrap_or_else(|error| Reply::error(&error));
+        if let Some(call) = self.calls.get_mut(index) {
+            call.reply(&reply, is_watch);
+        }
+    }
+
+    /// Signal the container's first process.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        // One that was never started has no handlers, and the first process of a pid namespace is
+        // not harmed by a signal that it does not handle (pid_namespaces(7)).
+        let signal = match self.started_at {
+            None if signal != 0 => signal::SIGKILL,
+            _ => signal,
+        };
+        process::signal(&self.tasks[0].pidfd, signal)
+    }
+
+    pub fn tell(&mut self, event: &Reply) {
+        for call in &mut self.calls {
+            call.tell(event);
+        }
+    }
+
+    pub fn tell_oom(&mut self) {
+        let kills = self.group.as_ref().map_or(0, Group::oom_kills);
+        if kills > self.oom_kills {
+            self.oom_kills = kills;
+            self.tell(&Reply {
+                event: Some("oom".to_string()),
+                ..Default::default()
+            });
+        }
+    }
+
+    /// See what is over.
+    fn advance(&mut self, now: Instant) {
+        self.calls.retain(|call| !call.is_over);
+        self.leaving.retain(|client| {
+            !client.is_gone && client.deadline().is_some_and(|deadline| now < deadline)
+        });
+        for task in &mut self.tasks {
+            task.sweep(now);
+        }
+        for index in (1..self.tasks.len()).rev() {
+            if self.tasks.get(index).is_some_and(|task| task.is_over(now)) {
+                self.end_exec(index);
+            }
+        }
+        if let Some((_, finished)) = self.finished_at
+            && self.listener.is_some()
+        {
+            self.end_stragglers();
+            let is_over = self.tasks.first().is_some_and(|task| task.is_over(now));
+            if is_over && (self.tasks.len() == 1 || now >= finished + STRAGGLER_MAX) {
+                self.finish();
+            }
+        }
+    }
+}
+
+/// What the loop waits for.
+#[derive(Clone, Copy)]
+enum Token {
+    Signals,
+    Oom,
+    Listener,
+    Call(usize),
+    Task(usize, Part),
+    Leaving(usize),
+}

@@ -1,0 +1,284 @@
+//! The real docker client drives the engine; where both clients print a table, they print the same.
+
+use crate::harness::command::Output;
+use crate::harness::rootfs::{busybox, docker_archive};
+use crate::harness::{Host, IMAGE, PATIENCE, can_init, docker_client, eventually, skip};
+
+/// A host with the test image, unless there is no docker client to try it with.
+fn host(name: &'static str) -> Option<Host> {
+    if docker_client().is_none() {
+        skip(
+            &format!("docker_client: {name}"),
+            "no docker client in PATH",
+        );
+        return None;
+    }
+    Some(Host::with_image(name))
+}
+
+fn docker(host: &Host, args: &[&str]) -> Output {
+    host.docker(args).unwrap()
+}
+
+#[test]
+fn it_runs_containers() {
+    let Some(host) = host("docker-run") else {
+        return;
+    };
+    if !can_init("docker-run") {
+        return;
+    }
+    assert_eq!(
+        docker(
+            &host,
+            &[
+                "run",
+                "--rm",
+                IMAGE,
+                "sh",
+                "-c",
+                "echo out; echo err >&2; exit 3"
+            ]
+        ),
+        Output::new(3, "out\n", "err\n")
+    );
+    assert_eq!(
+        docker(
+            &host,
+            &[
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                "--init",
+                "-e",
+                "A=1",
+                "-w",
+                "/etc",
+                "-u",
+                "guest",
+                "--hostname",
+                "lab",
+                IMAGE,
+                "sh",
+                "-c",
+                "echo $A $PWD $(id -un) $(hostname)"
+            ]
+        ),
+        Output::new(0, "1 /etc guest lab\n", "")
+    );
+    let mut command = host.client(
+        &docker_client().unwrap(),
+        &["run", "--rm", "-i", IMAGE, "cat"],
+    );
+    command.current_dir("/");
+    assert_eq!(
+        crate::harness::command::run(command, b"typed", PATIENCE),
+        Output::new(0, "typed", "")
+    );
+    assert_eq!(
+        docker(&host, &["run", "--rm", "-t", IMAGE, "tty"]).stdout,
+        "/dev/pts/0\r\n"
+    );
+    for (program, code) in [("nosuch", 127), ("/etc/passwd", 126)] {
+        let output = docker(&host, &["run", "--rm", IMAGE, program]);
+        assert_eq!(
+            (output.code, output.stdout.as_str()),
+            (code, ""),
+            "{output:?}"
+        );
+    }
+    assert_eq!(docker(&host, &["ps", "-aq"]), Output::new(0, "", ""));
+}
+
+#[test]
+fn it_follows_a_containers_life() {
+    let Some(host) = host("docker-life") else {
+        return;
+    };
+    let script = "trap 'exit 7' TERM; echo ready; while :; do sleep 1 & wait; done";
+    let created = docker(
+        &host,
+        &["run", "-d", "--name", "web", IMAGE, "sh", "-c", script],
+    );
+    assert_eq!((created.code, created.stdout.len()), (0, 65), "{created:?}");
+    eventually("it is ready", || {
+        docker(&host, &["logs", "web"]).stdout == "ready\n"
+    });
+    assert_eq!(
+        docker(&host, &["exec", "web", "echo", "hello"]),
+        Output::new(0, "hello\n", "")
+    );
+    assert_eq!(
+        docker(&host, &["exec", "web", "sh", "-c", "exit 5"]).code,
+        5
+    );
+    assert_eq!(
+        docker(&host, &["logs", "--tail", "1", "web"]).stdout,
+        "ready\n"
+    );
+    assert_eq!(docker(&host, &["stop", "web"]), Output::new(0, "web\n", ""));
+    assert_eq!(docker(&host, &["wait", "web"]), Output::new(0, "7\n", ""));
+    assert_eq!(
+        docker(&host, &["start", "web"]),
+        Output::new(0, "web\n", "")
+    );
+    assert_eq!(docker(&host, &["kill", "web"]), Output::new(0, "web\n", ""));
+    assert_eq!(docker(&host, &["wait", "web"]), Output::new(0, "137\n", ""));
+    let format = [
+        "inspect",
+        "-f",
+        "{{.State.Status}} {{.State.ExitCode}} {{.Name}}",
+        "web",
+    ];
+    assert_eq!(
+        docker(&host, &format),
+        Output::new(0, "exited 137 /web\n", "")
+    );
+    assert_eq!(docker(&host, &["rm", "web"]), Output::new(0, "web\n", ""));
+    let again = docker(&host, &["rm", "web"]);
+    again.assert_refused(1, "No such container: web");
+}
+
+#[test]
+fn it_attaches_to_a_created_container() {
+    let Some(host) = host("docker-attach") else {
+        return;
+    };
+    let created = docker(
+        &host,
+        &[
+            "create",
+            "--name",
+            "web",
+            IMAGE,
+            "sh",
+            "-c",
+            "echo hi; exit 4",
+        ],
+    );
+    assert_eq!(created.code, 0, "{created:?}");
+    assert_eq!(
+        docker(&host, &["start", "-a", "web"]),
+        Output::new(4, "hi\n", "")
+    );
+}
+
+#[test]
+fn it_manages_images() {
+    let Some(host) = host("docker-images") else {
+        return;
+    };
+    let tar = host.write("rootfs.tar", busybox());
+    let imported = docker(&host, &["import", &tar, "imported:1"]);
+    assert!(
+        imported.code == 0 && imported.stdout.starts_with("sha256:"),
+        "{imported:?}"
+    );
+    let saved = docker_archive("loaded:2", &[busybox()], r#"{"Cmd":["echo","default"]}"#);
+    let saved = host.write("saved.tar", saved);
+    assert_eq!(
+        docker(&host, &["load", "-i", &saved]),
+        Output::new(0, "Loaded image: loaded:2\n", "")
+    );
+    assert_eq!(
+        docker(&host, &["run", "--rm", "loaded:2"]),
+        Output::new(0, "default\n", "")
+    );
+    let format = [
+        "image",
+        "inspect",
+        "-f",
+        "{{.Os}} {{index .RepoTags 0}}",
+        "loaded:2",
+    ];
+    assert_eq!(
+        docker(&host, &format),
+        Output::new(0, "linux loaded:2\n", "")
+    );
+    assert_eq!(docker(&host, &["rmi", "imported:1"]).code, 0);
+    assert_eq!(docker(&host, &["rmi", "imported:1"]).code, 1);
+}
+
+#[test]
+fn it_understands_version_info_and_events() {
+    let Some(host) = host("docker-system") else {
+        return;
+    };
+    let version = docker(&host, &["version"]);
+    assert_eq!(
+        (version.code, version.stderr.as_str()),
+        (0, ""),
+        "{version:?}"
+    );
+    assert!(version.stdout.contains("Server"), "{version:?}");
+    let info = docker(&host, &["info"]);
+    assert_eq!(info.code, 0, "{info:?}");
+    assert!(info.stdout.contains(" Images: 1\n"), "{info:?}");
+    docker(&host, &["run", "--rm", "--name", "web", IMAGE, "true"]);
+    let events = || {
+        let seconds = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        // The second that is not over yet counts too.
+        let range = ["--since", "1", "--until", &(seconds + 1).to_string()];
+        let what = ["--filter", "type=container", "--format", "{{.Action}}"];
+        docker(&host, &[&["events"], &range[..], &what].concat()).stdout
+    };
+    eventually("all events are told", || {
+        events() == "create\nattach\nstart\ndie\ndestroy\n"
+    });
+}
+
+#[test]
+fn both_clients_print_the_same() {
+    let Some(host) = host("docker-same") else {
+        return;
+    };
+    host.ok(&["run", "-d", "--name", "asleep", IMAGE, "sleep", "1000"]);
+    host.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "ended",
+        IMAGE,
+        "sh",
+        "-c",
+        "echo a long command; exit 3",
+    ]);
+    host.ok(&["wait", "ended"]);
+    for args in [
+        &["ps"][..],
+        &["ps", "-a"],
+        &["ps", "-a", "--no-trunc"],
+        &["ps", "-aq"],
+        &["images"],
+        &["images", "--no-trunc"],
+        &["images", "-q"],
+        &["inspect", "asleep"],
+        &["inspect", "ended", IMAGE],
+        &["inspect", "nosuch"],
+        &["logs", "ended"],
+        &["wait", "ended"],
+        &["rm", "nosuch"],
+        &["kill", "ended"],
+        &["stop", "nosuch"],
+        &["rmi", "nosuch"],
+        &["exec", "ended", "true"],
+        &["logs", "nosuch"],
+        &["rm", "asleep"],
+    ] {
+        // Times go on between the two calls: once in a few tries they fall together.
+        let mut pair = (docker(&host, args), host.tug(args));
+        for _ in 0..5 {
+            if pair.0.stdout == pair.1.stdout {
+                break;
+            }
+            pair = (docker(&host, args), host.tug(args));
+        }
+        // Our own client names itself before an error.
+        pair.1.stderr = pair.1.stderr.replace("tug: ", "");
+        assert_eq!(pair.0, pair.1, "docker and tug differ in {args:?}");
+    }
+}

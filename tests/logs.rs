@@ -1,0 +1,193 @@
+//! `tug logs`: what a container has printed.
+
+use crate::harness::command::Output;
+use crate::harness::{Host, IMAGE, PATIENCE, json};
+
+/// Run a script to its end under the name `web`; the container stays.
+fn ended(host: &Host, script: &str) {
+    host.ok(&["run", "-d", "--name", "web", IMAGE, "sh", "-c", script]);
+    assert_eq!(host.ok(&["wait", "web"]), "0");
+}
+
+fn logs(host: &Host, options: &[&str]) -> Output {
+    host.tug(&[&["logs"], options, &["web"]].concat())
+}
+
+#[test]
+fn both_streams_come_back_apart() {
+    let host = Host::with_image("logs");
+    ended(&host, "echo one; echo two >&2; printf three");
+    assert_eq!(logs(&host, &[]), Output::new(0, "one\nthree", "two\n"));
+    host.tug(&["logs", "nosuch"])
+        .assert_refused(1, "No such container: nosuch");
+}
+
+#[test]
+fn tail_shows_the_last_lines() {
+    let host = Host::with_image("logs-tail");
+    ended(&host, "seq 1 100");
+    for (tail, expected) in [
+        ("0", String::new()),
+        ("1", "100\n".to_string()),
+        ("3", "98\n99\n100\n".to_string()),
+        ("all", (1..=100).map(|n| format!("{n}\n")).collect()),
+        ("1000", (1..=100).map(|n| format!("{n}\n")).collect()),
+    ] {
+        let output = Output::new(0, &expected, "");
+        assert_eq!(logs(&host, &["--tail", tail]), output, "--tail {tail}");
+        assert_eq!(logs(&host, &["-n", tail]), output, "-n {tail}");
+    }
+}
+
+#[test]
+fn timestamps_stand_before_the_lines_and_select_them() {
+    let host = Host::with_image("logs-time");
+    ended(&host, "echo one; sleep 1; echo two; sleep 1; echo three");
+    let output = logs(&host, &["-t"]);
+    assert_eq!(output.code, 0);
+    let lines: Vec<(&str, &str)> = output
+        .stdout
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+        .collect();
+    let words: Vec<&str> = lines.iter().map(|(_, word)| *word).collect();
+    assert_eq!(words, ["one", "two", "three"]);
+    for (time, _) in &lines {
+        // 2024-01-02T03:04:05.123456789Z, of one width so that lines align.
+        assert_eq!(time.len(), 30, "{time}");
+        assert!(time.ends_with('Z') && &time[10..11] == "T", "{time}");
+    }
+    assert!(lines[0].0 < lines[1].0 && lines[1].0 < lines[2].0);
+
+    let second = lines[1].0;
+    assert_eq!(
+        logs(&host, &["--since", second]),
+        Output::new(0, "two\nthree\n", "")
+    );
+    assert_eq!(
+        logs(&host, &["--until", second]),
+        Output::new(0, "one\ntwo\n", "")
+    );
+    assert_eq!(
+        logs(&host, &["--since", "1h"]),
+        Output::new(0, "one\ntwo\nthree\n", "")
+    );
+    assert_eq!(
+        logs(&host, &["--since", "2099-01-01T00:00:00Z"]),
+        Output::new(0, "", "")
+    );
+}
+
+#[test]
+fn follow_shows_all_and_ends_with_the_container() {
+    let host = Host::with_image("logs-follow");
+    let script = "echo first; until [ -e /go ]; do sleep 1; done; echo last; echo error >&2";
+    host.ok(&["run", "-d", "--name", "web", IMAGE, "sh", "-c", script]);
+    let mut client = host.spawn(&["logs", "-f", "web"]);
+    client.until_stdout("the first line", |text| text == "first\n");
+    assert_eq!(host.ok(&["exec", "web", "touch", "/go"]), "");
+    assert_eq!(
+        client.wait(PATIENCE),
+        Output::new(0, "first\nlast\n", "error\n")
+    );
+    // Of a container that has ended, following is reading.
+    assert_eq!(
+        logs(&host, &["-f"]),
+        Output::new(0, "first\nlast\n", "error\n")
+    );
+}
+
+#[test]
+fn a_follower_that_goes_away_disturbs_nobody() {
+    let host = Host::with_image("logs-follow-gone");
+    let script = "echo first; exec sleep 1000";
+    host.ok(&["run", "-d", "--name", "web", IMAGE, "sh", "-c", script]);
+    for _ in 0..10 {
+        let client = host.spawn(&["logs", "-f", "web"]);
+        client.until_stdout("the first line", |text| text == "first\n");
+    }
+    assert_eq!(logs(&host, &[]), Output::new(0, "first\n", ""));
+}
+
+#[test]
+fn a_megabyte_is_complete_and_in_order() {
+    let host = Host::with_image("logs-megabyte");
+    ended(&host, "seq 1 150000");
+    let output = logs(&host, &[]);
+    let expected: String = (1..=150_000).map(|n| format!("{n}\n")).collect();
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    assert!(
+        output.stdout == expected,
+        "{} bytes of {}",
+        output.stdout.len(),
+        expected.len()
+    );
+}
+
+#[test]
+fn a_long_line_is_one_line_again() {
+    let host = Host::with_image("logs-long");
+    // 200,000 bytes are a dozen entries of 16 KiB in the file.
+    ended(
+        &host,
+        "head -c 200000 /dev/zero | tr '\\0' x; echo; echo end",
+    );
+    let expected = format!("{}\nend\n", "x".repeat(200_000));
+    let output = logs(&host, &[]);
+    assert!(output.stdout == expected, "{} bytes", output.stdout.len());
+    assert_eq!(logs(&host, &["--tail", "1"]), Output::new(0, "end\n", ""));
+}
+
+#[test]
+fn the_file_is_dockers_json_a_line_each() {
+    let host = Host::with_image("logs-file");
+    ended(&host, "printf 'a\\tquote \" and \\377\\n'; echo error >&2");
+    let id = host.get("/containers/web/json").string("Id");
+    let path = host
+        .data_root()
+        .join("containers")
+        .join(id)
+        .join("log.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<json::Json> = text.lines().map(json::parse).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    for (log, stream) in [
+        ("a\tquote \" and \u{fffd}\n", "stdout"),
+        ("error\n", "stderr"),
+    ] {
+        let found = lines
+            .iter()
+            .find(|line| line.string("stream") == stream)
+            .unwrap();
+        assert_eq!(found.string("log"), log);
+        assert!(found.string("time").ends_with('Z'));
+    }
+}
+
+#[test]
+fn a_terminals_log_is_one_stream() {
+    let host = Host::with_image("logs-tty");
+    let script = "echo out; echo err >&2";
+    host.ok(&[
+        "run", "-d", "-t", "--name", "web", IMAGE, "sh", "-c", script,
+    ]);
+    assert_eq!(host.ok(&["wait", "web"]), "0");
+    assert_eq!(logs(&host, &[]), Output::new(0, "out\r\nerr\r\n", ""));
+}
+
+#[test]
+fn a_torn_last_line_is_left_out() {
+    let host = Host::with_image("logs-torn");
+    ended(&host, "echo one; echo two");
+    let id = host.get("/containers/web/json").string("Id");
+    let path = host
+        .data_root()
+        .join("containers")
+        .join(id)
+        .join("log.json");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"{\"log\":\"thr");
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(logs(&host, &[]), Output::new(0, "one\ntwo\n", ""));
+    assert_eq!(logs(&host, &["--tail", "1"]), Output::new(0, "two\n", ""));
+}
