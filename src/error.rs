@@ -19,6 +19,8 @@ pub enum Kind {
     CannotInvoke,
     /// The program of a container was not found (exit code 127).
     ProgramMissing,
+    /// `tug runtime exec` did not come to run its program (exit code 255, as runc's).
+    Exec,
     /// What was asked makes no sense: HTTP 400.
     Invalid,
     /// The thing does not exist: HTTP 404.

@@ -31,6 +31,30 @@ pub fn parse_bytes<T: Deserialize>(bytes: &[u8], what: &str) -> Result<T> {
     parse(text, what)
 }
 
+/// The same for what is full of paths and other strings for the kernel, where a zero byte ends
+/// them: none may have one.
+pub fn parse_without_zeros<T: Deserialize>(bytes: &[u8], what: &str) -> Result<T> {
+    let value = parse_bytes(bytes, what)?;
+    match std::str::from_utf8(bytes) {
+        Ok(text) if has_zero(text) => {
+            let mut search = Search::new(&|text| !has_zero(text));
+            search.find(text.trim());
+            let path = search.path;
+            Err(Error::invalid(format!("{what}: {path} holds a zero byte")))
+        }
+        _ => Ok(value),
+    }
+}
+
+/// Raw ones are no JSON.
+fn has_zero(text: &str) -> bool {
+    let is_escape = |(at, _): (usize, &str)| {
+        let before = text.as_bytes()[..at].iter().rev();
+        before.take_while(|byte| **byte == b'\\').count() % 2 == 0
+    };
+    text.match_indices("\\u0000").any(is_escape)
+}
+
 /// Members of objects that are `null` are left out; a list keeps its `null`s.
 pub fn to_string<T: Serialize>(value: &T) -> String {
     without_nulls(&miniserde::json::to_string(value))
@@ -48,12 +72,7 @@ fn explain(
     if let Err(broken) = scanned {
         return misplaced(text, what, broken);
     }
-    let mut search = Search {
-        accepts,
-        before: String::new(),
-        after: String::new(),
-        path: String::new(),
-    };
+    let mut search = Search::new(accepts);
     let wrong = search.find(text.trim());
     match search.path.as_str() {
         "" => Error::invalid(format!(
@@ -81,7 +100,16 @@ struct Search<'a> {
     path: String,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(accepts: &'a dyn Fn(&str) -> bool) -> Search<'a> {
+        Search {
+            accepts,
+            before: String::new(),
+            after: String::new(),
+            path: String::new(),
+        }
+    }
+
     /// Go down from `value`, which is refused, as far as possible. Answers what stands there.
     fn find(&mut self, mut value: &str) -> &'static str {
         loop {
@@ -344,5 +372,87 @@ mod tests {
         assert!(parse::<CreateRequest>(&deep(127), "body").is_ok());
         assert!(refusal(&deep(128)).ends_with("nested too deeply"));
         assert!(refusal(&"[".repeat(1_000_000)).ends_with("nested too deeply"));
+    }
+
+    #[test]
+    fn paths_go_through_lists_and_maps() {
+        use crate::oci::spec::Spec;
+        let path = |text: &str| {
+            let error = parse::<Spec>(text, "c").unwrap_err().to_string();
+            error.replace("c: invalid JSON: ", "")
+        };
+        for (text, expected) in [
+            (
+                r#"{"linux":{"resources":{"rdma":{"a":{},"mlx5_1":{"hcaHandles":"x"}}}}}"#,
+                "linux.resources.rdma.mlx5_1.hcaHandles cannot be this string",
+            ),
+            (
+                r#"{"mounts":[{},{"options":[]},{"options":["a",1]}]}"#,
+                "mounts[2].options[1] cannot be this number",
+            ),
+            (
+                r#"{"linux":{"resources":{"memory":{"limit":1e99}}}}"#,
+                "linux.resources.memory.limit cannot be this number",
+            ),
+            (
+                r#"{"linux":{"resources":{"memory":{"limit":9223372036854775808}}}}"#,
+                "linux.resources.memory.limit cannot be this number",
+            ),
+            (
+                r#"{"process":{"user":{"uid":-1}}}"#,
+                "process.user.uid cannot be this number",
+            ),
+            (
+                r#"{"process":{"user":{"uid":1.5}}}"#,
+                "process.user.uid cannot be this number",
+            ),
+            (
+                r#"{"linux":{"netDevices":{"eth0":{"name":23}}}}"#,
+                "linux.netDevices.eth0.name cannot be this number",
+            ),
+            (r#"{"hooks":[]}"#, "hooks cannot be a list"),
+            (
+                r#"{"linux":{"sysctl":{"net.a":"1","net.b":2}}}"#,
+                "linux.sysctl.net.b cannot be this number",
+            ),
+        ] {
+            assert_eq!(path(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn zero_bytes_are_found_where_they_are() {
+        use crate::oci::spec::Spec;
+        let outcome = |text: &str| match parse_without_zeros::<Spec>(text.as_bytes(), "c") {
+            Ok(_) => "good".to_string(),
+            Err(error) => error.to_string(),
+        };
+        let zero = r#"{"process":{"args":["a","b\u0000c"]}}"#;
+        assert_eq!(outcome(zero), "c: process.args[1] holds a zero byte");
+        let unknown = r#"{"hostname":"h","other":{"x":["\u0000"]}}"#;
+        assert_eq!(outcome(unknown), "c: other.x[0] holds a zero byte");
+        assert_eq!(outcome(r#"{"hostname":"\\u0000"}"#), "good");
+        assert_eq!(
+            outcome(r#"{"hostname":"\\\u0000"}"#),
+            "c: hostname holds a zero byte"
+        );
+    }
+
+    #[test]
+    fn a_wrong_member_of_a_large_document_is_found_soon() {
+        use crate::oci::spec::Spec;
+        let many = |last: &str| {
+            let list = "\"A=1\",".repeat(1_000_000);
+            format!(r#"{{"annotations":{{"a":"b"}},"process":{{"env":[{list}{last}]}}}}"#)
+        };
+        let started = std::time::Instant::now();
+        assert!(parse::<Spec>(&many("\"Z=1\""), "c").is_ok());
+        let error = parse::<Spec>(&many("7"), "c").unwrap_err();
+        assert!(
+            error
+                .message
+                .ends_with("process.env[1000000] cannot be this number")
+        );
+        assert!(started.elapsed().as_secs() < 30);
     }
 }

@@ -19,6 +19,7 @@ mod net;
 mod oci;
 mod registry;
 mod runtime;
+mod seccomp;
 mod shim;
 mod store;
 mod sys;
@@ -29,6 +30,9 @@ mod wire;
 use crate::error::{Error, Kind};
 use std::io::Write;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let (name, outcome) = applets::run(std::env::args_os().collect());
@@ -50,6 +54,7 @@ fn report(name: &str, error: &Error) -> ExitCode {
         Kind::Usage | Kind::Run => 125,
         Kind::CannotInvoke => 126,
         Kind::ProgramMissing => 127,
+        Kind::Exec => 255,
         _ => 1,
     })
 }

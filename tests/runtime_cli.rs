@@ -1,117 +1,9 @@
 //! `tug runtime`: an OCI bundle, a container, no engine.
 
+use crate::harness::bundle::Bundle;
 use crate::harness::command::{Output, run};
-use crate::harness::{Host, PATIENCE, eventually, json, rootfs};
-use miniserde::json::Value;
+use crate::harness::{PATIENCE, eventually, json};
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-/// A bundle of busybox, and a runtime with its own root.
-struct Bundle {
-    host: Host,
-    dir: String,
-    /// The container's. A cgroup is named after it alone, as with runc, so no two tests share one.
-    id: String,
-}
-
-impl Bundle {
-    fn new(name: &'static str) -> Bundle {
-        let host = Host::without_engine(name);
-        let root = host.make_dir("bundle/rootfs");
-        let mut tar = Command::new("tar");
-        tar.args(["-x", "-C", &root]);
-        assert_eq!(run(tar, &rootfs::busybox(), PATIENCE).code, 0);
-        let dir = host.make_dir("bundle");
-        let id = format!("{name}-{}", std::process::id());
-        host.note_container(&id);
-        let bundle = Bundle { host, dir, id };
-        // What `spec` writes is made to run a script without a terminal.
-        assert_eq!(bundle.runtime(&["spec"]), Output::new(0, "", ""));
-        bundle
-    }
-
-    fn config(&self) -> String {
-        format!("{}/config.json", self.dir)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let root = self.host.dir.join("runtime-root");
-        let mut command = Command::new(&self.host.binary);
-        command
-            .args(["runtime", "--root", root.to_str().unwrap()])
-            .args(args)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .current_dir(&self.dir);
-        command
-    }
-
-    fn runtime(&self, args: &[&str]) -> Output {
-        run(self.command(args), b"", PATIENCE)
-    }
-
-    /// A command that leaves a container behind. It keeps the streams that it is given, so they are
-    /// no pipes of ours, which would stay open as long as it lives.
-    #[track_caller]
-    fn leave(&self, args: &[&str]) {
-        let said = self.host.dir.join("said");
-        let file = std::fs::File::create(&said).unwrap();
-        let mut command = self.command(args);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file);
-        let status = command.status().unwrap();
-        let said = std::fs::read_to_string(said).unwrap();
-        assert!(status.success(), "{args:?}: {status}: {said}");
-    }
-
-    /// Let the bundle run `script`.
-    fn script(&self, script: &str) {
-        let mut spec = json::parse(&std::fs::read_to_string(self.config()).unwrap()).0;
-        *member(member(&mut spec, "root"), "readonly") = Value::Bool(false);
-        let process = member(&mut spec, "process");
-        *member(process, "terminal") = Value::Bool(false);
-        *member(process, "args") = Value::Array(
-            ["sh", "-c", script]
-                .iter()
-                .map(|arg| Value::String((*arg).to_string()))
-                .collect(),
-        );
-        std::fs::write(self.config(), miniserde::json::to_string(&spec)).unwrap();
-    }
-
-    fn status(&self) -> String {
-        let output = self.runtime(&["state", &self.id]);
-        assert_eq!(output.code, 0, "{output:?}");
-        json::parse(&output.stdout).string("status")
-    }
-}
-
-/// A member of an object, made if need be.
-fn member<'a>(value: &'a mut Value, name: &str) -> &'a mut Value {
-    match value {
-        Value::Object(members) => {
-            if !members.contains_key(name) {
-                members.insert(name.to_string(), Value::Null);
-            }
-            members.get_mut(name).unwrap()
-        }
-        _ => panic!("{name}: its parent is no object"),
-    }
-}
-
-impl Drop for Bundle {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.runtime(&["delete", "--force", &self.id]);
-            return;
-        }
-        let root = self.host.dir.join("runtime-root");
-        let left: Vec<_> = std::fs::read_dir(root).into_iter().flatten().collect();
-        assert!(left.is_empty(), "the runtime has kept {left:?}");
-    }
-}
 
 #[test]
 fn spec_writes_a_default_bundle_once() {
@@ -263,20 +155,284 @@ fn a_bundle_that_cannot_run_leaves_nothing() {
         assert_ne!(bundle.runtime(&["run", id]).code, 0, "{id:?}");
     }
 }
+#[test]
+fn options_are_taken_behind_the_id_too() {
+    let bundle = Bundle::new("runtime-behind");
+    bundle.script("trap 'exit 5' TERM; touch /ready; while :; do sleep 0.1; done");
+    let id = bundle.id.as_str();
+    let dir = bundle.dir.clone();
+    bundle.leave(&[
+        "create",
+        id,
+        "--bundle",
+        &dir,
+        "--pid-file",
+        "pid",
+        "--no-new-keyring",
+    ]);
+    bundle.leave(&["start", "--", id]);
+    let ready = Path::new(&dir).join("rootfs/ready");
+    eventually("it is ready", || ready.exists());
+    let pids = bundle.runtime(&["ps", id, "-f", "json"]);
+    let pid = std::fs::read_to_string(format!("{dir}/pid")).unwrap();
+    assert!(pids.stdout.starts_with(&format!("[{pid}")), "{pids:?}");
+    assert_eq!(bundle.runtime(&["kill", id, "TERM", "--all"]).code, 0);
+    eventually("it is stopped", || bundle.status() == "stopped");
+    assert_eq!(bundle.runtime(&["delete", id, "--force"]).code, 0);
+
+    let output = bundle.runtime(&["run", id, "--detach", "--keep", "--frob"]);
+    output.assert_refused(1, "--frob");
+}
 
 #[test]
-fn unknown_verbs_and_options_are_refused() {
-    let bundle = Bundle::new("runtime-usage");
-    for args in [
-        &["frobnicate"][..],
-        &["run", "--frobnicate", "test"],
-        &["kill"],
-        &["state"],
+fn signals_have_names_and_numbers() {
+    let bundle = Bundle::new("runtime-signals");
+    bundle.script(
+        "for s in HUP USR1 TERM 35 64; do trap \"echo $s >>/seen\" $s; done
+        touch /ready; while :; do sleep 0.05; done",
+    );
+    bundle.leave(&["run", "-d", &bundle.id]);
+    let file = |name: &str| Path::new(&bundle.dir).join("rootfs").join(name);
+    eventually("it is ready", || file("ready").exists());
+    let mut expected = String::new();
+    for (name, seen) in [
+        ("TERM", "TERM"),
+        ("SIGTERM", "TERM"),
+        ("15", "TERM"),
+        ("sighup", "HUP"),
+        ("usr1", "USR1"),
+        ("RTMIN+1", "35"),
+        ("SIGRTMAX", "64"),
+        ("", "TERM"),
     ] {
-        let output = bundle.runtime(args);
-        assert!(
-            output.code != 0 && output.stdout.is_empty(),
-            "{args:?}: {output:?}"
+        assert_eq!(
+            bundle.runtime(&["kill", &bundle.id, name]),
+            Output::new(0, "", "")
         );
+        expected += &format!("{seen}\n");
+        let seen = || std::fs::read_to_string(file("seen")).unwrap_or_default();
+        eventually(&format!("{name:?} arrives"), || seen() == expected);
+    }
+    // Nothing is sent, but it is there.
+    assert_eq!(bundle.runtime(&["kill", &bundle.id, "0"]).code, 0);
+    assert_eq!(bundle.status(), "running");
+    assert_eq!(bundle.runtime(&["delete", "-f", &bundle.id]).code, 0);
+}
+
+#[test]
+fn without_a_process_namespace_all_its_processes_are_killed() {
+    let bundle = Bundle::new("runtime-nopidns");
+    bundle.script("sleep 1000 & sleep 1000");
+    let config = std::fs::read_to_string(bundle.config()).unwrap();
+    let shared = config.replace(r#"{"type":"pid"},"#, "");
+    assert_ne!(shared, config);
+    std::fs::write(bundle.config(), shared).unwrap();
+    bundle.leave(&["run", "-d", &bundle.id]);
+    let pids = || bundle.runtime(&["ps", "-f", "json", &bundle.id]).stdout;
+    eventually("all run", || pids().split(',').count() >= 2);
+    assert_eq!(bundle.runtime(&["kill", &bundle.id, "KILL"]).code, 0);
+    eventually("none runs", || pids() == "[]\n");
+    assert_eq!(bundle.runtime(&["delete", &bundle.id]).code, 0);
+}
+
+#[test]
+fn a_paused_container_waits() {
+    let bundle = Bundle::new("runtime-pause");
+    bundle.script("sleep 1000");
+    let id = bundle.id.as_str();
+    bundle.leave(&["create", id]);
+    assert_eq!(bundle.runtime(&["pause", id]), Output::new(0, "", ""));
+    assert_eq!(bundle.status(), "paused");
+    bundle
+        .runtime(&["start", id])
+        .assert_refused(1, "cannot start a container in the paused state");
+    bundle
+        .runtime(&["exec", id, "true"])
+        .assert_refused(255, "cannot exec in a paused container");
+    bundle.runtime(&["delete", id]).assert_refused(
+        1,
+        &format!("cannot delete container {id} that is not stopped: paused"),
+    );
+    bundle
+        .runtime(&["pause", id])
+        .assert_refused(1, "container not running");
+    assert_eq!(bundle.runtime(&["resume", id]), Output::new(0, "", ""));
+    bundle
+        .runtime(&["resume", id])
+        .assert_refused(1, "container not paused");
+    assert_eq!(bundle.runtime(&["start", id]), Output::new(0, "", ""));
+    assert_eq!(bundle.runtime(&["pause", id]).code, 0);
+    // By force, frozen or not.
+    assert_eq!(
+        bundle.runtime(&["delete", "--force", id]),
+        Output::new(0, "", "")
+    );
+}
+
+#[test]
+fn a_container_that_was_only_created_needs_no_force() {
+    let bundle = Bundle::new("runtime-created");
+    bundle.script("sleep 1000");
+    bundle.leave(&["create", &bundle.id]);
+    assert_eq!(
+        bundle.runtime(&["delete", &bundle.id]),
+        Output::new(0, "", "")
+    );
+    bundle
+        .runtime(&["state", &bundle.id])
+        .assert_refused(1, "container does not exist");
+}
+
+#[test]
+fn list_prints_tables_json_and_ids() {
+    let bundle = Bundle::new("runtime-list");
+    assert_eq!(
+        bundle.runtime(&["list", "--format", "json"]),
+        Output::new(0, "null\n", "")
+    );
+    assert_eq!(bundle.runtime(&["list", "--quiet"]), Output::new(0, "", ""));
+    assert_eq!(bundle.runtime(&["list"]).lines().len(), 1);
+    bundle.script("sleep 1000");
+    bundle.set("annotations", r#"{"org.example.a":"b"}"#);
+    bundle.leave(&["create", &bundle.id]);
+    let list = bundle.runtime(&["list", "-f", "json"]);
+    let item = &json::parse(&list.stdout).items()[0];
+    let state = bundle.runtime(&["state", &bundle.id]);
+    let state = json::parse(&state.stdout);
+    for name in [
+        "ociVersion",
+        "id",
+        "status",
+        "bundle",
+        "rootfs",
+        "created",
+        "owner",
+    ] {
+        assert_eq!(item.string(name), state.string(name), "{name}");
+    }
+    assert_eq!(item.number("pid"), state.number("pid"));
+    assert_eq!(item.string("owner"), "root");
+    assert_eq!(state.text("annotations"), r#"{"org.example.a":"b"}"#);
+    assert_eq!(bundle.runtime(&["delete", &bundle.id]).code, 0);
+}
+
+#[test]
+fn ps_shows_the_containers_processes_alone() {
+    let bundle = Bundle::new("runtime-ps");
+    bundle.script("sleep 1234 & sleep 4321");
+    let id = bundle.id.as_str();
+    bundle.leave(&["run", "-d", id]);
+    let shown = || bundle.runtime(&["ps", id]).stdout;
+    eventually("both run", || shown().lines().count() == 3);
+    let with_ps = shown();
+    assert!(
+        with_ps.contains("sleep 1234") && with_ps.contains("sleep 4321"),
+        "{with_ps}"
+    );
+
+    // Where there is no ps, we read /proc ourselves.
+    let mut command = bundle.command(&["ps", id]);
+    command.env("PATH", "/nowhere");
+    let own = run(command, b"", PATIENCE).stdout;
+    let columns = |text: &str| -> Vec<Vec<String>> {
+        let words = |line: &str| line.split_whitespace().map(String::from).collect();
+        text.lines().map(words).collect()
+    };
+    let (own, theirs) = (columns(&own), columns(&with_ps));
+    assert_eq!(
+        own[0],
+        ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+    );
+    if theirs[0] == own[0] {
+        for (own, theirs) in own.iter().zip(&theirs) {
+            assert_eq!((&own[..3], &own[7..]), (&theirs[..3], &theirs[7..]));
+        }
+        let options = bundle.runtime(&["ps", id, "-o", "pid,args"]);
+        assert_eq!(
+            options.lines()[0].split_whitespace().count(),
+            2,
+            "{options:?}"
+        );
+        assert_eq!(options.lines().len(), 3, "{options:?}");
+    }
+    let mut command = bundle.command(&["ps", id, "-x"]);
+    command.env("PATH", "/nowhere");
+    run(command, b"", PATIENCE).assert_refused(1, "run ps");
+    assert_eq!(bundle.runtime(&["delete", "-f", id]).code, 0);
+}
+
+#[test]
+fn spec_takes_a_directory_and_makes_a_rootless_one() {
+    let bundle = Bundle::new("runtime-rootless-spec");
+    let dir = bundle.host.make_dir("other");
+    assert_eq!(
+        bundle.runtime(&["spec", "--rootless", "--bundle", &dir]),
+        Output::new(0, "", "")
+    );
+    let text = std::fs::read_to_string(format!("{dir}/config.json")).unwrap();
+    // Indented by tabs, as runc's.
+    assert!(text.starts_with("{\n\t\"ociVersion\": \"1"), "{text}");
+    let spec = json::parse(&text);
+    let map = r#"[{"containerID":0,"hostID":0,"size":1}]"#;
+    assert_eq!(spec.text("linux.uidMappings"), map);
+    assert_eq!(spec.text("linux.gidMappings"), map);
+    let namespaces = spec.text("linux.namespaces");
+    assert!(
+        namespaces.contains("user") && !namespaces.contains("network"),
+        "{namespaces}"
+    );
+    assert!(!text.contains("\"resources\""), "{text}");
+    bundle
+        .runtime(&["spec", "--bundle", &dir])
+        .assert_refused(1, "File config.json exists. Remove it first");
+}
+
+#[test]
+fn features_lists_what_there_is() {
+    let bundle = Bundle::new("runtime-features");
+    let output = bundle.runtime(&["features"]);
+    assert!(
+        output
+            .stdout
+            .starts_with("{\n    \"ociVersionMin\": \"1.0.0\",\n"),
+        "{output:?}"
+    );
+    let features = json::parse(&output.stdout);
+    assert_eq!(features.string("ociVersionMax"), "1.3.0");
+    assert_eq!(
+        features.text("hooks"),
+        r#"["prestart","createRuntime","createContainer","startContainer","poststart","poststop"]"#
+    );
+    let has = |path: &str, item: &str| {
+        let list = features.text(path);
+        assert!(
+            list.contains(&format!("\"{item}\"")),
+            "{path}: {item}: {list}"
+        );
+    };
+    for kind in [
+        "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts",
+    ] {
+        has("linux.namespaces", kind);
+    }
+    has("linux.capabilities", "CAP_CHECKPOINT_RESTORE");
+    for option in ["rbind", "rro", "idmap", "tmpcopyup", "nosymfollow"] {
+        has("mountOptions", option);
+    }
+    has("linux.memoryPolicy.modes", "MPOL_BIND");
+    has("linux.memoryPolicy.flags", "MPOL_F_STATIC_NODES");
+    has("linux.seccomp.actions", "SCMP_ACT_NOTIFY");
+    has("linux.seccomp.operators", "SCMP_CMP_MASKED_EQ");
+    for (path, expected) in [
+        ("linux.cgroup.v1", "false"),
+        ("linux.cgroup.v2", "true"),
+        ("linux.cgroup.systemd", "false"),
+        ("linux.seccomp.enabled", "true"),
+        ("linux.intelRdt.enabled", "false"),
+        ("linux.mountExtensions.idmap.enabled", "true"),
+        ("linux.netDevices.enabled", "true"),
+        ("potentiallyUnsafeConfigAnnotations", "[]"),
+    ] {
+        assert_eq!(features.text(path), expected, "{path}");
     }
 }

@@ -289,10 +289,33 @@ fn namespaces_are_all_the_containers_own() {
     let host = Host::with_image("namespaces");
     host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
     let pid = host.pid("web");
-    for name in ["mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+    let kinds = ["mnt", "pid", "net", "ipc", "uts", "cgroup", "time"];
+    for name in kinds {
+        if !std::path::Path::new("/proc/self/ns").join(name).exists() {
+            continue;
+        }
         let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap();
         assert_ne!(of("self"), of(&pid.to_string()), "{name}");
     }
+}
+
+#[test]
+fn the_filter_and_the_sysctls_are_there_for_whoever_runs_in_it() {
+    let host = Host::with_image("filter-sysctls");
+    let script = "grep ^Seccomp: /proc/self/status; \
+        cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range";
+    let expected = Output::new(0, "Seccomp:\t2\n0\n0\t2147483647\n", "");
+    assert_eq!(run(&host, &[], script), expected);
+    assert_eq!(run(&host, &["-u", "guest"], script), expected);
+    host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
+    assert_eq!(
+        host.tug(&["exec", "-u", "guest", "web", "sh", "-c", script]),
+        expected
+    );
+    assert_eq!(
+        host.tug(&["exec", "--privileged", "web", "sh", "-c", script]),
+        expected
+    );
 }
 
 #[test]

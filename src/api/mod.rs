@@ -138,7 +138,7 @@ fn status_of(error: &Error) -> u16 {
         Kind::NotModified => 304,
         Kind::TooLarge => 413,
         Kind::Unsupported => 501,
-        Kind::Help | Kind::Run | Kind::Gone | Kind::System => 500,
+        Kind::Help | Kind::Run | Kind::Exec | Kind::Gone | Kind::System => 500,
     }
 }
 

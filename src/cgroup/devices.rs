@@ -1,12 +1,14 @@
 //! Which devices a group may use: cgroup v2 asks a BPF program (BPF_PROG_TYPE_CGROUP_DEVICE).
 //!
-//! Rules are read from the last to the first, and what none of them names is denied. The program
-//! that we write compares and jumps; it is a few dozen instructions, so there is no compiler here.
+//! Rules are read from the last to the first, and what none of them names is denied.
+
+mod program;
 
 use crate::cgroup::Group;
 use crate::error::{Error, Result};
 use crate::oci::spec::{DeviceRule, Resources};
 use crate::sys::{capability, raw};
+use rustix::io::Errno;
 use std::os::fd::AsFd;
 
 /// What keeps a container from devices that are not its own.
@@ -34,28 +36,46 @@ impl Guard {
     }
 
     /// The guard for a host whose kernel cannot filter.
-    pub fn without_filter(resources: Option<&Resources>) -> Guard {
-        match allow_all(&rules(resources)) {
+    pub fn without_filter(resources: Option<&Resources>) -> Result<Guard> {
+        Ok(match allow_all(&rules(resources)?) {
             true => Guard::Open,
             false => Guard::NoNodes,
-        }
+        })
     }
 }
 
-/// Put the rules into force on `group`.
+/// Put the rules into force on `group`, in the place of those that it has.
 pub fn apply(group: &Group, resources: Option<&Resources>) -> Result<Guard> {
-    let rules = rules(resources);
-    if allow_all(&rules) {
+    let rules = rules(resources)?;
+    let is_open = allow_all(&rules);
+    if is_open && group.is_new() {
         return Ok(Guard::Open);
     }
-    let program = program(&rules)?;
-    let loaded = raw::load_device_program(&program)
-        .and_then(|loaded| raw::attach_device_program(group.as_fd(), loaded.as_fd()));
+    let program = program::of(&rules)?;
     // Small kernels lack CONFIG_CGROUP_BPF, user namespaces may not load.
-    match loaded {
+    match replace(group, &program) {
         Ok(()) => Ok(Guard::Filter),
+        Err(_) if is_open => Ok(Guard::Open),
         Err(_) => Ok(Guard::NoNodes),
     }
+}
+
+/// At no moment the group is without a program: the one that it has is swapped for the new one,
+/// or, should there be several, they go when the new one is there.
+fn replace(group: &Group, program: &[u64]) -> std::result::Result<(), Errno> {
+    let old = match group.is_new() {
+        true => Vec::new(),
+        false => raw::device_programs(group.as_fd())?,
+    };
+    let loaded = raw::load_device_program(program)?;
+    if let [only] = &old[..] {
+        return raw::attach_device_program(group.as_fd(), loaded.as_fd(), Some(only.as_fd()));
+    }
+    raw::attach_device_program(group.as_fd(), loaded.as_fd(), None)?;
+    for old in &old {
+        raw::detach_device_program(group.as_fd(), old.as_fd())?;
+    }
+    Ok(())
 }
 
 /// A rule in the kernel's terms. `None`: any.
@@ -76,6 +96,17 @@ impl Rule {
             && self.major.is_none()
             && self.minor.is_none()
             && self.access == ANY_ACCESS
+    }
+
+    fn is_about_the_same(&self, other: &Rule) -> bool {
+        (self.kind, self.major, self.minor) == (other.kind, other.major, other.minor)
+    }
+
+    fn overlaps(&self, other: &Rule) -> bool {
+        let meet = |a: Option<u32>, b: Option<u32>| a.is_none() || b.is_none() || a == b;
+        meet(self.kind, other.kind)
+            && meet(self.major, other.major)
+            && meet(self.minor, other.minor)
     }
 }
 
@@ -111,31 +142,85 @@ const ALWAYS: [Rule; 10] = [
     allow(CHAR, Some(5), Some(2), ANY_ACCESS),
 ];
 
-fn rules(resources: Option<&Resources>) -> Vec<Rule> {
+fn rules(resources: Option<&Resources>) -> Result<Vec<Rule>> {
     let asked = resources.and_then(|resources| resources.devices.as_ref());
-    let mut rules: Vec<Rule> = asked.into_iter().flatten().map(rule).collect();
-    rules.extend(ALWAYS);
-    rules
+    let mut rules = Vec::new();
+    for (at, asked) in asked.into_iter().flatten().enumerate() {
+        add(&mut rules, rule(at, asked)?);
+    }
+    for rule in ALWAYS {
+        add(&mut rules, rule);
+    }
+    Ok(rules)
 }
 
-fn rule(asked: &DeviceRule) -> Rule {
-    let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
-    let access = asked.access.as_deref().unwrap_or("rwm");
-    Rule {
-        allow: asked.allow == Some(true),
-        kind: match asked.kind.as_deref() {
-            Some("c" | "u") => Some(CHAR),
-            Some("b") => Some(BLOCK),
-            _ => None,
-        },
-        major: number(asked.major),
-        minor: number(asked.minor),
-        access: access.chars().fold(0, |all, letter| match letter {
-            'm' => all | MKNOD,
-            'r' => all | READ,
-            'w' => all | WRITE,
-            _ => all,
-        }),
+/// Two allowances for one device are one: reading and writing may be asked for at once, which
+/// neither alone would allow. Unless a denial in between has a say.
+fn add(rules: &mut Vec<Rule>, mut rule: Rule) {
+    let same = rules
+        .iter()
+        .rposition(|other| other.allow && rule.allow && other.is_about_the_same(&rule));
+    if let Some(at) = same {
+        let is_denied = |other: &Rule| !other.allow && other.overlaps(&rule);
+        if !rules.iter().skip(at).any(is_denied) {
+            rule.access |= rules.remove(at).access;
+        }
+    }
+    rules.push(rule);
+}
+
+fn rule(at: usize, asked: &DeviceRule) -> Result<Rule> {
+    let letters = asked.access.as_deref().unwrap_or_default();
+    if letters.is_empty() {
+        return Err(Error::invalid(format!(
+            "device access at {at} field cannot be empty"
+        )));
+    }
+    let mut access = 0;
+    for letter in letters.chars() {
+        access |= match letter {
+            'm' => MKNOD,
+            'r' => READ,
+            'w' => WRITE,
+            _ => return Err(Error::invalid(format!("unknown device access {letters:?}"))),
+        };
+    }
+    let allow = asked.allow == Some(true);
+    let kind = match asked.kind.as_deref().unwrap_or("a") {
+        "c" => CHAR,
+        "b" => BLOCK,
+        // All of them, whatever else the rule says: so it was in cgroup v1.
+        "a" | "" => {
+            return Ok(Rule {
+                allow,
+                kind: None,
+                major: None,
+                minor: None,
+                access: ANY_ACCESS,
+            });
+        }
+        other => {
+            return Err(Error::invalid(format!(
+                "invalid cgroup device type {other:?}"
+            )));
+        }
+    };
+    Ok(Rule {
+        allow,
+        kind: Some(kind),
+        major: number(asked.major)?,
+        minor: number(asked.minor)?,
+        access,
+    })
+}
+
+/// `None` and -1 are any.
+fn number(asked: Option<i64>) -> Result<Option<u32>> {
+    match asked {
+        None | Some(-1) => Ok(None),
+        Some(number) => u32::try_from(number)
+            .map(Some)
+            .map_err(|_| Error::invalid(format!("{number} is no number of a device"))),
     }
 }
 
@@ -145,128 +230,10 @@ fn allow_all(rules: &[Rule]) -> bool {
     last_wide.is_some_and(|at| rules[at].allow && rules[at..].iter().all(|rule| rule.allow))
 }
 
-/// Operations of the BPF machine (Documentation/bpf/standardization/instruction-set.rst).
-mod op {
-    pub const LOAD_WORD: u8 = 0x61;
-    pub const MOVE: u8 = 0xbf;
-    pub const AND: u8 = 0x54;
-    pub const SHIFT_RIGHT: u8 = 0x74;
-    pub const MOVE_VALUE: u8 = 0xb7;
-    pub const JUMP_EQUAL: u8 = 0x15;
-    pub const JUMP_UNEQUAL: u8 = 0x55;
-    pub const EXIT: u8 = 0x95;
-}
-
-/// One instruction in the kernel's layout: opcode, registers, offset, value.
-fn instruction(opcode: u8, to: u8, from: u8, offset: i16, value: u32) -> u64 {
-    let registers = match cfg!(target_endian = "little") {
-        true => from << 4 | to,
-        false => to << 4 | from,
-    };
-    let mut bytes = [0u8; 8];
-    bytes[0] = opcode;
-    bytes[1] = registers;
-    bytes[2..4].copy_from_slice(&offset.to_ne_bytes());
-    bytes[4..8].copy_from_slice(&value.to_ne_bytes());
-    u64::from_ne_bytes(bytes)
-}
-
-/// The program: registers 2 to 5 hold type, access, major and minor of what is asked (struct
-/// bpf_cgroup_dev_ctx); each rule, from the last, jumps to the next if it does not match.
-fn program(rules: &[Rule]) -> Result<Vec<u64>> {
-    let mut code = vec![
-        instruction(op::LOAD_WORD, 2, 1, 0, 0),
-        instruction(op::AND, 2, 0, 0, 0xffff),
-        instruction(op::LOAD_WORD, 3, 1, 0, 0),
-        instruction(op::SHIFT_RIGHT, 3, 0, 0, 16),
-        instruction(op::LOAD_WORD, 4, 1, 4, 0),
-        instruction(op::LOAD_WORD, 5, 1, 8, 0),
-    ];
-    // What stands before a rule for everything is never asked, and the kernel's verifier refuses
-    // code that nothing reaches.
-    let first = rules.iter().rposition(Rule::is_for_all);
-    for rule in rules[first.unwrap_or(0)..]
-        .iter()
-        .rev()
-        .filter(|rule| rule.access != 0)
-    {
-        append(&mut code, rule);
-    }
-    if first.is_none() {
-        code.push(instruction(op::MOVE_VALUE, 0, 0, 0, 0));
-        code.push(instruction(op::EXIT, 0, 0, 0, 0));
-    }
-    match code.len() <= 4096 {
-        true => Ok(code),
-        false => Err(Error::invalid("too many device rules")),
-    }
-}
-
-fn append(code: &mut Vec<u64>, rule: &Rule) {
-    // Each test: registers to compare, and the instructions before its jump.
-    let mut tests: Vec<Vec<(u8, u8, u8, u32)>> = Vec::new();
-    if let Some(kind) = rule.kind {
-        tests.push(vec![(op::JUMP_UNEQUAL, 2, 0, kind)]);
-    }
-    if rule.access != ANY_ACCESS {
-        let (mask, jump) = match rule.allow {
-            // Allowed if nothing beyond it is asked,
-            true => (ANY_ACCESS & !rule.access, op::JUMP_UNEQUAL),
-            // denied if any of it is.
-            false => (rule.access, op::JUMP_EQUAL),
-        };
-        tests.push(vec![
-            (op::MOVE, 1, 3, 0),
-            (op::AND, 1, 0, mask),
-            (jump, 1, 0, 0),
-        ]);
-    }
-    for (register, number) in [(4, rule.major), (5, rule.minor)] {
-        if let Some(number) = number {
-            tests.push(vec![(op::JUMP_UNEQUAL, register, 0, number)]);
-        }
-    }
-    let tests: Vec<(u8, u8, u8, u32)> = tests.into_iter().flatten().collect();
-    // Behind the tests stand two more instructions: the verdict and the exit.
-    let length = tests.len() + 2;
-    for (at, (opcode, to, from, value)) in tests.iter().enumerate() {
-        let is_jump = matches!(*opcode, op::JUMP_EQUAL | op::JUMP_UNEQUAL);
-        let offset = if is_jump { length - at - 1 } else { 0 };
-        code.push(instruction(*opcode, *to, *from, offset as i16, *value));
-    }
-    code.push(instruction(op::MOVE_VALUE, 0, 0, 0, u32::from(rule.allow)));
-    code.push(instruction(op::EXIT, 0, 0, 0, 0));
-}
-
 #[cfg(test)]
 mod tests {
+    use super::program::machine::run;
     use super::*;
-
-    /// The BPF machine, as far as our programs use it.
-    fn run(code: &[u64], kind: u32, access: u32, major: u32, minor: u32) -> bool {
-        let context = [access << 16 | kind, major, minor];
-        let mut registers = [0u32; 11];
-        let mut at = 0;
-        loop {
-            let bytes = code[at].to_ne_bytes();
-            let (to, from) = (usize::from(bytes[1] & 15), usize::from(bytes[1] >> 4));
-            let offset = i16::from_ne_bytes([bytes[2], bytes[3]]);
-            let value = u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-            at += 1;
-            match bytes[0] {
-                op::LOAD_WORD => registers[to] = context[offset as usize / 4],
-                op::MOVE => registers[to] = registers[from],
-                op::AND => registers[to] &= value,
-                op::SHIFT_RIGHT => registers[to] >>= value,
-                op::MOVE_VALUE => registers[to] = value,
-                op::JUMP_EQUAL if registers[to] == value => at += offset as usize,
-                op::JUMP_UNEQUAL if registers[to] != value => at += offset as usize,
-                op::JUMP_EQUAL | op::JUMP_UNEQUAL => {}
-                op::EXIT => return registers[0] != 0,
-                other => panic!("opcode {other:#x}"),
-            }
-        }
-    }
 
     /// The meaning of a list of rules, said plainly.
     fn meaning(rules: &[Rule], kind: u32, access: u32, major: u32, minor: u32) -> bool {
@@ -315,8 +282,8 @@ mod tests {
                 devices: Some(list),
                 ..Resources::default()
             };
-            let rules = rules(Some(&resources));
-            let code = program(&rules).unwrap();
+            let rules = rules(Some(&resources)).unwrap();
+            let code = program::of(&rules).unwrap();
             for kind in [BLOCK, CHAR] {
                 for (major, minor) in [(1, 3), (1, 1), (8, 0), (8, 1), (10, 200), (136, 9), (5, 2)]
                 {
@@ -332,9 +299,70 @@ mod tests {
         }
     }
 
+    fn with(list: Vec<DeviceRule>) -> Result<Vec<Rule>> {
+        rules(Some(&Resources {
+            devices: Some(list),
+            ..Resources::default()
+        }))
+    }
+
+    #[test]
+    fn allowances_of_one_device_add_up_unless_something_is_denied_between() {
+        let opens = |list| {
+            let code = program::of(&with(list).unwrap()).unwrap();
+            [READ, WRITE, READ | WRITE].map(|access| run(&code, CHAR, access, 10, 200))
+        };
+        let (read, write) = (
+            asked(true, "c", 10, 200, "r"),
+            asked(true, "c", 10, 200, "w"),
+        );
+        assert_eq!(opens(vec![read.clone(), write.clone()]), [true, true, true]);
+        let other = asked(false, "c", 10, 201, "rwm");
+        assert_eq!(
+            opens(vec![read.clone(), other, write.clone()]),
+            [true, true, true]
+        );
+        let denied = asked(false, "c", 10, -1, "rwm");
+        assert_eq!(opens(vec![read, denied, write]), [false, true, false]);
+        // What the defaults allow as well is tested once.
+        let null = asked(true, "c", 1, 3, "rwm");
+        assert_eq!(with(vec![null]).unwrap().len(), ALWAYS.len());
+    }
+
+    #[test]
+    fn rules_of_type_a_are_about_everything() {
+        let all = |allow| asked(allow, "a", 1, 3, "r");
+        assert!(allow_all(&with(vec![all(true)]).unwrap()));
+        let code = program::of(&with(vec![all(true), all(false)]).unwrap()).unwrap();
+        assert!(!run(&code, BLOCK, READ, 8, 0));
+        let mut untyped = all(true);
+        untyped.kind = None;
+        assert!(allow_all(&with(vec![untyped]).unwrap()));
+    }
+
+    #[test]
+    fn rules_that_say_nothing_are_refused() {
+        let refusal = |rule| with(vec![rule]).unwrap_err().to_string();
+        assert_eq!(
+            refusal(asked(true, "c", 1, 3, "")),
+            "device access at 0 field cannot be empty"
+        );
+        assert_eq!(
+            refusal(asked(true, "x", 1, 3, "r")),
+            "invalid cgroup device type \"x\""
+        );
+        assert_eq!(
+            refusal(asked(true, "c", 1, 3, "rx")),
+            "unknown device access \"rx\""
+        );
+        for bad in [-2, 1 << 32] {
+            assert!(with(vec![asked(true, "c", bad, 3, "r")]).is_err(), "{bad}");
+        }
+    }
+
     #[test]
     fn by_default_nodes_can_be_made_and_disks_not_opened() {
-        let code = program(&rules(None)).unwrap();
+        let code = program::of(&rules(None).unwrap()).unwrap();
         assert!(run(&code, BLOCK, MKNOD, 8, 0));
         assert!(!run(&code, BLOCK, READ, 8, 0));
         assert!(!run(&code, CHAR, READ, 1, 1));
@@ -348,9 +376,9 @@ mod tests {
             devices: Some(list),
             ..Resources::default()
         };
-        assert!(allow_all(&rules(Some(&with(vec![all.clone()])))));
+        assert!(allow_all(&rules(Some(&with(vec![all.clone()]))).unwrap()));
         let denied = asked(false, "c", 10, 229, "rwm");
-        assert!(!allow_all(&rules(Some(&with(vec![all, denied])))));
-        assert!(!allow_all(&rules(None)));
+        assert!(!allow_all(&rules(Some(&with(vec![all, denied]))).unwrap()));
+        assert!(!allow_all(&rules(None).unwrap()));
     }
 }

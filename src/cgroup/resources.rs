@@ -1,40 +1,76 @@
 //! Limits of config.json, which speaks cgroup v1, as files of cgroup v2 (runc's conversions).
+//!
+//! What only v1 knows and runc passes over (kernel memory, swappiness, disableOOMKiller,
+//! leafWeight) is passed over here; what would be a limit and cannot be one is an error.
 
-use crate::error::{Error, Kind, Result};
-use crate::oci::spec::{Cpu, Memory, Resources};
+use crate::cgroup::weight;
+use crate::error::{Error, Result};
+use crate::oci::spec::{
+    BlockIo, Cpu, HugepageLimit, Memory, Rdma, Resources, ThrottleDevice, WeightDevice,
+};
+use std::collections::BTreeMap;
 
-/// Controllers whose files `unified` may name.
-const CONTROLLERS: [&str; 8] = [
-    "cpu", "cpuset", "hugetlb", "io", "memory", "misc", "pids", "rdma",
-];
+/// What stands in a file of the group now; `None` where it is not there.
+pub type Current<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-type Files = Vec<(String, String)>;
-
-/// What to write, in order: file and value.
-pub fn files(resources: Option<&Resources>) -> Result<Files> {
-    let mut files = Files::new();
-    let Some(resources) = resources else {
-        return Ok(files);
-    };
-    if let Some(memory) = &resources.memory {
-        memory_files(memory, &mut files)?;
-    }
-    if let Some(cpu) = &resources.cpu {
-        cpu_files(cpu, &mut files);
-    }
-    let limit = resources.pids.as_ref().and_then(|pids| pids.limit);
-    if let Some(limit) = limit.filter(|limit| *limit != 0) {
-        put(&mut files, "pids.max", max_or(limit));
-    }
-    for (name, value) in resources.unified.iter().flatten() {
-        check_unified(name)?;
-        put(&mut files, name, value.clone());
-    }
-    Ok(files)
+/// One write to one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub file: String,
+    pub value: String,
 }
 
-fn put(files: &mut Files, file: &str, value: String) {
-    files.push((file.to_string(), value));
+impl Limit {
+    /// Whether nothing is lost where the file does not exist: it would not limit anything, it is
+    /// what every group begins with (engines ask for 1024 shares of the CPU when they mean none),
+    /// there is no swap, or the kernel is too old to count reservations (5.7).
+    pub fn is_optional(&self) -> bool {
+        let is_default = matches!(
+            (self.file.as_str(), self.value.as_str()),
+            ("cpu.weight", "100") | ("cpu.idle" | "cpu.max.burst" | "memory.swap.max", "0")
+        );
+        is_default
+            || self.value == "max"
+            || (self.file == "cpu.max" && self.value.starts_with("max "))
+            || self.file.ends_with(".rsvd.max")
+    }
+}
+
+type Limits = Vec<Limit>;
+
+/// What to write, in order. `current` tells what a living group has, which decides where only one
+/// half of a pair is given.
+pub fn limits(resources: &Resources, current: Current<'_>) -> Result<Limits> {
+    let mut limits = Limits::new();
+    refuse_v1(resources)?;
+    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
+        // v1's way to say "none" was 0, the kernel's meaning of it is "no fork at all".
+        let limit = if limit == 0 { 1 } else { limit };
+        put(&mut limits, "pids.max", max_or(limit));
+    }
+    if let Some(memory) = &resources.memory {
+        memory_limits(memory, current, &mut limits)?;
+    }
+    if let Some(io) = &resources.block_io {
+        io_limits(io, current, &mut limits)?;
+    }
+    if let Some(cpu) = &resources.cpu {
+        cpu_limits(cpu, current, &mut limits)?;
+    }
+    for limit in resources.hugepage_limits.iter().flatten() {
+        hugetlb_limits(limit, &mut limits)?;
+    }
+    for (device, limit) in resources.rdma.iter().flatten() {
+        rdma_limit(device, limit, &mut limits)?;
+    }
+    Ok(limits)
+}
+
+fn put(limits: &mut Limits, file: &str, value: String) {
+    limits.push(Limit {
+        file: file.to_string(),
+        value,
+    });
 }
 
 fn max_or(value: i64) -> String {
@@ -44,17 +80,86 @@ fn max_or(value: i64) -> String {
     }
 }
 
-fn memory_files(memory: &Memory, files: &mut Files) -> Result<()> {
-    let limit = memory.limit.unwrap_or(0);
-    if let Some(swap) = swap_alone(limit, memory.swap.unwrap_or(0))? {
-        put(files, "memory.swap.max", swap);
+/// Zero, and a list without entries, ask for nothing.
+fn refuse_v1(resources: &Resources) -> Result<()> {
+    let cpu = resources.cpu.as_ref();
+    let network = resources.network.as_ref();
+    let refused = [
+        (
+            cpu.and_then(|cpu| cpu.realtime_runtime)
+                .is_some_and(|time| time != 0),
+            "cpu.realtimeRuntime",
+        ),
+        (
+            cpu.and_then(|cpu| cpu.realtime_period)
+                .is_some_and(|time| time != 0),
+            "cpu.realtimePeriod",
+        ),
+        (
+            network
+                .and_then(|net| net.class_id)
+                .is_some_and(|id| id != 0),
+            "network.classID",
+        ),
+        (
+            network.is_some_and(|net| net.priorities.iter().flatten().next().is_some()),
+            "network.priorities",
+        ),
+    ];
+    match refused.iter().find(|(asked, _)| *asked) {
+        Some((_, member)) => Err(Error::unsupported(format!(
+            "linux.resources.{member} cannot be set: cgroup v2 has no such limit"
+        ))),
+        None => Ok(()),
     }
-    if limit != 0 {
-        put(files, "memory.max", max_or(limit));
+}
+
+fn memory_limits(memory: &Memory, current: Current<'_>, limits: &mut Limits) -> Result<()> {
+    let (limit, both) = (memory.limit.unwrap_or(0), memory.swap.unwrap_or(0));
+    if memory.check_before_update == Some(true) {
+        check_usage(limit, both, current)?;
     }
-    match memory.reservation.unwrap_or(0) {
-        0 => {}
-        reservation => put(files, "memory.low", max_or(reservation)),
+    // Swap alone on a living group: what it holds already is the other half.
+    let known = match limit {
+        0 if both > 0 => number(current, "memory.max").unwrap_or(0),
+        limit => limit,
+    };
+    // Swap first: a memory limit that shrinks needs it at once, to have somewhere to put pages.
+    if let Some(swap) = swap_alone(known, both)? {
+        put(limits, "memory.swap.max", swap);
+    }
+    for (file, bytes) in [
+        ("memory.max", limit),
+        ("memory.low", memory.reservation.unwrap_or(0)),
+    ] {
+        match bytes {
+            0 => {}
+            ..=-2 => return Err(invalid_memory(bytes)),
+            bytes => put(limits, file, max_or(bytes)),
+        }
+    }
+    Ok(())
+}
+
+fn invalid_memory(bytes: i64) -> Error {
+    Error::invalid(format!("invalid memory value: {bytes}"))
+}
+
+fn number(current: Current<'_>, file: &str) -> Option<i64> {
+    current(file)?.trim().parse().ok()
+}
+
+/// Below what is in use a limit makes the kernel kill; `checkBeforeUpdate` refuses that.
+fn check_usage(limit: i64, both: i64, current: Current<'_>) -> Result<()> {
+    let Some(usage) = number(current, "memory.current") else {
+        return Ok(());
+    };
+    for (name, limit) in [("memory+swap", both), ("memory", limit)] {
+        if limit > 0 && limit <= usage {
+            return Err(Error::invalid(format!(
+                "rejecting {name} limit {limit} <= usage {usage}"
+            )));
+        }
     }
     Ok(())
 }
@@ -62,13 +167,13 @@ fn memory_files(memory: &Memory, files: &mut Files) -> Result<()> {
 /// v1 counts memory and swap together, v2 swap alone. `None`: not to be set.
 fn swap_alone(memory: i64, both: i64) -> Result<Option<String>> {
     match (memory, both) {
-        (-1, 0) => Ok(Some("max".to_string())),
+        (-1, 0) | (_, -1) => Ok(Some("max".to_string())),
         (_, 0) => Ok(None),
-        (_, -1) => Ok(Some("max".to_string())),
-        (..=0, _) => Err(Error::invalid(
+        (-1, 0..) => Ok(Some(both.to_string())),
+        (0, _) => Err(Error::invalid(
             "unable to set swap limit without memory limit",
         )),
-        (_, ..0) => Err(Error::invalid(format!("invalid memory+swap value: {both}"))),
+        (..0, _) => Err(invalid_memory(memory)),
         (memory, both) if both < memory => Err(Error::invalid(
             "memory+swap limit should be >= memory limit",
         )),
@@ -76,195 +181,210 @@ fn swap_alone(memory: i64, both: i64) -> Result<Option<String>> {
     }
 }
 
-fn cpu_files(cpu: &Cpu, files: &mut Files) {
-    if let Some(shares) = cpu.shares.filter(|shares| *shares != 0) {
-        put(files, "cpu.weight", weight(shares).to_string());
+fn cpu_limits(cpu: &Cpu, current: Current<'_>, limits: &mut Limits) -> Result<()> {
+    if let Some(idle) = cpu.idle {
+        put(limits, "cpu.idle", idle.to_string());
     }
+    // An idle group has no weight, and the kernel refuses one.
+    let shares = cpu.shares.filter(|shares| *shares != 0);
+    if let Some(shares) = shares.filter(|_| cpu.idle != Some(1)) {
+        put(limits, "cpu.weight", weight::of_shares(shares).to_string());
+    }
+
+    // The kernel wants burst <= quota at any time. So burst goes first, for a quota that shrinks,
+    // and again after a quota that may have grown (`Group::apply` needs the second only then).
     let (quota, period) = (cpu.quota.unwrap_or(0), cpu.period.unwrap_or(0));
-    if quota != 0 || period != 0 {
-        /// The kernel's default, in microseconds.
-        const PERIOD: u64 = 100_000;
-        let quota = if quota > 0 { quota } else { -1 };
-        let period = if period == 0 { PERIOD } else { period };
-        put(files, "cpu.max", format!("{} {period}", max_or(quota)));
+    if let Some(burst) = cpu.burst.filter(|burst| quota > 0 && *burst > quota as u64) {
+        return Err(Error::invalid(format!(
+            "linux.resources.cpu.burst is {burst}, more than the quota, {quota}"
+        )));
     }
+    let burst = cpu.burst.map(|burst| burst.to_string());
+    if let Some(burst) = &burst {
+        put(limits, "cpu.max.burst", burst.clone());
+    }
+    let bandwidth = match (quota, period) {
+        (0, 0) => None,
+        // Without a second word the period stays.
+        (quota, 0) => Some(max_or(quota)),
+        (0, period) => {
+            let now = current("cpu.max").unwrap_or_default();
+            let quota = now.split(' ').next().filter(|quota| !quota.is_empty());
+            Some(format!("{} {period}", quota.unwrap_or("max")))
+        }
+        (quota, period) => Some(format!("{} {period}", max_or(quota))),
+    };
+    if let Some(bandwidth) = bandwidth {
+        put(limits, "cpu.max", bandwidth);
+        if let Some(burst) = burst {
+            put(limits, "cpu.max.burst", burst);
+        }
+    }
+
     for (file, list) in [("cpuset.cpus", &cpu.cpus), ("cpuset.mems", &cpu.mems)] {
         if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
-            put(files, file, list.clone());
+            put(limits, file, list.clone());
         }
     }
+    Ok(())
 }
 
-/// v1's shares (2 to 262144, default 1024) as v2's weight (1 to 10000, default 100).
-///
-/// The curve is runc's since 1.3.2: quadratic in the logarithm, so that both defaults and both
-/// ends meet; the linear formula before it made 39 of 1024. In whole numbers (a weight in 4000
-/// differs from runc's, by one), because libc's log2 and pow are 11 kB of tables.
-fn weight(shares: u64) -> u64 {
-    const LOG2_OF_10: u64 = 55_732_705;
-    match shares {
-        ..=2 => 1,
-        262_144.. => 10_000,
-        _ => {
-            let log = log2(shares);
-            let exponent = (log * log / ONE + 125 * log) / 612 - 7 * ONE / 34;
-            least_with_log2(exponent * LOG2_OF_10 / ONE)
+fn io_limits(io: &BlockIo, current: Current<'_>, limits: &mut Limits) -> Result<()> {
+    let weight = io.weight.filter(|weight| *weight != 0);
+    let weights = io.weight_device.as_deref().unwrap_or_default();
+    if weight.is_some() || !weights.is_empty() {
+        // Where the BFQ scheduler is, its scale is v1's own.
+        let bfq = current("io.bfq.weight").is_some();
+        if let Some(weight) = weight {
+            put_weight(limits, bfq, "", weight)?;
+        }
+        for WeightDevice {
+            major,
+            minor,
+            weight,
+            ..
+        } in weights
+        {
+            if let Some(weight) = weight.filter(|weight| *weight != 0) {
+                put_weight(limits, bfq, &device(*major, *minor), weight)?;
+            }
         }
     }
-}
-
-/// The scale of the fixed-point numbers here.
-const ONE: u64 = 1 << 24;
-
-/// The logarithm, scaled by `ONE`: each squaring of the rest moves out another binary digit.
-fn log2(value: u64) -> u64 {
-    let whole = value.ilog2();
-    let mut rest = value << 31 >> whole;
-    let mut log = u64::from(whole);
-    for _ in 0..ONE.ilog2() {
-        rest = (rest * rest) >> 31;
-        let digit = rest >> 32;
-        rest >>= digit;
-        log = (log << 1) | digit;
-    }
-    log
-}
-
-fn least_with_log2(wanted: u64) -> u64 {
-    let (mut low, mut high) = (1, 10_000);
-    while low < high {
-        let middle = u64::midpoint(low, high);
-        if log2(middle) < wanted {
-            low = middle + 1;
-        } else {
-            high = middle;
+    for (name, devices) in [
+        ("rbps", &io.throttle_read_bps),
+        ("wbps", &io.throttle_write_bps),
+        ("riops", &io.throttle_read_iops),
+        ("wiops", &io.throttle_write_iops),
+    ] {
+        for ThrottleDevice { major, minor, rate } in devices.iter().flatten() {
+            // v1 takes a limit away by 0; v2 refuses that number.
+            let rate = match rate.unwrap_or(0) {
+                0 => "max".to_string(),
+                rate => rate.to_string(),
+            };
+            let line = format!("{}{name}={rate}", device(*major, *minor));
+            put(limits, "io.max", line);
         }
     }
-    low
+    Ok(())
+}
+
+fn put_weight(limits: &mut Limits, bfq: bool, device: &str, weight: u16) -> Result<()> {
+    weight::check_block_io(weight)?;
+    match bfq {
+        true => put(limits, "io.bfq.weight", format!("{device}{weight}")),
+        false => {
+            let weight = weight::of_block_io(weight);
+            put(limits, "io.weight", format!("{device}{weight}"));
+        }
+    }
+    Ok(())
+}
+
+/// A device as the first word of a line.
+fn device(major: Option<i64>, minor: Option<i64>) -> String {
+    format!("{}:{} ", major.unwrap_or(0), minor.unwrap_or(0))
+}
+
+fn hugetlb_limits(limit: &HugepageLimit, limits: &mut Limits) -> Result<()> {
+    let size = limit.page_size.as_deref().unwrap_or_default();
+    if !is_page_size(size) {
+        return Err(Error::invalid(format!(
+            "linux.resources.hugepageLimits: pageSize {size:?} is not a size such as 2MB or 64KB"
+        )));
+    }
+    for kind in ["", ".rsvd"] {
+        let file = format!("hugetlb.{size}{kind}.max");
+        put(limits, &file, limit.limit.unwrap_or(0).to_string());
+    }
+    Ok(())
+}
+
+/// The name becomes part of a file's (GHSA-5g49-rx9x-qfc6).
+fn is_page_size(size: &str) -> bool {
+    let digits = size.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = size.get(digits.len()..).unwrap_or_default();
+    matches!(unit, "KB" | "MB" | "GB")
+        && !digits.starts_with('0')
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.is_empty()
+}
+
+fn rdma_limit(device: &str, limit: &Rdma, limits: &mut Limits) -> Result<()> {
+    if device.is_empty() || device.contains(char::is_whitespace) {
+        return Err(Error::invalid(format!(
+            "linux.resources.rdma: {device:?} is no device"
+        )));
+    }
+    let mut line = device.to_string();
+    for (name, count) in [
+        ("hca_handle", limit.hca_handles),
+        ("hca_object", limit.hca_objects),
+    ] {
+        if let Some(count) = count {
+            line.push_str(&format!(" {name}={count}"));
+        }
+    }
+    put(limits, "rdma.max", line);
+    Ok(())
 }
 
 /// Only files of controllers, and by name: a path, or `cgroup.procs`, would do other things.
-fn check_unified(name: &str) -> Result<()> {
-    if name.contains('/') {
-        return Err(Error::invalid(format!(
-            "unified resource {name:?} must be a file name (no slashes)"
-        )));
+pub fn check_unified(unified: &BTreeMap<String, String>) -> Result<()> {
+    for name in unified.keys() {
+        if name.contains('/') {
+            return Err(Error::invalid(format!(
+                "unified resource {name:?} must be a file name (no slashes)"
+            )));
+        }
+        match name.split_once('.') {
+            Some(("cgroup", file)) if !file.starts_with("max.") && file != "pressure" => {
+                return Err(Error::invalid(format!(
+                    "unified resource {name:?} is no limit"
+                )));
+            }
+            Some((controller, file)) if !controller.is_empty() && !file.is_empty() => {}
+            _ => {
+                return Err(Error::invalid(format!(
+                    "unified resource {name:?} must be in the form CONTROLLER.PARAMETER"
+                )));
+            }
+        }
     }
-    let known = |controller: &str| CONTROLLERS.contains(&controller);
-    match name.split_once('.') {
-        Some((controller, rest)) if known(controller) && !rest.is_empty() => Ok(()),
-        _ => Err(Error::invalid(format!(
-            "unified resource {name:?} is no file of a cgroup v2 controller"
-        ))),
-    }
+    Ok(())
 }
 
-/// The error for a limit that nobody here can enforce.
-pub fn no_controller(file: &str) -> Error {
-    let controller = file.split('.').next().unwrap_or(file);
-    Error::new(
-        Kind::Unsupported,
-        format!(
-            "cannot set {file}: cgroup v2 has no {controller} controller here (bound to cgroup v1, or not in this kernel)"
-        ),
-    )
+/// Whether something is asked for that threaded groups cannot have (cgroups(7)): of the
+/// controllers here, cpu, cpuset and pids can be.
+pub fn needs_domain(resources: &Resources) -> Result<bool> {
+    let threaded = |file: &str| {
+        let controller = file.split('.').next();
+        matches!(controller, Some("cpu" | "cpuset" | "pids"))
+    };
+    let unified = resources.unified.iter().flatten();
+    Ok(limits(resources, &|_| None)?
+        .iter()
+        .map(|limit| &limit.file)
+        .chain(unified.map(|(file, _)| file))
+        .any(|file| !threaded(file)))
 }
 
-/// Without cgroup v2 no limit can be kept.
-pub fn refuse_all(resources: Option<&Resources>) -> Result<()> {
-    match files(resources)?.first() {
-        Some((file, _)) => Err(no_controller(file)),
-        None => Ok(()),
+/// The first file that asks for a limit, if there is one.
+pub fn first(resources: Option<&Resources>) -> Result<Option<String>> {
+    let Some(resources) = resources else {
+        return Ok(None);
+    };
+    if let Some(unified) = &resources.unified {
+        check_unified(unified)?;
     }
+    let limits = limits(resources, &|_| None)?;
+    let file = limits
+        .into_iter()
+        .find(|limit| !limit.is_optional())
+        .map(|limit| limit.file);
+    let unified = resources.unified.iter().flatten().next();
+    Ok(file.or(unified.map(|(file, _)| file.clone())))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(resources: &Resources) -> Vec<String> {
-        let files = files(Some(resources)).unwrap();
-        files
-            .iter()
-            .map(|(file, value)| format!("{file}={value}"))
-            .collect()
-    }
-
-    #[test]
-    fn limits_are_converted_as_runc_does() {
-        let resources = Resources {
-            memory: Some(Memory {
-                limit: Some(100),
-                swap: Some(150),
-                reservation: Some(50),
-            }),
-            cpu: Some(Cpu {
-                shares: Some(1024),
-                quota: Some(50_000),
-                cpus: Some("0-1".to_string()),
-                ..Cpu::default()
-            }),
-            pids: Some(crate::oci::spec::Pids { limit: Some(-1) }),
-            ..Resources::default()
-        };
-        assert_eq!(
-            told(&resources),
-            [
-                "memory.swap.max=50",
-                "memory.max=100",
-                "memory.low=50",
-                "cpu.weight=100",
-                "cpu.max=50000 100000",
-                "cpuset.cpus=0-1",
-                "pids.max=max",
-            ]
-        );
-    }
-
-    #[test]
-    fn the_ends_and_the_defaults_of_shares_and_weight_meet() {
-        let pairs = [
-            (1, 1),
-            (2, 1),
-            (3, 2),
-            (100, 17),
-            (512, 59),
-            (1024, 100),
-            (2048, 174),
-        ];
-        for (shares, expected) in pairs {
-            assert_eq!(weight(shares), expected, "{shares}");
-        }
-        assert_eq!(weight(262_144), 10_000);
-        assert!(
-            (2..262_144)
-                .step_by(997)
-                .all(|shares| weight(shares) <= weight(shares + 997))
-        );
-    }
-
-    #[test]
-    fn swap_needs_memory_and_room() {
-        assert_eq!(swap_alone(0, 0).unwrap(), None);
-        assert_eq!(swap_alone(100, 100).unwrap().as_deref(), Some("0"));
-        assert_eq!(swap_alone(100, -1).unwrap().as_deref(), Some("max"));
-        assert!(swap_alone(0, 100).is_err());
-        assert!(swap_alone(100, 50).is_err());
-        assert!(swap_alone(100, -2).is_err());
-    }
-
-    #[test]
-    fn unified_names_are_files_of_controllers() {
-        assert!(check_unified("memory.high").is_ok());
-        for bad in [
-            "../x",
-            "memory/../../x",
-            "cgroup.procs",
-            "memory",
-            "memory.",
-            "notes.txt",
-        ] {
-            assert!(check_unified(bad).is_err(), "{bad:?}");
-        }
-    }
-}
+mod tests;

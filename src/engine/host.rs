@@ -20,6 +20,17 @@ pub fn controllers() -> Controllers {
     }
 }
 
+/// Whether the kernel has seccomp filters. Kernels of boards often lack them.
+pub fn has_seccomp() -> bool {
+    crate::sys::seccomp::is_known(0)
+}
+
+/// The kernel's version, such as `6.1.0-9-amd64`.
+pub fn kernel() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    text.trim_end().to_string()
+}
+
 pub fn name() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     text.trim_end().to_string()

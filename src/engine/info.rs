@@ -46,7 +46,7 @@ const RUST: &str = "none (Rust)";
 impl Engine {
     pub fn version(&self) -> Version {
         let own = env!("CARGO_PKG_VERSION");
-        let kernel = line("/proc/sys/kernel/osrelease");
+        let kernel = host::kernel();
         let details = [
             ("ApiVersion", API_VERSION),
             ("MinAPIVersion", API_VERSION_MIN),
@@ -117,7 +117,7 @@ impl Engine {
             cgroup_driver: text("cgroupfs"),
             cgroup_version: text("2"),
             event_listeners: i64::try_from(self.events.followers()).ok(),
-            kernel_version: Some(line("/proc/sys/kernel/osrelease")),
+            kernel_version: Some(host::kernel()),
             operating_system: Some(os_release("PRETTY_NAME").unwrap_or_else(|| "Linux".into())),
             os_version: Some(os_release("VERSION_ID").unwrap_or_default()),
             os_type: text("linux"),
@@ -137,7 +137,7 @@ impl Engine {
             live_restore_enabled: Some(true),
             isolation: text(""),
             init_binary: text("tug-init"),
-            security_options: Some(vec!["name=cgroupns".to_string()]),
+            security_options: Some(security_options()),
             warnings: Some(warnings()),
         })
     }
@@ -164,6 +164,16 @@ fn os_release(key: &str) -> Option<String> {
     Some(value.trim_matches(['"', '\'']).to_string())
 }
 
+/// What confines containers that ask for nothing.
+fn security_options() -> Vec<String> {
+    let mut options = Vec::new();
+    if host::has_seccomp() {
+        options.push("name=seccomp,profile=builtin".to_string());
+    }
+    options.push("name=cgroupns".to_string());
+    options
+}
+
 /// What this host cannot limit, in Docker's words.
 fn warnings() -> Vec<String> {
     let controllers = host::controllers();
@@ -172,6 +182,7 @@ fn warnings() -> Vec<String> {
         (controllers.cpu, "WARNING: No cpu cfs quota support"),
         (controllers.cpuset, "WARNING: No cpuset support"),
         (controllers.pids, "WARNING: No pids limit support"),
+        (host::has_seccomp(), "WARNING: No seccomp support"),
     ]
     .iter()
     .filter(|(is_there, _)| !is_there)

@@ -103,6 +103,10 @@ impl Engine {
             data_dir: &data_dir,
             binary: &binary,
             controllers: host::controllers(),
+            seccomp: spec::seccomp::Host {
+                has_seccomp: host::has_seccomp(),
+                kernel: &host::kernel(),
+            },
         };
         let spec = spec::build(container, &place)?;
         write(&bundle.join("config.json"), &json::to_string(&spec))?;

@@ -1,8 +1,9 @@
 //! What a create request may ask for: Docker's refusals, our own "not supported yet", and warnings
 //! for limits that this host cannot enforce. Nothing is dropped in silence.
 
+use crate::engine::host;
 use crate::engine::spec::resources::Controllers;
-use crate::engine::spec::{mounts, resources, security};
+use crate::engine::spec::{mounts, resources, seccomp, security};
 use crate::error::{Error, Result};
 use crate::wire::container::{Config, HostConfig, LogConfig, NetworkingConfig, RestartPolicy};
 use miniserde::json::Value;
@@ -263,13 +264,15 @@ fn check_security(host: &HostConfig) -> Result<()> {
         }
     }
     for option in host.security_opt.iter().flatten() {
-        // There is nothing to confine with yet, so "unconfined" is what everyone gets.
+        // Which profile it is is looked at below.
+        if option.starts_with("seccomp=") || option.starts_with("seccomp:") {
+            continue;
+        }
         let known = matches!(
             option.replace('=', ":").as_str(),
             "no-new-privileges"
                 | "no-new-privileges:true"
                 | "no-new-privileges:false"
-                | "seccomp:unconfined"
                 | "apparmor:unconfined"
                 | "label:disable"
                 | "systempaths:unconfined"
@@ -278,6 +281,20 @@ fn check_security(host: &HostConfig) -> Result<()> {
             return Err(not_yet(format_args!("--security-opt {option}")));
         }
     }
+    let bounding = security::capabilities(
+        host.privileged == Some(true),
+        host.cap_add.as_deref().unwrap_or_default(),
+        host.cap_drop.as_deref().unwrap_or_default(),
+    );
+    let kernel = seccomp::Host {
+        has_seccomp: host::has_seccomp(),
+        kernel: &host::kernel(),
+    };
+    seccomp::of(
+        host,
+        bounding.bounding.as_deref().unwrap_or_default(),
+        &kernel,
+    )?;
     for group in host.group_add.iter().flatten() {
         if group.parse::<u32>().is_err() {
             return Err(not_yet(format_args!("--group-add by name ({group})")));

@@ -16,6 +16,7 @@ use crate::image::archive::{Archive, Entry, Kind};
 use crate::image::source;
 use crate::store::tree;
 use crate::sys::fs::{self, ModifiedAt};
+use crate::sys::is;
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -232,7 +233,7 @@ impl Writer {
         let there = fs::stat_at(dir.as_fd(), last)?;
         let here = fs::stat_at(parent, name)?;
         if let (Some(there), Some(here)) = (&there, &here)
-            && (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+            && fs::is_same(there, here)
         {
             return Ok(());
         }
@@ -391,10 +392,6 @@ fn c_string(bytes: &[u8]) -> Result<CString> {
 
 fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
-}
-
-fn is(error: &Error, errno: Errno) -> bool {
-    error.errno == Some(errno.raw_os_error())
 }
 
 fn tolerate(outcome: Result<()>, errnos: &[Errno]) -> Result<()> {

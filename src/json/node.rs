@@ -133,6 +133,24 @@ pub fn pretty(text: &str) -> String {
     pretty
 }
 
+/// `text` without the blanks between its parts.
+pub fn compact(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut compact = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let end = match byte {
+            b'"' => string_end(bytes, at).unwrap_or(bytes.len()),
+            _ => at + 1,
+        };
+        if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+            compact.push_str(text.get(at..end).unwrap_or_default());
+        }
+        at = end;
+    }
+    compact
+}
+
 /// The members of an object, each with its quoted name, or the values of a list. `text` is sound
 /// JSON (it has been parsed, or written, by us).
 pub fn members(text: &str) -> Vec<(&str, &str)> {
@@ -213,6 +231,12 @@ mod tests {
         let expected = "[\n    {\n        \"a\": [\n            1,\n            \"x, {y}\"\n        ],\n        \
             \"b\": {},\n        \"c\": [],\n        \"d\": {\n            \"e\": null\n        }\n    }\n]";
         assert_eq!(pretty(text), expected);
+    }
+
+    #[test]
+    fn compact_json_keeps_the_blanks_of_strings() {
+        let text = " {\n\t\"a b\" : [ 1, \"x \\\" y\" ]\r\n}\n";
+        assert_eq!(compact(text), "{\"a b\":[1,\"x \\\" y\"]}");
     }
 
     #[test]

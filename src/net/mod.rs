@@ -1,4 +1,7 @@
-//! The network of a container: for now its own loopback.
+//! The network of a container: its own loopback, and devices that the host gives it.
+
+pub mod device;
+mod netlink;
 
 use crate::error::Result;
 use crate::sys::raw;

@@ -3,6 +3,19 @@
 use miniserde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// What goes to a seccomp agent with the listener (`config-linux.md`, The Container Process State).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ContainerProcessState {
+    #[serde(rename = "ociVersion")]
+    pub oci_version: Option<String>,
+    /// What the descriptors are that come along.
+    pub fds: Option<Vec<String>>,
+    /// The process that is filtered, as the host numbers it.
+    pub pid: Option<i32>,
+    pub metadata: Option<String>,
+    pub state: Option<State>,
+}
+
 /// What `state` prints and what hooks get on their standard input.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {

@@ -14,12 +14,25 @@ use std::path::Path;
 
 const OWN: &str = "/proc/self/exe";
 
-/// A descriptor of our executable for execveat(2): on a read-only mount of its own, that is
-/// attached nowhere, or a sealed copy in memory where the kernel cannot do that (before 5.12).
+/// A descriptor of our executable for execveat(2), such as nobody can write through: on a read-only
+/// mount of its own, that is attached nowhere, or a sealed copy in memory where the kernel cannot
+/// do that (before 5.12, or for who may not mount).
 pub fn protected() -> Result<OwnedFd> {
+    match copy()? {
+        Some(copy) => Ok(copy),
+        None => fs::open_path(Path::new(OWN)),
+    }
+}
+
+/// The same for who wants to execute it only if he has to: `None` if we run from such a copy
+/// already, or from a read-only root, which serves as well.
+pub fn copy() -> Result<Option<OwnedFd>> {
     let own = Path::new(OWN);
-    if is_protected()? {
-        return fs::open_path(own);
+    let flags = rustix::fs::statvfs(own)
+        .map_err(|errno| failed("statvfs", OWN, errno))?
+        .f_flag;
+    if flags.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(None);
     }
     let readonly = mount::clone_tree(own, false).and_then(|tree| {
         let changes = mount::Attributes {
@@ -31,19 +44,14 @@ pub fn protected() -> Result<OwnedFd> {
             .map_err(|errno| failed("mount_setattr", OWN, errno))?;
         Ok(tree)
     });
-    readonly.or_else(|_| sealed_copy(own))
+    match readonly {
+        Ok(tree) => Ok(Some(tree)),
+        Err(_) if is_sealed() => Ok(None),
+        Err(_) => sealed_copy(own).map(Some),
+    }
 }
 
-/// Whether we run from such a copy already (or from a read-only root, which serves as well).
-pub fn is_protected() -> Result<bool> {
-    let own = fs::open_path(Path::new(OWN))?;
-    let flags = rustix::fs::fstatvfs(&own)
-        .map_err(|errno| failed("fstatvfs", OWN, errno))?
-        .f_flag;
-    // Seals are asked of a memfd only; an O_PATH descriptor answers EBADF.
-    Ok(flags.contains(StatVfsMountFlags::RDONLY) || is_sealed())
-}
-
+/// Seals are asked of a memfd opened anew; of an O_PATH descriptor they cannot be asked.
 fn is_sealed() -> bool {
     std::fs::File::open(OWN)
         .ok()
@@ -52,8 +60,7 @@ fn is_sealed() -> bool {
 }
 
 fn sealed_copy(own: &Path) -> Result<OwnedFd> {
-    let bytes =
-        std::fs::read(own).map_err(|error| Error::io(format_args!("read {OWN}"), &error))?;
+    let bytes = fs::read(own)?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let copy = rustix::fs::memfd_create(c"tug", flags)
         .map_err(|errno| failed("memfd_create", "tug", errno))?;

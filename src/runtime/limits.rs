@@ -25,19 +25,44 @@ const NAMES: [(&str, Resource); 16] = [
     ("RTTIME", Resource::Rttime),
 ];
 
-pub fn apply(process: &Process) -> Result<()> {
-    process.rlimits.iter().flatten().try_for_each(set)
+/// Refuse what is no limit, or is given twice (runtime-spec, `config.md`, rlimits).
+pub fn check(process: &Process) -> Result<()> {
+    let mut seen = 0u32;
+    for (index, limit) in process.rlimits.iter().flatten().enumerate() {
+        let bit = 1 << number(limit)?;
+        let problem = if seen & bit != 0 {
+            "limits what another one limits already"
+        } else if limit.soft.is_none() || limit.hard.is_none() {
+            "needs soft and hard"
+        } else {
+            seen |= bit;
+            continue;
+        };
+        return Err(Error::invalid(format!(
+            "config.json: process.rlimits[{index}] {problem}"
+        )));
+    }
+    Ok(())
 }
 
-fn set(limit: &Rlimit) -> Result<()> {
+/// Set them for ourselves, or for `pid`: in a user namespace a process may not raise its own.
+pub fn apply(process: &Process, pid: Option<i32>) -> Result<()> {
+    let mut list = process.rlimits.iter().flatten();
+    list.try_for_each(|limit| set(limit, pid))
+}
+
+fn number(limit: &Rlimit) -> Result<usize> {
     let name = limit.kind.as_deref().unwrap_or_default();
     let known = |short: &str| NAMES.iter().position(|(known, _)| *known == short);
-    let number = name
-        .strip_prefix("RLIMIT_")
+    name.strip_prefix("RLIMIT_")
         .and_then(known)
-        .ok_or_else(|| Error::invalid(format!("wrong rlimit value: {name}")))?;
+        .ok_or_else(|| Error::invalid(format!("wrong rlimit value: {name}")))
+}
+
+fn set(limit: &Rlimit, pid: Option<i32>) -> Result<()> {
+    let number = number(limit)?;
     let (soft, hard) = (limit.soft.unwrap_or(0), limit.hard.unwrap_or(0));
-    process::set_limit(NAMES[number].1, soft, hard).map_err(|errno| {
+    process::set_limit(pid, NAMES[number].1, soft, hard).map_err(|errno| {
         Error::with_errno(
             Kind::System,
             Some(errno.raw_os_error()),

@@ -1,6 +1,7 @@
 //! `list`: every container below a root.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::log;
 use crate::runtime::record::{self, Record};
 use crate::runtime::state::{self, Status};
 use std::io::ErrorKind;
@@ -29,8 +30,9 @@ fn item(root: &Path, record: Record) -> Item {
     }
 }
 
-/// Containers by id. A directory without a readable record is passed over: it may be a container
-/// that is being made or removed just now.
+/// Containers by id. A directory without a record is passed over: it may be a container that is
+/// being made or removed just now. Of one with a record that cannot be read is warned, as it hides
+/// no other.
 pub fn list(root: &Path) -> Result<Vec<Item>> {
     let failed = |error| Error::io(format_args!("read {}", root.display()), &error);
     let entries = match std::fs::read_dir(root) {
@@ -41,11 +43,14 @@ pub fn list(root: &Path) -> Result<Vec<Item>> {
     for entry in entries {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
-        let Some(Ok(record)) = name.to_str().map(|id| record::load(root, id)) else {
-            continue;
-        };
-        items.push(item(root, record));
+        match name.to_str().map(|id| record::load(root, id)) {
+            Some(Ok(record)) => items.push(item(root, record)),
+            Some(Err(error)) if error.kind != Kind::NotFound => {
+                log::warn(format_args!("load container {}: {error}", name.display()));
+            }
+            _ => {}
+        }
     }
-    items.sort_by(|a, b| a.record.id.cmp(&b.record.id));
+    items.sort_unstable_by(|a, b| a.record.id.cmp(&b.record.id));
     Ok(items)
 }

@@ -1,7 +1,7 @@
 //! Paths of /proc and /sys that the program must not read, or not write.
 
 use crate::error::Result;
-use crate::runtime::rootfs::Rootfs;
+use crate::runtime::rootfs::{Rootfs, only};
 use crate::runtime::{devices, mount, walk};
 use crate::sys::{self, failed};
 use rustix::fs::FileType;
@@ -23,19 +23,19 @@ pub fn hide(rootfs: &Rootfs<'_>) -> Result<()> {
         let stat =
             rustix::fs::fstat(&target).map_err(|errno| failed("fstat", path.display(), errno))?;
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        let source = match (is_dir, &mut empty, &mut null) {
-            (true, Some(tree), _) => sys::mount::clone_tree_of(&*tree, false, "tmpfs")?,
-            (true, none, _) => none
-                .insert(empty_dir()?)
-                .try_clone()
-                .map_err(|error| crate::error::Error::io("dup tmpfs", &error))?,
-            (false, _, Some(null)) => sys::mount::clone_tree_of(&*null, false, "/dev/null")?,
-            (false, _, none) => {
-                let null = none.insert(devices::null(rootfs)?);
-                sys::mount::clone_tree_of(&*null, false, "/dev/null")?
+        let cover = match (is_dir, &empty, &null) {
+            (true, Some(tree), _) => sys::mount::clone_tree_of(tree, false, "tmpfs")?,
+            (true, None, _) => empty_dir()?,
+            (false, _, Some(null)) => sys::mount::clone_tree_of(null, false, "/dev/null")?,
+            (false, _, None) => {
+                let found = null.insert(devices::null(rootfs)?);
+                sys::mount::clone_tree_of(found, false, "/dev/null")?
             }
         };
-        sys::mount::attach(&source, &target, path.display())?;
+        sys::mount::attach(&cover, &target, path.display())?;
+        if is_dir {
+            empty = Some(cover);
+        }
     }
     Ok(())
 }
@@ -46,7 +46,6 @@ fn empty_dir() -> Result<OwnedFd> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     sys::mount::new_tree("tmpfs", Some("tmpfs"), &["size=0k", "nr_inodes=1"], flags)
-        .map_err(|errno| failed("mount", "tmpfs", errno))
 }
 
 /// Make the read-only paths so: a copy of the mount, read-only from before it is put there, so
@@ -59,7 +58,12 @@ pub fn protect(rootfs: &Rootfs<'_>) -> Result<()> {
             continue;
         };
         let tree = sys::mount::clone_tree_of(&target, true, path.display())?;
-        mount::put_readonly(&tree, &target, path)?;
+        mount::put(
+            &tree,
+            &target,
+            only(MountAttrFlags::MOUNT_ATTR_RDONLY),
+            path,
+        )?;
     }
     Ok(())
 }

@@ -3,15 +3,17 @@
 //! The first process and those that join later (`exec`) go the same way.
 
 use crate::error::{Error, Kind, Result};
-use crate::oci::spec::{Capabilities, Process};
+use crate::oci::spec::{Capabilities, Process, User};
 use crate::runtime::create::Io;
-use crate::runtime::{console, limits, user};
+use crate::runtime::{console, limits, lsm, schedule, seccomp, user};
+use crate::seccomp::Filter;
 use crate::sys::process::{self, Ids};
-use crate::sys::{self, capability, failed, raw};
+use crate::sys::{capability, failed, raw};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Uid, makedev};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 
 /// What is left to do: execve(2).
@@ -19,20 +21,32 @@ pub struct Program {
     path: CString,
     args: Vec<CString>,
     env: Vec<CString>,
+    filter: Option<Filter>,
 }
 
 impl Program {
     /// Become the process that config.json describes. We are in the container's root already;
-    /// `keep` bounds the capabilities.
-    pub fn prepare(process: &Process, console: Option<OwnedFd>, keep: u64) -> Result<Program> {
-        let user = process.user.clone().unwrap_or_default();
-        let root = sys::fs::open_path(Path::new("/"))?;
-        let found = user::resolve(root.as_fd(), &user)?;
-        drop(root);
+    /// `keep` bounds the capabilities; so many descriptors as `preserved` says stay open, from 3.
+    pub fn prepare(
+        process: &Process,
+        console: Option<OwnedFd>,
+        keep: u64,
+        preserved: u32,
+        filter: Option<Filter>,
+    ) -> Result<Program> {
+        let none = User::default();
+        let user = process.user.as_ref().unwrap_or(&none);
         let args = process.args.as_deref().unwrap_or_default();
-        let env = environment(process, &found.home);
+        let mut env = without_duplicates(process.env.as_deref().unwrap_or_default());
+        let found = user::resolve(user, !has_home(&env))?;
+        if let Some(home) = &found.home {
+            env.retain(|text| !text.starts_with("HOME="));
+            env.push(home);
+        }
 
-        limits::apply(process)?;
+        limits::apply(process, None)?;
+        schedule::apply(process)?;
+        lsm::apply(process)?;
         if let Some(slave) = &console {
             console::take(slave)?;
         }
@@ -46,28 +60,54 @@ impl Program {
         if process.no_new_privileges == Some(true) {
             process::set_no_new_privileges()?;
         }
-        take_rights(process, &found.ids, keep, user.umask)?;
+        let loads_later = filter.is_some() && process.no_new_privileges != Some(true);
+        take_rights(process, &found.ids, keep, user.umask, loads_later)?;
         if !entered && !enter_cwd(cwd)? {
             return Err(cwd_failed(cwd, Errno::ACCESS));
         }
 
-        let path = look_up(args.first().map_or("", String::as_str), &env)?;
-        // What we hold ourselves ends with exec; the program gets the three streams alone.
-        raw::close_on_exec_from(3).map_err(|errno| failed("close_range", 3, errno))?;
+        let path = match args.first() {
+            Some(name) => look_up(name, &env)?,
+            None => String::new(),
+        };
+        // What we hold ourselves ends with exec; the program gets the three streams alone, and
+        // what its caller wants it to have.
+        let first = first_own(preserved);
+        raw::close_on_exec_from(first).map_err(|errno| failed("close_range", first, errno))?;
         raw::reset_signals();
         Ok(Program {
             path: CString::new(path).map_err(|_| Error::invalid("a zero byte in the path"))?,
             args: process::c_strings(args)?,
             env: process::c_strings(&env)?,
+            filter,
         })
     }
 
-    /// Execute it; comes back only with why not.
-    pub fn exec(&self) -> Error {
+    /// Load the filter, if that has not been done. `maker` gets its listener.
+    pub fn confine(&mut self, maker: impl AsFd) -> Result<()> {
+        match self.filter.take() {
+            Some(filter) => seccomp::load(&filter, maker),
+            None => Ok(()),
+        }
+    }
+
+    /// Execute it; comes back only with why not. `maker` gets the listener of its filter.
+    pub fn exec(mut self, maker: impl AsFd) -> Error {
+        if let Err(error) = self.confine(maker) {
+            return error;
+        }
+        if self.args.is_empty() {
+            return Error::invalid("process property must not be empty");
+        }
         let errno = process::exec(&self.path, &self.args, &self.env);
         let path = self.path.to_string_lossy();
         cannot_run(errno, format!("exec {path}: {}", reason(errno)))
     }
+}
+
+/// The first descriptor that is not for the program.
+pub fn first_own(preserved: u32) -> RawFd {
+    RawFd::try_from(preserved).map_or(RawFd::MAX, |count| count.saturating_add(3))
 }
 
 /// Put the three streams in place.
@@ -84,48 +124,70 @@ pub fn set_stdio(io: &Io) -> Result<()> {
 }
 
 /// Bounding set, user, and then the other four sets, in the order that each step needs.
-fn take_rights(process: &Process, ids: &Ids, keep: u64, umask: Option<u32>) -> Result<()> {
+///
+/// With `loads_later` CAP_SYS_ADMIN stays permitted for the filter that is still to be loaded: what
+/// a process may do before execve(2) counts for nothing after it, but for the bounding,
+/// inheritable and ambient sets (capabilities(7)).
+fn take_rights(
+    process: &Process,
+    ids: &Ids,
+    keep: u64,
+    umask: Option<u32>,
+    loads_later: bool,
+) -> Result<()> {
     let none = Capabilities::default();
     let wanted = process.capabilities.as_ref().unwrap_or(&none);
     let held = capability::permitted()?;
-    let set = |list: &Option<Vec<String>>| Ok::<u64, Error>(bits(list)? & keep & held);
+    let set = |list: &Option<Vec<String>>| bits(list) & keep & held;
+    let (permitted, inheritable) = (set(&wanted.permitted), set(&wanted.inheritable));
 
-    capability::limit_bounding(set(&wanted.bounding)?)?;
-    capability::keep_over_setuid(true)?;
+    capability::limit_bounding(set(&wanted.bounding))?;
+    // To root there is nothing to lose on the way, and execve(2) forgets it anyway.
+    if ids.uid != 0 {
+        capability::keep_over_setuid(true)?;
+    }
     process::set_umask(umask.unwrap_or(0o022));
     process::become_user(ids)?;
-    capability::keep_over_setuid(false)?;
-    let permitted = set(&wanted.permitted)?;
+    let loading = match loads_later {
+        true => capability::bit("CAP_SYS_ADMIN").unwrap_or(0) & held,
+        false => 0,
+    };
     capability::set(
-        set(&wanted.effective)? & permitted,
-        permitted,
-        set(&wanted.inheritable)?,
+        set(&wanted.effective) & permitted | loading,
+        permitted | loading,
+        inheritable,
     )?;
-    capability::set_ambient(set(&wanted.ambient)? & permitted & set(&wanted.inheritable)?)?;
+    capability::set_ambient(set(&wanted.ambient) & permitted & inheritable)?;
     // setresuid(2) made us dumpable or not as the kernel pleases; until exec nobody looks in.
     process::hide(true)
 }
 
 /// Names that we do not know belong to newer kernels; runc warns and goes on without them.
-fn bits(list: &Option<Vec<String>>) -> Result<u64> {
-    Ok(list
-        .iter()
+fn bits(list: &Option<Vec<String>>) -> u64 {
+    list.iter()
         .flatten()
         .filter_map(|name| capability::bit(name))
-        .fold(0, |all, bit| all | bit))
+        .fold(0, |all, bit| all | bit)
 }
 
-/// The environment as given, with HOME where it is missing.
-fn environment(process: &Process, home: &str) -> Vec<String> {
-    let mut env = process.env.clone().unwrap_or_default();
-    if !env
-        .iter()
-        .any(|text| text.starts_with("HOME=") && text.len() > 5)
-    {
-        env.retain(|text| !text.starts_with("HOME="));
-        env.push(format!("HOME={home}"));
+/// Of several variables of one name the last counts, as in a shell that sets them one by one.
+/// There may be 100,000 of them.
+fn without_duplicates(list: &[String]) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    let mut env = Vec::with_capacity(list.len() + 1);
+    for text in list.iter().rev() {
+        if seen.insert(text.split('=').next().unwrap_or_default()) {
+            env.push(text.as_str());
+        }
     }
+    env.reverse();
     env
+}
+
+/// An empty one counts as none.
+fn has_home(env: &[&str]) -> bool {
+    let mut values = env.iter().filter_map(|text| text.strip_prefix("HOME="));
+    values.any(|home| !home.is_empty())
 }
 
 /// Give pipes and terminals on the standard streams to the user, who could otherwise not open
@@ -179,13 +241,13 @@ fn cwd_failed(cwd: &Path, errno: Errno) -> Error {
 }
 
 /// Where the program is. The sentences are runc's, which are Go's.
-fn look_up(name: &str, env: &[String]) -> Result<String> {
+fn look_up(name: &str, env: &[&str]) -> Result<String> {
     if name.contains('/') {
         return check(name)
             .map(|()| name.to_string())
             .map_err(|(errno, text)| cannot_run(errno, format!("exec: {name:?}: {text}")));
     }
-    let path = env.iter().rev().find_map(|text| text.strip_prefix("PATH="));
+    let path = env.iter().find_map(|text| text.strip_prefix("PATH="));
     for dir in path
         .unwrap_or_default()
         .split(':')
@@ -248,7 +310,7 @@ mod tests {
 
     #[test]
     fn programs_are_looked_up_with_runcs_sentences() {
-        let env = ["PATH=/nowhere:/bin:/usr/bin".to_string()];
+        let env = ["PATH=/nowhere:/bin:/usr/bin"];
         assert_eq!(look_up("sh", &env).unwrap(), "/bin/sh");
         let told = |name: &str| {
             let error = look_up(name, &env).unwrap_err();
@@ -286,13 +348,20 @@ mod tests {
     }
 
     #[test]
-    fn home_is_added_where_it_is_missing() {
-        let mut process = Process {
-            env: Some(vec!["HOME=".to_string(), "A=b".to_string()]),
-            ..Process::default()
-        };
-        assert_eq!(environment(&process, "/root"), ["A=b", "HOME=/root"]);
-        process.env = Some(vec!["HOME=/x".to_string()]);
-        assert_eq!(environment(&process, "/root"), ["HOME=/x"]);
+    fn of_several_variables_the_last_counts() {
+        let list = ["A=1", "B=2", "A=3", "AA=4", "A=", "B=2=x"].map(String::from);
+        assert_eq!(without_duplicates(&list), ["AA=4", "A=", "B=2=x"]);
+        assert!(without_duplicates(&[]).is_empty());
+        let many: Vec<String> = (0..100_000)
+            .map(|n| format!("N{}={n}", n % 50_000))
+            .collect();
+        let kept = without_duplicates(&many);
+        assert_eq!((kept.len(), kept[0]), (50_000, "N0=50000"));
+    }
+
+    #[test]
+    fn an_empty_home_is_none() {
+        assert!(!has_home(&["HOME=", "XHOME=/x"]));
+        assert!(has_home(&["HOME=", "HOME=/x"]));
     }
 }

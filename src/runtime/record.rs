@@ -1,16 +1,19 @@
-//! `<root>/<id>/`: `state.json`, what a container is, and `start.sock`, where its first process
-//! waits to be started.
+//! `<root>/<id>/`: `state.json`, what a container is; `config.json`, what it was made from; and
+//! `start.sock`, where its first process waits to be started.
 
 use crate::cgroup::Group;
 use crate::error::{Error, Result};
-use crate::json;
-use crate::sys::process;
+use crate::json::{self, node::Node};
+use crate::oci::spec::{Process, Spec};
+use crate::runtime::walk::is_absent;
+use crate::sys::{fs, process};
 use miniserde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
@@ -21,16 +24,30 @@ pub struct Record {
     pub start_time: u64,
     pub bundle: String,
     pub rootfs: String,
-    /// RFC 3339.
+    /// RFC 3339, to the nanosecond; the cgroup is marked with it.
     pub created: String,
     /// The cgroup's directory, absolute.
     pub cgroup: Option<String>,
     pub annotations: Option<BTreeMap<String, String>>,
     /// CLONE_NEW… bits of the namespaces that are not the creator's.
     pub namespaces: u32,
+    /// Its processes use the session keyring of whoever started them.
+    pub same_keyring: Option<bool>,
+    /// See `kept_mounts`.
+    pub mount_before: Option<u64>,
+    /// Whether hooks wait for its start or its end. They stand in `config.json`, which need not be
+    /// read without them.
+    pub late_hooks: Option<bool>,
+    /// Whether `config.json` has what each process that joins gets too: a memory policy, a
+    /// personality.
+    pub for_all: Option<bool>,
 }
 
 const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
+
+/// How long to wait for another process that makes or removes the same container.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn dir(root: &Path, id: &str) -> PathBuf {
     root.join(id)
@@ -50,8 +67,28 @@ pub fn check_id(id: &str) -> Result<()> {
     Ok(())
 }
 
+/// While somebody holds this, nobody else makes, changes or removes the container.
+///
+/// A lock on the container's directory (flock(2)): the kernel lets go of it when its holder dies,
+/// so no crash leaves a container that cannot be removed.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: std::fs::File,
+}
+
 /// Make the directory of a new container; its existence is the claim on the name.
-pub fn claim(root: &Path, id: &str) -> Result<()> {
+pub fn claim(root: &Path, id: &str) -> Result<Claim> {
+    loop {
+        make_dir(root, id)?;
+        // Between the two calls a `delete --force` may have found a directory without a record, as
+        // a crash leaves it, and taken it away. Then that came first, and the name is free again.
+        if let Some(claim) = wait_for_claim(root, id, &|_| {})? {
+            return Ok(claim);
+        }
+    }
+}
+
+fn make_dir(root: &Path, id: &str) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.mode(0o700);
     let dir = dir(root, id);
@@ -69,10 +106,60 @@ pub fn claim(root: &Path, id: &str) -> Result<()> {
     })
 }
 
-/// Write the record whole. It lives on a tmpfs and means nothing after a reboot, so no sync.
+/// Claim a container that exists, waiting for whoever holds it; `None` if it does not exist, or no
+/// more. `while_waiting` is called now and then with how long that is already.
+pub fn wait_for_claim(
+    root: &Path,
+    id: &str,
+    while_waiting: &dyn Fn(Duration),
+) -> Result<Option<Claim>> {
+    let dir = dir(root, id);
+    let failed = |error| Error::io(format_args!("open {}", dir.display()), &error);
+    let open = match std::fs::File::open(&dir) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        other => other.map_err(failed)?,
+    };
+    let begin = Instant::now();
+    let mut pause = Duration::from_micros(250);
+    while !fs::try_lock(&open, &dir)? {
+        let waited = begin.elapsed();
+        if waited > PATIENCE {
+            return Err(Error::conflict(format!(
+                "container {id} is being made, changed or removed by another process"
+            )));
+        }
+        while_waiting(waited);
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    // Whoever held it may have removed it; a namesake may have been made since.
+    let ours = open.metadata().map_err(failed)?;
+    let same = |now: std::fs::Metadata| (now.dev(), now.ino()) == (ours.dev(), ours.ino());
+    match std::fs::metadata(&dir).is_ok_and(same) {
+        true => Ok(Some(Claim { _lock: open })),
+        false => Ok(None),
+    }
+}
+
+/// Whether somebody makes, changes or removes the container just now.
+pub fn is_claimed(root: &Path, id: &str) -> bool {
+    let dir = dir(root, id);
+    // A lock that we get goes with the descriptor, at once; it is a shared one, so that two who
+    // ask at the same time do not take each other for a maker.
+    std::fs::File::open(&dir)
+        .is_ok_and(|open| matches!(fs::try_lock_shared(&open, &dir), Ok(false)))
+}
+
+/// Write the record whole.
 pub fn save(root: &Path, record: &Record) -> Result<()> {
-    let dir = dir(root, &record.id);
-    let (new, path) = (dir.join(".state.json.new"), dir.join(STATE));
+    replace(&dir(root, &record.id), STATE, &json::to_string(record))
+}
+
+/// Written beside and renamed. It lives on a tmpfs and means nothing after a reboot, so no sync.
+fn replace(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let (new, path) = (dir.join(format!(".{name}.new")), dir.join(name));
     let write = || {
         std::fs::OpenOptions::new()
             .write(true)
@@ -80,22 +167,59 @@ pub fn save(root: &Path, record: &Record) -> Result<()> {
             .truncate(true)
             .mode(0o600)
             .open(&new)?
-            .write_all(json::to_string(record).as_bytes())?;
+            .write_all(text.as_bytes())?;
         std::fs::rename(&new, &path)
     };
     write().map_err(|error| Error::io(format_args!("write {}", path.display()), &error))
 }
 
+/// Keep the bundle's config.json as it is now: `exec`, hooks and `update` need it long after, and
+/// the bundle may be gone or changed by then.
+pub fn keep_config(root: &Path, id: &str, bundle: &Path) -> Result<()> {
+    let (from, to) = (bundle.join(CONFIG), dir(root, id).join(CONFIG));
+    std::fs::copy(&from, &to).map(drop).map_err(|error| {
+        Error::io(
+            format_args!("copy {} to {}", from.display(), to.display()),
+            &error,
+        )
+    })
+}
+
+/// The config.json that the container was made from, with what `update` has changed since.
+pub fn config(root: &Path, id: &str) -> Result<Spec> {
+    let path = dir(root, id).join(CONFIG);
+    json::parse_bytes(&fs::read(&path)?, &path.display().to_string())
+}
+
+/// Its `process` alone: a seccomp profile, which most of the text may be, need not be understood.
+pub fn process(root: &Path, id: &str) -> Result<Process> {
+    let path = dir(root, id).join(CONFIG);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Error::io(format_args!("read {}", path.display()), &error))?;
+    let what = path.display().to_string();
+    match Node::new(&text, &what)?.member("process") {
+        Some(process) => json::parse(process.json(), &what),
+        None => Ok(Default::default()),
+    }
+}
+
+/// Put `spec` in the place of the kept config.json.
+pub fn replace_config(root: &Path, id: &str, spec: &Spec) -> Result<()> {
+    replace(&dir(root, id), CONFIG, &json::to_string(spec))
+}
+
 pub fn load(root: &Path, id: &str) -> Result<Record> {
     check_id(id)?;
     let path = dir(root, id).join(STATE);
-    match std::fs::read(&path) {
+    match fs::read(&path) {
         Ok(bytes) => json::parse_bytes(&bytes, &path.display().to_string()),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Err(Error::not_found("container does not exist"))
-        }
-        Err(error) => Err(Error::io(format_args!("read {}", path.display()), &error)),
+        Err(error) if is_absent(&error) => Err(missing()),
+        Err(error) => Err(error),
     }
+}
+
+pub fn missing() -> Error {
+    Error::not_found("container does not exist")
 }
 
 impl Record {
@@ -104,9 +228,11 @@ impl Record {
         self.pid > 0 && process::start_time(self.pid) == Some(self.start_time)
     }
 
-    /// The container's cgroup, if it has one and it still exists.
+    /// The container's cgroup, if it has one and it still exists. Once the container has ended, one
+    /// of the same name under another root may have taken the empty group: then that is its own.
     pub fn group(&self) -> Option<Group> {
-        Group::open(Path::new(self.cgroup.as_deref()?)).ok()
+        let group = Group::open(Path::new(self.cgroup.as_deref()?)).ok()?;
+        (!group.is_marked_by_another(&self.created)).then_some(group)
     }
 
     /// The first process, held so that its number cannot become another's; `None` if it ended.

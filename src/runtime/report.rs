@@ -1,11 +1,13 @@
 //! What a process in the making tells its maker, over a socket that exec closes.
 //!
 //! A message is a letter: `C` the console's master (a descriptor comes along), `P` the process
-//! itself (pid and pidfd), `R` ready, `A` about to exec; or `E`, then kind, errno and sentence of
-//! a failure until the end.
+//! itself (pid and pidfd), `M` mounted, `R` ready, `A` about to exec, `S` filtered, with the
+//! listener of its seccomp filter; or `E`, then kind, errno and sentence of a failure until the
+//! end.
 
 use crate::error::{Error, Kind, Result};
-use crate::sys::socket;
+use crate::sys::{self, socket};
+use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Every kind, in the order of its number on the wire.
@@ -29,9 +31,15 @@ const KINDS: [Kind; 14] = [
 #[derive(Debug)]
 pub enum Message {
     Console(OwnedFd),
-    Process { pid: i32, pidfd: OwnedFd },
+    Process {
+        pid: i32,
+        pidfd: OwnedFd,
+    },
+    /// The file tree is whole; a word is awaited before it is entered.
+    Mounted,
     Ready,
     Executing,
+    Listener(OwnedFd),
     Failed(Error),
 }
 
@@ -45,12 +53,20 @@ pub fn process(socket: impl AsFd, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()>
     socket::send(socket, &bytes, &[pidfd])
 }
 
+pub fn mounted(socket: impl AsFd) -> Result<()> {
+    socket::send(socket, b"M", &[])
+}
+
 pub fn ready(socket: impl AsFd) -> Result<()> {
     socket::send(socket, b"R", &[])
 }
 
 pub fn executing(socket: impl AsFd) -> Result<()> {
     socket::send(socket, b"A", &[])
+}
+
+pub fn listener(socket: impl AsFd, listener: BorrowedFd<'_>) -> Result<()> {
+    socket::send(socket, b"S", &[listener])
 }
 
 /// Tell a failure. If even that fails, the maker sees the socket close.
@@ -63,24 +79,26 @@ pub fn failed(socket: impl AsFd, error: &Error) {
 }
 
 /// The next message; `None` when the other side has closed: by exec, or by its end.
-pub fn next(socket: impl AsFd) -> Result<Option<Message>> {
+pub fn next(socket: BorrowedFd<'_>) -> Result<Option<Message>> {
     let mut letter = [0u8; 1];
-    let (count, fds) = socket::receive(&socket, &mut letter)?;
+    let (count, fds) = receive(socket, &mut letter)?;
     let fd = fds.into_iter().next();
     let garbled = || Error::new(Kind::Gone, "garbled message from the container's process");
     match (count, letter[0], fd) {
         (0, ..) => Ok(None),
         (_, b'C', Some(fd)) => Ok(Some(Message::Console(fd))),
+        (_, b'S', Some(fd)) => Ok(Some(Message::Listener(fd))),
         (_, b'P', Some(pidfd)) => {
-            let rest = read(&socket, 4)?;
+            let rest = read(socket, 4)?;
             let bytes = rest.try_into().map_err(|_| garbled())?;
             let pid = i32::from_le_bytes(bytes);
             Ok(Some(Message::Process { pid, pidfd }))
         }
+        (_, b'M', _) => Ok(Some(Message::Mounted)),
         (_, b'R', _) => Ok(Some(Message::Ready)),
         (_, b'A', _) => Ok(Some(Message::Executing)),
         (_, b'E', _) => {
-            let rest = read(&socket, LONGEST)?;
+            let rest = read(socket, LONGEST)?;
             decode(&rest)
                 .ok_or_else(garbled)
                 .map(|error| Some(Message::Failed(error)))
@@ -89,16 +107,24 @@ pub fn next(socket: impl AsFd) -> Result<Option<Message>> {
     }
 }
 
+/// A reset is an end too: the other side has not read all that we told it (unix(7)).
+fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
+    match socket::receive(socket, buffer) {
+        Err(error) if sys::is(&error, Errno::CONNRESET) => Ok((0, Vec::new())),
+        other => other,
+    }
+}
+
 /// Bytes of the longest failure that we take.
 const LONGEST: usize = 64 * 1024;
 
 /// Up to `count` bytes, fewer where the socket ends.
-fn read(socket: impl AsFd, count: usize) -> Result<Vec<u8>> {
+pub fn read(socket: BorrowedFd<'_>, count: usize) -> Result<Vec<u8>> {
     let mut all = Vec::new();
     let mut buffer = [0u8; 512];
     while all.len() < count {
         let want = buffer.len().min(count - all.len());
-        match socket::receive(&socket, &mut buffer[..want])? {
+        match receive(socket, &mut buffer[..want])? {
             (0, _) => break,
             (got, _) => all.extend_from_slice(&buffer[..got]),
         }
@@ -125,7 +151,7 @@ mod tests {
         let error = Error::system("open /x", 2).with_kind(Kind::ProgramMissing);
         failed(&theirs, &error);
         drop(theirs);
-        match next(&ours).unwrap() {
+        match next(ours.as_fd()).unwrap() {
             Some(Message::Failed(told)) => {
                 assert_eq!(told.kind, Kind::ProgramMissing);
                 assert_eq!(told.errno, Some(2));
@@ -133,7 +159,20 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        assert!(next(&ours).unwrap().is_none());
+        assert!(next(ours.as_fd()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_failure_arrives_even_from_who_has_not_listened() {
+        let (ours, theirs) = socket::pair().unwrap();
+        socket::send(&ours, b"G", &[]).unwrap();
+        failed(&theirs, &Error::system("open /x", 2));
+        drop(theirs);
+        assert!(matches!(
+            next(ours.as_fd()).unwrap(),
+            Some(Message::Failed(_))
+        ));
+        assert!(next(ours.as_fd()).unwrap().is_none());
     }
 
     #[test]
@@ -144,11 +183,14 @@ mod tests {
         executing(&theirs).unwrap();
         drop(theirs);
         assert!(matches!(
-            next(&ours).unwrap(),
+            next(ours.as_fd()).unwrap(),
             Some(Message::Process { pid: 77, .. })
         ));
-        assert!(matches!(next(&ours).unwrap(), Some(Message::Ready)));
-        assert!(matches!(next(&ours).unwrap(), Some(Message::Executing)));
-        assert!(next(&ours).unwrap().is_none());
+        assert!(matches!(next(ours.as_fd()).unwrap(), Some(Message::Ready)));
+        assert!(matches!(
+            next(ours.as_fd()).unwrap(),
+            Some(Message::Executing)
+        ));
+        assert!(next(ours.as_fd()).unwrap().is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! `state`: what a container is, and what the kernel says that it does.
 
 use crate::error::Result;
-use crate::oci::spec::VERSION;
+use crate::oci::spec::{Process, VERSION};
 use crate::oci::state::State;
 use crate::runtime::record::{self, Record};
 use crate::sys::socket;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// What a container does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Half made: no process yet, or its maker has died.
+    /// Half made, by a process that is still at it.
     Creating,
     /// Its first process waits for `start`.
     Created,
@@ -31,37 +31,51 @@ impl Status {
     }
 }
 
-pub fn state(root: &Path, id: &str) -> Result<State> {
-    let record = record::load(root, id)?;
-    let status = status(root, &record);
+/// In the words of the spec.
+pub fn describe(record: Record, status: Status) -> State {
     let pid = match status {
         Status::Stopped | Status::Creating => 0,
         _ => record.pid,
     };
-    Ok(State {
+    State {
         oci_version: Some(VERSION.to_string()),
         id: Some(record.id),
         status: Some(status.name().to_string()),
         pid: Some(pid),
         bundle: Some(record.bundle),
         annotations: record.annotations,
-    })
+    }
 }
 
+/// The `process` of the config.json of a container that exists.
+pub fn process(root: &Path, id: &str) -> Result<Process> {
+    record::load(root, id)?;
+    record::process(root, id)
+}
+
+/// What the kernel says that the container does.
 pub fn status(root: &Path, record: &Record) -> Status {
     if record.pid == 0 {
-        return Status::Creating;
+        // Its maker is at it, or has died on the way: then this is all there will ever be.
+        return match record::is_claimed(root, &record.id) {
+            true => Status::Creating,
+            false => Status::Stopped,
+        };
     }
     if !record.is_alive() {
         return Status::Stopped;
     }
+    if record.group().is_some_and(|group| group.is_frozen()) {
+        return Status::Paused;
+    }
     // A connection that says nothing: whoever waits there takes it for this question.
     let path = record::start_socket(root, &record.id);
-    if path.exists() && socket::connect(&path).is_ok() {
-        return Status::Created;
+    if !path.exists() || socket::connect(&path).is_err() {
+        return Status::Running;
     }
-    match record.group().is_some_and(|group| group.is_frozen()) {
-        true => Status::Paused,
-        false => Status::Running,
+    // The socket is there before the first process listens to it.
+    match record::is_claimed(root, &record.id) {
+        true => Status::Creating,
+        false => Status::Created,
     }
 }

@@ -6,12 +6,12 @@
 
 use crate::error::{Error, Result};
 use crate::oci::spec::User;
+use crate::runtime::walk::is_absent;
 use crate::sys::fs::open_inside;
 use crate::sys::process::Ids;
 use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
 use std::io::Read;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 /// As containerd reads.
@@ -21,11 +21,35 @@ const ID_MAX: u32 = i32::MAX as u32;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Resolved {
     pub ids: Ids,
-    pub home: String,
+    /// `HOME=…`, where it is wanted.
+    pub home: Option<String>,
 }
 
-/// What `user` means inside `root`.
-pub fn resolve(root: BorrowedFd<'_>, user: &User) -> Result<Resolved> {
+/// What `user` means inside our root, and where it is at home.
+pub fn resolve(user: &User, wants_home: bool) -> Result<Resolved> {
+    let is_named = user.username.as_ref().is_some_and(|name| !name.is_empty());
+    if !is_named && !wants_home {
+        // The files need not be looked at.
+        let ids = numeric(user);
+        return Ok(Resolved { ids, home: None });
+    }
+    let root = crate::sys::fs::open_path(Path::new("/"))?;
+    let mut resolved = resolve_in(root.as_fd(), user)?;
+    resolved.home.take_if(|_| !wants_home);
+    Ok(resolved)
+}
+
+fn numeric(user: &User) -> Ids {
+    let groups = user.additional_gids.clone().unwrap_or_default();
+    Ids {
+        uid: user.uid.unwrap_or(0),
+        gid: user.gid.unwrap_or(0),
+        are_groups_asked_for: !groups.is_empty(),
+        groups,
+    }
+}
+
+fn resolve_in(root: BorrowedFd<'_>, user: &User) -> Result<Resolved> {
     let passwd = read(root, Path::new("/etc/passwd"))?;
     let extra = user.additional_gids.as_deref().unwrap_or_default();
     match user.username.as_deref().filter(|name| !name.is_empty()) {
@@ -33,17 +57,14 @@ pub fn resolve(root: BorrowedFd<'_>, user: &User) -> Result<Resolved> {
             let group = read(root, Path::new("/etc/group"))?;
             let mut resolved = by_name(name, &passwd, &group)?;
             add(&mut resolved.ids.groups, extra);
+            resolved.ids.are_groups_asked_for = !extra.is_empty();
             Ok(resolved)
         }
         None => {
-            let uid = user.uid.unwrap_or(0);
-            let entry = users(&passwd).find(|entry| entry.uid == uid);
+            let ids = numeric(user);
+            let entry = users(&passwd).find(|entry| entry.uid == ids.uid);
             Ok(Resolved {
-                ids: Ids {
-                    uid,
-                    gid: user.gid.unwrap_or(0),
-                    groups: extra.to_vec(),
-                },
+                ids,
                 home: home(entry),
             })
         }
@@ -87,6 +108,7 @@ fn by_name(text: &str, passwd: &str, group: &str) -> Result<Resolved> {
             uid,
             gid,
             groups: all,
+            are_groups_asked_for: false,
         },
         home: home(entry),
     })
@@ -107,11 +129,11 @@ fn find_group(wanted: &str, group: &str) -> Result<u32> {
         })
 }
 
-fn home(entry: Option<Entry<'_>>) -> String {
+fn home(entry: Option<Entry<'_>>) -> Option<String> {
     let home = entry
         .map(|entry| entry.home)
         .filter(|home| !home.is_empty());
-    home.unwrap_or("/").to_string()
+    Some(format!("HOME={}", home.unwrap_or("/")))
 }
 
 fn add(groups: &mut Vec<u32>, more: &[u32]) {
@@ -180,11 +202,8 @@ fn groups(text: &str) -> impl Iterator<Item = Group<'_>> {
 fn read(root: BorrowedFd<'_>, path: &Path) -> Result<String> {
     // NONBLOCK: a fifo must not keep us waiting for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let absent = [Errno::NOENT.raw_os_error(), Errno::NOTDIR.raw_os_error()];
     let file = match open_inside(root, path, flags) {
-        Err(error) if error.errno.is_some_and(|errno| absent.contains(&errno)) => {
-            return Ok(String::new());
-        }
+        Err(error) if is_absent(&error) => return Ok(String::new()),
         other => other?,
     };
     let failed = |errno| crate::sys::failed("fstat", path.display(), errno);
@@ -237,8 +256,9 @@ mod tests {
         assert_eq!(ids("root:1"), (0, 1, vec![1]));
         assert_eq!(ids("root:wheel"), (0, 10, vec![10]));
         assert_eq!(ids("65534"), (65534, 0, vec![0]));
-        assert_eq!(by_name("app", PASSWD, GROUP).unwrap().home, "/home/app");
-        assert_eq!(by_name("65534", PASSWD, GROUP).unwrap().home, "/");
+        let home = |text| by_name(text, PASSWD, GROUP).unwrap().home.unwrap();
+        assert_eq!(home("app"), "HOME=/home/app");
+        assert_eq!(home("65534"), "HOME=/");
     }
 
     #[test]

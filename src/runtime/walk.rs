@@ -6,8 +6,7 @@
 //! inside the root (CVE-2021-30465, CVE-2024-45310).
 
 use crate::error::{Error, Result};
-use crate::sys::failed;
-use crate::sys::fs;
+use crate::sys::{self, failed, fs};
 use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -45,9 +44,8 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn is_absent(error: &Error) -> bool {
-    error.errno == Some(Errno::NOENT.raw_os_error())
-        || error.errno == Some(Errno::NOTDIR.raw_os_error())
+pub fn is_absent(error: &Error) -> bool {
+    sys::is(error, Errno::NOENT) || sys::is(error, Errno::NOTDIR)
 }
 
 /// The directory that holds `path` (made where missing), and the last name.
@@ -63,15 +61,34 @@ pub fn parent(root: BorrowedFd<'_>, path: &Path) -> Result<(OwnedFd, OsString)> 
 /// The kernel's word (d_path), so links have been followed. Wants /proc, so before the pivot.
 pub fn path_of(root: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<PathBuf> {
     let name = |fd: BorrowedFd<'_>| {
-        use std::os::fd::AsRawFd;
-        let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        std::fs::read_link(&link).map_err(|error| Error::io(format_args!("read {link}"), &error))
+        let link = fs::proc_fd(fd);
+        let failed = |error| Error::io(format_args!("read {}", link.display()), &error);
+        std::fs::read_link(&link).map_err(failed)
     };
     let (root, target) = (name(root)?, name(target)?);
     target
         .strip_prefix(&root)
         .map(|inside| Path::new("/").join(inside))
         .map_err(|_| Error::invalid(format!("{} left the rootfs", target.display())))
+}
+
+/// The directory `path` inside `root`, made where it is missing; ELOOP where a link is on the way.
+pub fn ensure_plain(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    let mut walk = Walk::new(root, path)?;
+    walk.links = LINKS_MAX;
+    walk.finish(Leaf::Dir)
+}
+
+/// Whether it is a file of procfs, or its root.
+pub fn is_proc(fd: BorrowedFd<'_>) -> Result<bool> {
+    rustix::fs::fstatfs(fd)
+        .map(|data| data.f_type == PROC_SUPER_MAGIC)
+        .map_err(|errno| failed("fstatfs", "mount point", errno))
+}
+
+/// Whether it is the root of a procfs (PROC_ROOT_INO), and not a file or directory of one.
+pub fn is_proc_root(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(is_proc(fd)? && fs::stat(fd)?.st_ino == 1)
 }
 
 struct Walk {
@@ -166,7 +183,8 @@ fn names(path: &OsStr) -> impl Iterator<Item = OsString> {
         .map(|name| OsStr::from_bytes(name).to_os_string())
 }
 
-fn make(dir: BorrowedFd<'_>, name: &OsStr, kind: Leaf) -> std::result::Result<(), Errno> {
+/// Make one name in a directory that is open. An existing one is an error.
+pub fn make(dir: BorrowedFd<'_>, name: &OsStr, kind: Leaf) -> std::result::Result<(), Errno> {
     match kind {
         Leaf::Dir => rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o755)),
         Leaf::File => {

@@ -83,7 +83,15 @@ impl Supervisor {
             true => (Io::Inherit, Streams::default()),
             false => Streams::pipes(with_input, client.is_some())?,
         };
-        let execed = match exec::exec(&self.root, self.config.id()?, &process, io) {
+        let execed = match exec::exec(exec::Request {
+            root: &self.root,
+            id: self.config.id()?,
+            process: &process,
+            io,
+            preserved: 0,
+            ignore_paused: false,
+            cgroup: None,
+        }) {
             Ok(execed) => execed,
             Err(error) => {
                 // The engine tells its client why.

@@ -10,9 +10,9 @@ use crate::oci::spec::Process;
 use crate::runtime::binary;
 use crate::shim::exit::Exit;
 use crate::shim::message::{self, LINE_BYTES_MAX, Reply, Request};
-use crate::sys::{poll, socket};
+use crate::sys::{fs, poll, socket};
 use rustix::event::PollFlags;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ pub fn launch(run_dir: &Path) -> Result<Shim> {
         .mode(0o600)
         .open(&notes)
         .map_err(|e| Error::io(format_args!("open {}", notes.display()), &e))?;
-    let mut child = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()))
+    let mut child = Command::new(fs::proc_fd(executable.as_fd()))
         .arg0("tug-shim")
         .arg(run_dir)
         .env_clear()

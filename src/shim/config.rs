@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::json;
+use crate::sys::fs;
 use miniserde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -33,8 +34,7 @@ pub struct Config {
 
 pub fn read(run_dir: &Path) -> Result<Config> {
     let path = run_dir.join(FILE);
-    let text =
-        std::fs::read(&path).map_err(|e| Error::io(format_args!("read {}", path.display()), &e))?;
+    let text = fs::read(&path)?;
     json::parse_bytes(&text, FILE).context(|| format!("read {}", path.display()))
 }
 

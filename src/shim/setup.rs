@@ -1,7 +1,7 @@
 //! From a run directory to a container that waits for its start.
 
 use crate::cgroup::Group;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::image::overlay;
 use crate::json;
 use crate::oci::spec::Spec;
@@ -12,9 +12,8 @@ use crate::shim::log::writer::Writer;
 use crate::shim::serve::Supervisor;
 use crate::shim::task::{Streams, Task};
 use crate::sys::signal::{self, Set};
-use crate::sys::{socket, stream, supervisor};
+use crate::sys::{fs, socket, stream, supervisor};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 impl Supervisor {
@@ -57,7 +56,10 @@ impl Supervisor {
             ended: Vec::new(),
             leaving: Vec::new(),
             log,
-            oom_events: group.as_ref().and_then(open_oom_events),
+            oom_events: group
+                .as_ref()
+                .and_then(|group| group.watch_oom().ok())
+                .map(File::from),
             group,
             oom_kills: 0,
             oom_score_adj: given.or(inherited),
@@ -92,8 +94,7 @@ fn mount(run_dir: &Path, config: &Config) -> Result<()> {
 
 fn spec(run_dir: &Path) -> Result<Spec> {
     let path = run_dir.join("bundle/config.json");
-    let text =
-        std::fs::read(&path).map_err(|e| Error::io(format_args!("read {}", path.display()), &e))?;
+    let text = fs::read(&path)?;
     json::parse_bytes(&text, "config.json").context(|| format!("read {}", path.display()))
 }
 
@@ -109,12 +110,14 @@ fn create(run_dir: &Path, config: &Config, spec: &Spec) -> Result<(Task, Option<
         pidfd,
         console,
         group,
+        ..
     } = create::create(create::Request {
         root: config.runtime_root()?,
         id: config.id()?,
         bundle: &run_dir.join("bundle"),
         spec,
         io,
+        options: create::Options::default(),
     })?;
     let streams = match console {
         Some(master) => Streams::console(master, with_input)?,
@@ -124,14 +127,6 @@ fn create(run_dir: &Path, config: &Config, spec: &Spec) -> Result<(Task, Option<
     task.is_terminal = is_terminal;
     task.is_stdin_once = config.stdin_once.unwrap_or(false);
     Ok((task, group))
-}
-
-/// The file that tells when the kernel has killed in the group, read once, so that it tells what
-/// comes from here on.
-fn open_oom_events(group: &Group) -> Option<File> {
-    let file = File::open(group.path().join("memory.events")).ok()?;
-    file.read_at(&mut [0u8; 512], 0).ok()?;
-    Some(file)
 }
 
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";

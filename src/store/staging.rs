@@ -4,7 +4,7 @@
 //! one `.old-RANDOM`. Both names are ours alone, so `sweep` can take them away at the next start.
 
 use crate::error::{Error, Result};
-use crate::sys::fs;
+use crate::sys::{self, fs};
 use crate::{id, store::tree};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ fn take_away(path: &Path, durably: bool) -> Result<()> {
     };
     let leaving = parent.join(unused(OLD)?);
     match fs::rename(path, &leaving) {
-        Err(e) if e.errno == Some(rustix::io::Errno::NOENT.raw_os_error()) => return Ok(()),
+        Err(e) if sys::is(&e, rustix::io::Errno::NOENT) => return Ok(()),
         renamed => renamed?,
     }
     if durably {

@@ -4,7 +4,7 @@
 //! the tree does not matter. What a container left behind is not trusted.
 
 use crate::error::{Error, Kind, Result};
-use crate::sys::fs;
+use crate::sys::{fs, is};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -176,10 +176,6 @@ fn gone(outcome: Result<()>) -> Result<()> {
         Err(e) if is(&e, Errno::NOENT) => Ok(()),
         other => other,
     }
-}
-
-fn is(error: &Error, errno: Errno) -> bool {
-    error.errno == Some(errno.raw_os_error())
 }
 
 #[cfg(test)]

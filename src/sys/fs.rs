@@ -3,11 +3,11 @@
 //! What lies below a container's root or an image's layer is opened with `open_inside` only: the
 //! path resolves in that root, whatever symbolic links it meets (openat2(2), RESOLVE_IN_ROOT).
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sys::failed;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec, Timestamps,
-    UTIME_OMIT, Uid, XattrFlags,
+    AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, RawDir, ResolveFlags, Stat,
+    Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -18,6 +18,27 @@ use std::path::{Path, PathBuf};
 pub fn open_path(path: &Path) -> Result<OwnedFd> {
     rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| failed("open", path.display(), errno))
+}
+
+/// A file for reading, without waiting for the other end of a fifo.
+pub fn open_file(path: &Path) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+}
+
+/// All of a small file of ours or of the kernel's.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::io(format_args!("read {}", path.display()), &error))
+}
+
+/// The same for text.
+pub fn read_text(path: &str) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| Error::io(format_args!("read {path}"), &error))
+}
+
+/// Whether two are one and the same file.
+pub fn is_same(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 /// A directory, for reading its entries and for `*at` calls.
@@ -33,19 +54,35 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd> {
 /// Open `path` as a process would whose root is `root`: absolute links and `..` stay inside.
 /// Links like /proc/self/fd/N are refused.
 pub fn open_inside(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd> {
-    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let root = root.as_fd();
+    resolve(root.as_fd(), path, flags, ResolveFlags::NO_MAGICLINKS)
+        .map_err(|errno| failed("open in root", path.display(), errno))
+}
+
+/// The same, and ELOOP where a symbolic link is on the way: what is found is where `path` says.
+pub fn open_without_links(
+    root: impl AsFd,
+    path: &Path,
+    flags: OFlags,
+) -> std::result::Result<OwnedFd, Errno> {
+    resolve(root.as_fd(), path, flags, ResolveFlags::NO_SYMLINKS)
+}
+
+fn resolve(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    how: ResolveFlags,
+) -> std::result::Result<OwnedFd, Errno> {
+    let how = ResolveFlags::IN_ROOT | how;
     // EAGAIN: somebody renamed something somewhere while a `..` was resolved, and the kernel could
     // not prove that it stayed inside (openat2(2)). Nothing is wrong; ask again, but not for ever.
     for _ in 0..128 {
         match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
             Err(Errno::AGAIN | Errno::INTR) => {}
-            opened => {
-                return opened.map_err(|errno| failed("open in root", path.display(), errno));
-            }
+            opened => return opened,
         }
     }
-    Err(failed("open in root", path.display(), Errno::AGAIN))
+    Err(Errno::AGAIN)
 }
 
 /// fsync(2).
@@ -326,7 +363,16 @@ pub fn rewind(dir: BorrowedFd<'_>) -> Result<()> {
 /// flock(2), exclusive, without waiting; false when another open file holds it. The lock goes
 /// when the last descriptor of this open file does.
 pub fn try_lock(file: impl AsFd, name: &Path) -> Result<bool> {
-    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+    flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive, name)
+}
+
+/// The same, shared with others who only look.
+pub fn try_lock_shared(file: impl AsFd, name: &Path) -> Result<bool> {
+    flock(file.as_fd(), FlockOperation::NonBlockingLockShared, name)
+}
+
+fn flock(file: BorrowedFd<'_>, operation: FlockOperation, name: &Path) -> Result<bool> {
+    match rustix::fs::flock(file, operation) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
         Err(errno) => Err(failed("flock", name.display(), errno)),

@@ -6,15 +6,19 @@
 #![allow(unsafe_code)]
 
 pub mod capability;
+pub mod cgroup;
 pub mod fs;
 pub mod init;
 pub mod mount;
+pub mod mountinfo;
 pub mod namespace;
 pub mod notify;
 pub mod poll;
 pub mod process;
 pub mod random;
 pub mod raw;
+pub mod schedule;
+pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod stream;
@@ -32,7 +36,23 @@ pub fn failed(call: &str, object: impl Display, errno: Errno) -> Error {
     named(call, &object, errno)
 }
 
+/// Whether it is what the kernel said.
+pub fn is(error: &Error, errno: Errno) -> bool {
+    error.errno == Some(errno.raw_os_error())
+}
+
 /// Not generic, so that there is one of it.
 fn named(call: &str, object: &dyn Display, errno: Errno) -> Error {
-    Error::system(format_args!("{call} {object}"), errno.raw_os_error())
+    let error = Error::system(format_args!("{call} {object}"), errno.raw_os_error());
+    match errno {
+        Errno::NOSYS => {
+            let advice = "Linux 5.10 or newer is needed, and no seccomp filter around us that hides its calls";
+            Error::with_errno(
+                error.kind,
+                error.errno,
+                format!("{}: {advice}", error.message),
+            )
+        }
+        _ => error,
+    }
 }

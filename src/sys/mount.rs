@@ -1,17 +1,18 @@
 //! Mounts by descriptor: a tree is taken or made detached, given its attributes, and put on a target
 //! that is a descriptor too (open_tree(2), fsopen(2), move_mount(2)).
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::sys::fs::proc_fd;
 use crate::sys::{failed, raw};
-use rustix::fs::{CWD, StatVfsMountFlags};
+use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags,
+    MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fmt::Display;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// A detached copy of what is mounted at `path`, with the mounts below it if `recursive`.
@@ -34,25 +35,114 @@ fn clone_flags(recursive: bool) -> OpenTreeFlags {
     }
 }
 
+/// The same for a symbolic link itself.
+pub fn clone_link(path: &Path) -> Result<OwnedFd> {
+    let flags = clone_flags(false) | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    rustix::mount::open_tree(CWD, path, flags)
+        .map_err(|errno| failed("open_tree", path.display(), errno))
+}
+
 /// A new file system of type `kind`, detached. `options` are `name` or `name=value`.
 pub fn new_tree(
     kind: &str,
     source: Option<&str>,
     options: &[&str],
     attributes: MountAttrFlags,
-) -> std::result::Result<OwnedFd, Errno> {
-    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+) -> Result<OwnedFd> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
+        .map_err(|errno| failed("fsopen", kind, errno))?;
     if let Some(source) = source {
-        rustix::mount::fsconfig_set_string(&context, c"source", source)?;
+        rustix::mount::fsconfig_set_string(&context, c"source", source)
+            .map_err(|errno| failed("set source of", kind, errno))?;
     }
+    configure(&context, kind, options)?;
+    rustix::mount::fsconfig_create(&context).map_err(|errno| refused(&context, kind, errno))?;
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .map_err(|errno| failed("fsmount", kind, errno))
+}
+
+/// Change the options of the file system that is mounted where `place` is.
+pub fn reconfigure(place: impl AsFd, name: &str, options: &[&str]) -> Result<()> {
+    let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
+    let context =
+        rustix::mount::fspick(place, c"", flags).map_err(|errno| failed("fspick", name, errno))?;
+    configure(&context, name, options)?;
+    rustix::mount::fsconfig_reconfigure(&context).map_err(|errno| refused(&context, name, errno))
+}
+
+fn configure(context: &OwnedFd, kind: &str, options: &[&str]) -> Result<()> {
     for option in options {
         match option.split_once('=') {
-            Some((name, value)) => rustix::mount::fsconfig_set_string(&context, name, value)?,
-            None => rustix::mount::fsconfig_set_flag(&context, *option)?,
+            Some((name, value)) => rustix::mount::fsconfig_set_string(context, name, value),
+            None => rustix::mount::fsconfig_set_flag(context, *option),
         }
+        .map_err(|errno| refused(context, format_args!("{kind}: option {option:?}"), errno))?;
     }
-    rustix::mount::fsconfig_create(&context)?;
-    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    Ok(())
+}
+
+/// With what the file system itself has to say: a line of its log, after a letter and a blank.
+fn refused(context: &OwnedFd, what: impl Display, errno: Errno) -> Error {
+    let mut line = [0u8; 256];
+    let length = rustix::io::read(context, &mut line).unwrap_or(0);
+    let said = String::from_utf8_lossy(line.get(2..length).unwrap_or_default());
+    match said.trim_end() {
+        "" => failed("mount", what, errno),
+        said => failed("mount", format_args!("{what}: {said}"), errno),
+    }
+}
+
+/// The smallest that Linux has: mount(2) reads as much.
+const PAGE: usize = 4096;
+
+/// mount(2) of a new file system on what `target` names: for options that are too long for
+/// fsconfig(2), which takes 255 bytes each. All of them together fill at most a page.
+pub fn new_on(
+    target: BorrowedFd<'_>,
+    kind: &str,
+    source: Option<&str>,
+    options: &[&str],
+    attributes: MountAttrFlags,
+) -> Result<()> {
+    let data = options.join(",");
+    if data.len() >= PAGE {
+        return Err(failed("mount options of", kind, Errno::TOOBIG));
+    }
+    let data = CString::new(data).map_err(|_| failed("mount", kind, Errno::INVAL))?;
+    let source = source.unwrap_or("none");
+    rustix::mount::mount(
+        source,
+        proc_fd(target),
+        kind,
+        old_flags(attributes),
+        data.as_c_str(),
+    )
+    .map_err(|errno| failed("mount", kind, errno))
+}
+
+/// The flags of mount(2) for those of mount_setattr(2).
+fn old_flags(attributes: MountAttrFlags) -> MountFlags {
+    let pairs = [
+        (MountAttrFlags::MOUNT_ATTR_RDONLY, MountFlags::RDONLY),
+        (MountAttrFlags::MOUNT_ATTR_NOSUID, MountFlags::NOSUID),
+        (MountAttrFlags::MOUNT_ATTR_NODEV, MountFlags::NODEV),
+        (MountAttrFlags::MOUNT_ATTR_NOEXEC, MountFlags::NOEXEC),
+        (MountAttrFlags::MOUNT_ATTR_NOATIME, MountFlags::NOATIME),
+        (
+            MountAttrFlags::MOUNT_ATTR_STRICTATIME,
+            MountFlags::STRICTATIME,
+        ),
+        (
+            MountAttrFlags::MOUNT_ATTR_NODIRATIME,
+            MountFlags::NODIRATIME,
+        ),
+        (
+            MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW,
+            MountFlags::NOSYMFOLLOW,
+        ),
+    ];
+    let set = pairs.iter().filter(|(new, _)| attributes.contains(*new));
+    set.fold(MountFlags::empty(), |all, (_, old)| all | *old)
 }
 
 /// Put the tree on what `target` names.
@@ -63,12 +153,29 @@ pub fn attach(tree: impl AsFd, target: impl AsFd, name: impl Display) -> Result<
 }
 
 /// What to change of a mount.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
     pub set: MountAttrFlags,
     pub clear: MountAttrFlags,
     /// Also of the mounts below it.
     pub recursive: bool,
+}
+
+impl Default for Attributes {
+    /// Nothing.
+    fn default() -> Attributes {
+        Attributes {
+            set: MountAttrFlags::empty(),
+            clear: MountAttrFlags::empty(),
+            recursive: false,
+        }
+    }
+}
+
+impl Attributes {
+    pub fn is_nothing(&self) -> bool {
+        self.set.is_empty() && self.clear.is_empty()
+    }
 }
 
 /// mount_setattr(2). Linux before 5.12 has no such call: ENOSYS.
@@ -77,24 +184,42 @@ pub fn set_attributes(
     attributes: Attributes,
     propagation: MountPropagationFlags,
 ) -> std::result::Result<(), Errno> {
-    // The call has one flag for "recursive", beside the propagation and not in it (EINVAL), so
-    // what goes deep and what does not take two calls.
-    let deep = propagation.contains(MountPropagationFlags::REC);
+    // The call has one flag for "recursive", beside the propagation and not in it (EINVAL).
+    let deep = attributes.recursive || propagation.contains(MountPropagationFlags::REC);
     let kind = propagation.difference(MountPropagationFlags::REC);
-    if deep && !attributes.recursive {
-        raw::mount_setattr(tree.as_fd(), true, 0, 0, kind.bits().into())?;
-    }
-    let kind = match deep && !attributes.recursive {
-        true => MountPropagationFlags::empty(),
-        false => kind,
-    };
     raw::mount_setattr(
         tree.as_fd(),
-        attributes.recursive,
+        deep,
         attributes.set.bits().into(),
         attributes.clear.bits().into(),
         kind.bits().into(),
+        None,
     )
+}
+
+/// mount_setattr(2) of MOUNT_ATTR_IDMAP: owners are seen through the user namespace.
+pub fn map_ids(
+    tree: impl AsFd,
+    namespace: impl AsFd,
+    recursive: bool,
+) -> std::result::Result<(), Errno> {
+    let idmap = linux_raw_sys::general::MOUNT_ATTR_IDMAP.into();
+    raw::mount_setattr(
+        tree.as_fd(),
+        recursive,
+        idmap,
+        0,
+        0,
+        Some(namespace.as_fd()),
+    )
+}
+
+/// The number of the mount that `place` is on, as in mountinfo.
+pub fn id(place: impl AsFd) -> Result<u64> {
+    let mask = StatxFlags::from_bits_retain(linux_raw_sys::general::STATX_MNT_ID);
+    rustix::fs::statx(place, c"", AtFlags::EMPTY_PATH, mask)
+        .map(|found| found.stx_mnt_id)
+        .map_err(|errno| failed("statx", "mount", errno))
 }
 
 /// The old way to the same end, for an attached mount: a remount, by way of /proc/self/fd.
@@ -102,47 +227,23 @@ pub fn set_attributes(
 pub fn remount(tree: BorrowedFd<'_>, attributes: Attributes) -> std::result::Result<(), Errno> {
     let now = rustix::fs::fstatvfs(tree)?.f_flag;
     let pairs = [
-        (
-            StatVfsMountFlags::RDONLY,
-            MountFlags::RDONLY,
-            MountAttrFlags::MOUNT_ATTR_RDONLY,
-        ),
-        (
-            StatVfsMountFlags::NOSUID,
-            MountFlags::NOSUID,
-            MountAttrFlags::MOUNT_ATTR_NOSUID,
-        ),
-        (
-            StatVfsMountFlags::NODEV,
-            MountFlags::NODEV,
-            MountAttrFlags::MOUNT_ATTR_NODEV,
-        ),
-        (
-            StatVfsMountFlags::NOEXEC,
-            MountFlags::NOEXEC,
-            MountAttrFlags::MOUNT_ATTR_NOEXEC,
-        ),
+        (StatVfsMountFlags::RDONLY, MountAttrFlags::MOUNT_ATTR_RDONLY),
+        (StatVfsMountFlags::NOSUID, MountAttrFlags::MOUNT_ATTR_NOSUID),
+        (StatVfsMountFlags::NODEV, MountAttrFlags::MOUNT_ATTR_NODEV),
+        (StatVfsMountFlags::NOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC),
         (
             StatVfsMountFlags::NOATIME,
-            MountFlags::NOATIME,
             MountAttrFlags::MOUNT_ATTR_NOATIME,
         ),
-        (
-            StatVfsMountFlags::RELATIME,
-            MountFlags::RELATIME,
-            MountAttrFlags::empty(),
-        ),
     ];
-    let mut flags = MountFlags::BIND;
-    for (has, flag, attribute) in pairs {
-        let wanted = !attribute.is_empty() && attributes.set.contains(attribute);
-        let kept =
-            now.contains(has) && (attribute.is_empty() || !attributes.clear.contains(attribute));
-        if wanted || kept {
-            flags |= flag;
-        }
+    let has = pairs.iter().filter(|(has, _)| now.contains(*has));
+    let kept = has.fold(MountAttrFlags::empty(), |all, (_, flag)| all | *flag);
+    let flags = kept.difference(attributes.clear) | attributes.set;
+    let mut flags = old_flags(flags) | MountFlags::BIND;
+    if now.contains(StatVfsMountFlags::RELATIME) {
+        flags |= MountFlags::RELATIME;
     }
-    rustix::mount::mount_remount(proc_path(tree), flags, c"")
+    rustix::mount::mount_remount(proc_fd(tree), flags, c"")
 }
 
 /// Change the propagation of the attached mount that `tree` names.
@@ -150,11 +251,7 @@ pub fn set_propagation(
     tree: BorrowedFd<'_>,
     propagation: MountPropagationFlags,
 ) -> std::result::Result<(), Errno> {
-    rustix::mount::mount_change(proc_path(tree), propagation)
-}
-
-fn proc_path(fd: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
+    rustix::mount::mount_change(proc_fd(tree), propagation)
 }
 
 /// Change the propagation of the mount at `path`.

@@ -1,11 +1,12 @@
 //! Namespaces: joining and making.
 
 use crate::error::Result;
-use crate::sys::{failed, raw};
+use crate::sys::{failed, fs, raw};
 use linux_raw_sys::general as kernel;
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 /// One type of namespace, by the OCI's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +40,33 @@ pub const TYPES: [Type; 8] = [
     of("time", "time", LinkNameSpaceType::Time),
 ];
 
+pub const NETWORK: Type = TYPES[3];
+pub const TIME: Type = TYPES[7];
+
 impl Type {
     pub fn named(name: &str) -> Option<Type> {
         TYPES.into_iter().find(|kind| kind.name == name)
     }
+}
+
+/// The CLONE_NEW… bit of the namespace that an open file is (NS_GET_NSTYPE, ioctl_ns(2)); ENOTTY
+/// for what is none.
+pub fn type_of(file: impl AsFd) -> std::result::Result<u32, Errno> {
+    raw::namespace_type(file.as_fd())
+}
+
+/// One of our own, by its name in /proc/self/ns.
+pub fn own(file: &str) -> Result<OwnedFd> {
+    open(&format!("/proc/self/ns/{file}"))
+}
+
+/// One that a process is in, by its name in /proc/PID/ns.
+pub fn of_process(pid: i32, file: &str) -> Result<OwnedFd> {
+    open(&format!("/proc/{pid}/ns/{file}"))
+}
+
+fn open(path: &str) -> Result<OwnedFd> {
+    fs::open_file(Path::new(path)).map_err(|errno| failed("open", path, errno))
 }
 
 /// setns(2) into the one namespace that `namespace` (an open /proc/PID/ns file) is.
@@ -62,6 +86,13 @@ pub fn unshare_cgroup() -> Result<()> {
     // SAFETY: does not touch the descriptor table, which is what makes unshare unsafe.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) }
         .map_err(|errno| failed("unshare", "cgroup namespace", errno))
+}
+
+/// unshare(2) of the time namespace: the new one is for children, its clocks can still be set.
+pub fn unshare_time() -> Result<()> {
+    // SAFETY: does not touch the descriptor table, which is what makes unshare unsafe.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWTIME) }
+        .map_err(|errno| failed("unshare", "time namespace", errno))
 }
 
 /// Which side of a fork returned.
@@ -85,8 +116,16 @@ pub fn fork(flags: u32, group: Option<impl AsFd>) -> std::result::Result<Forked,
     }
 }
 
+/// clone(2) like fork, without anything new. The caller must have no other thread, as for `fork`.
+pub fn fork_plain() -> std::result::Result<Forked, Errno> {
+    // SAFETY: the process has one thread, see above.
+    match unsafe { raw::clone() }? {
+        raw::Cloned::Child => Ok(Forked::Child),
+        raw::Cloned::Parent { pid, pidfd } => Ok(Forked::Parent { pid, pidfd }),
+    }
+}
+
 /// As `fork`, but the new process is a child of the caller's parent (CLONE_PARENT).
-pub fn fork_sibling() -> Result<Forked> {
-    fork(kernel::CLONE_PARENT, None::<OwnedFd>)
-        .map_err(|errno| failed("clone3", "process in the container", errno))
+pub fn fork_sibling(flags: u32) -> std::result::Result<Forked, Errno> {
+    fork(flags | kernel::CLONE_PARENT, None::<OwnedFd>)
 }

@@ -1,7 +1,7 @@
 //! Processes: identity over time, credentials, limits, exec.
 
-use crate::error::{Error, Result};
-use crate::sys::{failed, raw};
+use crate::error::{Error, Kind, Result};
+use crate::sys::{failed, fs, raw};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{
@@ -11,22 +11,59 @@ use rustix::thread::{Gid, Uid};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::str::SplitAsciiWhitespace;
 
 /// When `pid` was started, in clock ticks since boot: with the number, the process's identity.
 /// `None` when there is no such process, or when it has ended and waits to be reaped.
 pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse_start_time(&stat)
+    // More than the kernel can write there, in one read: this is asked for all the time.
+    let mut buffer = [0u8; 1024];
+    let mut file = std::fs::File::open(format!("/proc/{pid}/stat")).ok()?;
+    let count = std::io::Read::read(&mut file, &mut buffer).ok()?;
+    parse_start_time(buffer.get(..count)?)
 }
 
-/// Field 22 of /proc/PID/stat. The name in field 2 may hold spaces and brackets.
-fn parse_start_time(stat: &[u8]) -> Option<u64> {
+/// Whether `pid` is on its way out, or gone: it may have let go of what it held open long before
+/// it is a zombie.
+pub fn is_ending(pid: i32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    match parse_flags(&stat) {
+        Some(flags) => flags & PF_EXITING != 0,
+        None => true,
+    }
+}
+
+/// Of the kernel's include/linux/sched.h, in the ninth field (proc_pid_stat(5)).
+const PF_EXITING: u32 = 0x4;
+
+fn parse_flags(stat: &[u8]) -> Option<u32> {
+    fields(stat)?.nth(6)?.parse().ok()
+}
+
+/// The fields of /proc/PID/stat from the third on, the state. The name in the second may hold
+/// spaces and brackets.
+pub fn fields(stat: &[u8]) -> Option<SplitAsciiWhitespace<'_>> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
+    Some(rest.split_ascii_whitespace())
+}
+
+/// Field 22.
+fn parse_start_time(stat: &[u8]) -> Option<u64> {
+    let mut fields = fields(stat)?;
     match fields.next()? {
         "Z" | "X" => None,
         _ => fields.nth(18)?.parse().ok(),
+    }
+}
+
+/// A line of /proc/PID/status (proc_pid_status(5)) without its name: `CapBnd:`.
+pub fn status(pid: i32, name: &str) -> Result<String> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_text(&path)?;
+    match text.lines().find_map(|line| line.strip_prefix(name)) {
+        Some(value) => Ok(value.trim().to_string()),
+        None => Err(Error::new(Kind::System, format!("no {name} in {path}"))),
     }
 }
 
@@ -43,22 +80,36 @@ pub fn signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
         .map_err(|errno| failed("pidfd_send_signal", signal, errno))
 }
 
+/// How a process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Exited(i32),
+    Signalled(i32),
+}
+
 /// Wait for a child to end, and reap it. Answers its status as a shell would: 128 + signal.
 pub fn reap(pidfd: impl AsFd) -> Result<i32> {
+    wait(pidfd).map(|ended| match ended {
+        Ended::Exited(code) => code,
+        Ended::Signalled(signal) => 128 + signal,
+    })
+}
+
+/// The same, told apart.
+pub fn wait(pidfd: impl AsFd) -> Result<Ended> {
     loop {
         match rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {
-            Ok(status) => return Ok(status.map_or(0, |status| exit_code(&status))),
+            Ok(status) => return Ok(status.map_or(Ended::Exited(0), |status| ended(&status))),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(failed("waitid", "child", errno)),
         }
     }
 }
 
-fn exit_code(status: &WaitIdStatus) -> i32 {
+fn ended(status: &WaitIdStatus) -> Ended {
     match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => code,
-        (None, Some(signal)) => 128 + signal,
-        (None, None) => 0,
+        (None, Some(signal)) => Ended::Signalled(signal),
+        (code, _) => Ended::Exited(code.unwrap_or(0)),
     }
 }
 
@@ -72,15 +123,14 @@ pub fn hide(hidden: bool) -> Result<()> {
         .map_err(|errno| failed("prctl", "PR_SET_DUMPABLE", errno))
 }
 
-/// Close every descriptor above standard error but `kept`.
+/// Close every descriptor from `first` up but `kept`.
 ///
 /// For a forked child that never returns to its parent's code: the copies of the parent's
 /// descriptors that it got are nobody's here.
-pub fn keep_only(kept: &[BorrowedFd<'_>]) -> Result<()> {
+pub fn keep_only(mut first: RawFd, kept: &[BorrowedFd<'_>]) -> Result<()> {
     let mut numbers: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
     numbers.push(RawFd::MAX);
     numbers.sort_unstable();
-    let mut first = 3;
     for number in numbers {
         if first < number {
             // SAFETY: the child's own objects are in `kept`; the parent's are never dropped here.
@@ -112,12 +162,21 @@ pub fn new_session() {
     let _ = rustix::process::setsid();
 }
 
+/// setpgid(2): `pid` (0: we ourselves) becomes the leader of its own process group. It may have
+/// executed or ended already: then it has done so itself.
+pub fn lead_group(pid: i32) {
+    let pid = Pid::from_raw(pid);
+    let _ = rustix::process::setpgid(pid, pid);
+}
+
 /// What a process's user is for the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
     pub uid: u32,
     pub gid: u32,
     pub groups: Vec<u32>,
+    /// Somebody wants these groups in so many words; they are not only those of the user's entry.
+    pub are_groups_asked_for: bool,
 }
 
 /// Become `ids`: groups first, while we may.
@@ -125,16 +184,32 @@ pub fn become_user(ids: &Ids) -> Result<()> {
     let groups: Vec<Gid> = ids.groups.iter().copied().map(Gid::from_raw).collect();
     match rustix::thread::set_thread_groups(&groups) {
         Ok(()) => {}
-        // A user namespace with setgroups denied: nothing to add is nothing lost.
-        Err(Errno::PERM) if groups.is_empty() => {}
+        // A user namespace that was made without privileges (user_namespaces(7), setgroups).
+        Err(Errno::PERM) if !ids.are_groups_asked_for => {}
+        Err(Errno::PERM) => {
+            return Err(Error::invalid(
+                "cannot set any additional groups in a rootless container",
+            ));
+        }
         Err(errno) => return Err(failed("setgroups", format_args!("{:?}", ids.groups), errno)),
     }
     let gid = Gid::from_raw(ids.gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid)
-        .map_err(|errno| failed("setresgid", ids.gid, errno))?;
+        .map_err(|errno| unmapped("setresgid", "gid", ids.gid, errno))?;
     let uid = Uid::from_raw(ids.uid);
     rustix::thread::set_thread_res_uid(uid, uid, uid)
-        .map_err(|errno| failed("setresuid", ids.uid, errno))
+        .map_err(|errno| unmapped("setresuid", "uid", ids.uid, errno))
+}
+
+/// EINVAL has one meaning here: the id is not in the map of our user namespace. The sentence is
+/// runc's.
+fn unmapped(call: &str, kind: &str, id: u32, errno: Errno) -> Error {
+    match errno {
+        Errno::INVAL => Error::invalid(format!(
+            "cannot set {kind} to unmapped user in user namespace: {kind} {id}"
+        )),
+        errno => failed(call, id, errno),
+    }
 }
 
 pub fn set_umask(mask: u32) {
@@ -146,16 +221,19 @@ pub fn set_no_new_privileges() -> Result<()> {
         .map_err(|errno| failed("prctl", "PR_SET_NO_NEW_PRIVS", errno))
 }
 
-/// prlimit(2) on ourselves. The greatest number means no limit.
-pub fn set_limit(resource: Resource, soft: u64, hard: u64) -> std::result::Result<(), Errno> {
+/// prlimit(2) of a process, or of ourselves. The greatest number means no limit.
+pub fn set_limit(
+    pid: Option<i32>,
+    resource: Resource,
+    soft: u64,
+    hard: u64,
+) -> std::result::Result<(), Errno> {
     let limit = |value: u64| (value != u64::MAX).then_some(value);
-    rustix::process::setrlimit(
-        resource,
-        Rlimit {
-            current: limit(soft),
-            maximum: limit(hard),
-        },
-    )
+    let limits = Rlimit {
+        current: limit(soft),
+        maximum: limit(hard),
+    };
+    rustix::process::prlimit(pid.and_then(Pid::from_raw), resource, limits).map(drop)
 }
 
 pub fn change_dir(path: &Path) -> std::result::Result<(), Errno> {
@@ -164,6 +242,12 @@ pub fn change_dir(path: &Path) -> std::result::Result<(), Errno> {
 
 pub fn change_dir_to(dir: impl AsFd, name: &Path) -> Result<()> {
     rustix::process::fchdir(dir).map_err(|errno| failed("fchdir", name.display(), errno))
+}
+
+/// Make the directory that `dir` is our root and working directory.
+pub fn change_root_to(dir: impl AsFd, name: &Path) -> Result<()> {
+    change_dir_to(dir, name)?;
+    change_root(Path::new("."))
 }
 
 pub fn change_root(path: &Path) -> Result<()> {
@@ -186,12 +270,11 @@ pub fn exec_fd(file: impl AsFd, args: &[CString], env: &[CString]) -> Errno {
 }
 
 /// Strings for execve(2), which end at a zero byte.
-pub fn c_strings(list: &[String]) -> Result<Vec<CString>> {
-    let convert = |text: &String| {
-        CString::new(text.as_str())
-            .map_err(|_| Error::invalid(format!("{text:?} holds a zero byte")))
+pub fn c_strings(list: &[impl AsRef<str>]) -> Result<Vec<CString>> {
+    let convert = |text: &str| {
+        CString::new(text).map_err(|_| Error::invalid(format!("{text:?} holds a zero byte")))
     };
-    list.iter().map(convert).collect()
+    list.iter().map(|text| convert(text.as_ref())).collect()
 }
 
 #[cfg(test)]
@@ -205,5 +288,7 @@ mod tests {
         assert_eq!(parse_start_time(b"7 (a) Z 1 2 3"), None);
         assert_eq!(parse_start_time(b""), None);
         assert!(start_time(std::process::id() as i32).is_some());
+        assert_eq!(parse_flags(stat), Some(6));
+        assert!(!is_ending(std::process::id() as i32));
     }
 }

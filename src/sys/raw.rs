@@ -12,7 +12,7 @@ unsafe extern "C" {
 }
 
 /// The result of a raw call as rustix would give it.
-fn check(result: c_long) -> Result<c_long, Errno> {
+pub fn check(result: c_long) -> Result<c_long, Errno> {
     if result >= 0 {
         return Ok(result);
     }
@@ -66,10 +66,42 @@ pub unsafe fn clone3(flags: u64, cgroup: Option<RawFd>) -> Result<Cloned, Errno>
     }
 }
 
+/// clone(2) like fork(2), with a pidfd: for where clone3(2) is forbidden by a seccomp filter.
+///
+/// # Safety
+/// As for `clone3`.
+pub unsafe fn clone() -> Result<Cloned, Errno> {
+    let mut pidfd: i32 = -1;
+    // SAFETY: no new stack is asked for, so the child goes on here like after fork; the third
+    // argument is where the pidfd goes on every architecture, and lives across the call. The
+    // caller answers for being single-threaded.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_clone as c_long,
+            (kernel::CLONE_PIDFD | kernel::SIGCHLD) as c_long,
+            0 as c_long,
+            std::ptr::from_mut(&mut pidfd),
+            0 as c_long,
+            0 as c_long,
+        )
+    };
+    match check(result)? {
+        0 => Ok(Cloned::Child),
+        pid => Ok(Cloned::Parent {
+            pid: pid as i32,
+            // SAFETY: the kernel has just put a new descriptor there, and nobody else has it.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        }),
+    }
+}
+
 /// From <linux/close_range.h>, which linux-raw-sys does not carry.
 const CLOSE_RANGE_CLOEXEC: c_long = 1 << 2;
 
-/// close_range(2) with CLOSE_RANGE_CLOEXEC (Linux 5.11) from `first` up.
+/// Mark every descriptor from `first` up close-on-exec: close_range(2) with CLOSE_RANGE_CLOEXEC.
+///
+/// Linux 5.10 has the call and not the flag; there the descriptors are marked one by one. What we
+/// open ourselves is marked from birth anyway.
 pub fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
     // SAFETY: marks descriptors close-on-exec; no memory is involved.
     let result = unsafe {
@@ -80,7 +112,29 @@ pub fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
             CLOSE_RANGE_CLOEXEC,
         )
     };
-    check(result).map(drop)
+    match check(result) {
+        Err(Errno::INVAL) => {
+            (first..first.saturating_add(FEW)).for_each(close_on_exec);
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+/// How far up descriptors are looked for where the kernel does not: as many as a process may have
+/// by default.
+const FEW: RawFd = 1024;
+
+fn close_on_exec(fd: RawFd) {
+    // SAFETY: marks a descriptor, if there is one of this number; no memory is involved.
+    unsafe {
+        syscall(
+            kernel::__NR_fcntl as c_long,
+            fd as c_long,
+            c_long::from(kernel::F_SETFD as i32),
+            c_long::from(kernel::FD_CLOEXEC as i32),
+        );
+    }
 }
 
 /// close_range(2): close everything from `first` up to `last`, without asking what is open.
@@ -101,19 +155,21 @@ pub unsafe fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
     check(result).map(drop)
 }
 
-/// mount_setattr(2) (Linux 5.12) on the mount that `tree` names.
+/// mount_setattr(2) (Linux 5.12) on the mount that `tree` names. The namespace goes with
+/// MOUNT_ATTR_IDMAP.
 pub fn mount_setattr(
     tree: BorrowedFd<'_>,
     recursive: bool,
     set: u64,
     clear: u64,
     propagation: u64,
+    namespace: Option<BorrowedFd<'_>>,
 ) -> Result<(), Errno> {
     let attributes = kernel::mount_attr {
         attr_set: set,
         attr_clr: clear,
         propagation,
-        userns_fd: 0,
+        userns_fd: namespace.map_or(0, |namespace| namespace.as_raw_fd() as u64),
     };
     let flags = kernel::AT_EMPTY_PATH | if recursive { kernel::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a C string, and `attributes` lives across the call with the size told.
@@ -171,12 +227,12 @@ pub fn execve_fd(file: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Err
 
 /// exit_group(2): end at once, without atexit handlers or flushing: those are the parent's.
 pub fn exit(code: i32) -> ! {
-    loop {
-        // SAFETY: ends the process; no memory is involved.
-        unsafe {
-            syscall(kernel::__NR_exit_group as c_long, c_long::from(code));
-        }
+    // SAFETY: ends the process; no memory is involved.
+    unsafe {
+        syscall(kernel::__NR_exit_group as c_long, c_long::from(code));
     }
+    // A seccomp filter can forbid even that. No filter forbids to crash.
+    std::process::abort()
 }
 
 /// All signals to their defaults, and none blocked: what a program expects from its parent.
@@ -212,6 +268,9 @@ pub fn reset_signals() {
 /// Commands, types and the shape of bpf(2) that we use (include/uapi/linux/bpf.h).
 const BPF_PROG_LOAD: c_long = 5;
 const BPF_PROG_ATTACH: c_long = 8;
+const BPF_PROG_DETACH: c_long = 9;
+const BPF_PROG_GET_FD_BY_ID: c_long = 13;
+const BPF_PROG_QUERY: c_long = 16;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
 
@@ -255,25 +314,100 @@ pub fn load_device_program(instructions: &[u64]) -> Result<OwnedFd, Errno> {
     check(result).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// bpf(2): put a device program on a cgroup directory.
-pub fn attach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
-    // target, program, attach type, flags.
-    let attributes: [u32; 4] = [
+/// bpf(2) with a command whose attributes are plain numbers.
+fn bpf(command: c_long, attributes: &[u32]) -> Result<c_long, Errno> {
+    // SAFETY: the kernel reads the bytes told; it neither writes nor follows pointers for the
+    // commands that this is called with.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_bpf as c_long,
+            command,
+            attributes.as_ptr(),
+            size_of_val(attributes),
+        )
+    };
+    check(result)
+}
+
+/// bpf(2): put a device program on a cgroup directory, in the place of `old` where that is given
+/// (Linux 5.6).
+///
+/// Groups below may have programs of their own (BPF_F_ALLOW_MULTI), all of which have to allow: a
+/// container that makes containers needs that.
+pub fn attach_device_program(
+    group: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+    old: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
+    const BPF_F_ALLOW_MULTI: u32 = 1 << 1;
+    const BPF_F_REPLACE: u32 = 1 << 2;
+    // target, program, attach type, flags, program to replace.
+    let mut attributes = [
+        group.as_raw_fd() as u32,
+        program.as_raw_fd() as u32,
+        BPF_CGROUP_DEVICE,
+        BPF_F_ALLOW_MULTI,
+        0,
+    ];
+    if let Some(old) = old {
+        attributes[3] |= BPF_F_REPLACE;
+        attributes[4] = old.as_raw_fd() as u32;
+    }
+    bpf(BPF_PROG_ATTACH, &attributes).map(drop)
+}
+
+/// bpf(2): take a device program off a cgroup directory.
+pub fn detach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+    let attributes = [
         group.as_raw_fd() as u32,
         program.as_raw_fd() as u32,
         BPF_CGROUP_DEVICE,
         0,
     ];
-    // SAFETY: the kernel reads the 16 bytes told.
+    bpf(BPF_PROG_DETACH, &attributes).map(drop)
+}
+
+/// bpf(2): the device programs of a cgroup directory itself, not of those above it.
+pub fn device_programs(group: BorrowedFd<'_>) -> Result<Vec<OwnedFd>, Errno> {
+    #[repr(C)]
+    struct Query {
+        target: u32,
+        attach_type: u32,
+        query_flags: u32,
+        attach_flags: u32,
+        ids: u64,
+        count: u32,
+        _padding: u32,
+    }
+    // The kernel takes at most this many on one group (BPF_CGROUP_MAX_PROGS).
+    let mut ids = [0u32; 64];
+    let mut query = Query {
+        target: group.as_raw_fd() as u32,
+        attach_type: BPF_CGROUP_DEVICE,
+        query_flags: 0,
+        attach_flags: 0,
+        ids: ids.as_mut_ptr() as usize as u64,
+        count: ids.len() as u32,
+        _padding: 0,
+    };
+    // SAFETY: the kernel writes back into `query`, and at most `count` numbers to `ids`; both live
+    // across the call.
     let result = unsafe {
         syscall(
             kernel::__NR_bpf as c_long,
-            BPF_PROG_ATTACH,
-            attributes.as_ptr(),
-            size_of_val(&attributes),
+            BPF_PROG_QUERY,
+            std::ptr::from_mut(&mut query),
+            size_of::<Query>(),
         )
     };
-    check(result).map(drop)
+    check(result)?;
+    let ids = ids.iter().take(query.count as usize);
+    ids.map(|id| {
+        let fd = bpf(BPF_PROG_GET_FD_BY_ID, &[*id, 0, 0])?;
+        // SAFETY: the kernel has just made this descriptor, close-on-exec, and nobody else has it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    })
+    .collect()
 }
 
 /// pidfd_send_signal(2) with a plain number: rustix's `Signal` refuses some that programs use.
@@ -289,6 +423,21 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno
         )
     };
     check(result).map(drop)
+}
+
+/// ioctl_ns(2), NS_GET_NSTYPE.
+pub fn namespace_type(file: BorrowedFd<'_>) -> Result<u32, Errno> {
+    // _IO(0xb7, 0x3) of <linux/nsfs.h>, which linux-raw-sys does not carry.
+    const NS_GET_NSTYPE: c_long = 0xb703;
+    // SAFETY: plain numbers; no memory is involved.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_ioctl as c_long,
+            file.as_raw_fd() as c_long,
+            NS_GET_NSTYPE,
+        )
+    };
+    check(result).map(|bit| bit as u32)
 }
 
 /// netdevice(7): set IFF_UP on a link of our network namespace.
@@ -316,16 +465,32 @@ pub fn set_link_up(socket: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     check(result).map(drop)
 }
 
-/// keyctl(2): a session keyring of our own, empty. Keys of whoever started us are not for those
-/// that we become. Best effort: the kernel may have no keyrings, or no room for one more.
-pub fn join_new_keyring() {
+/// keyctl(2): join the session keyring called `name`, made if there is none; without a name a new
+/// one. Answers its number.
+pub fn join_keyring(name: Option<&CStr>) -> Result<i32, Errno> {
     const KEYCTL_JOIN_SESSION_KEYRING: c_long = 1;
-    // SAFETY: a null name asks for a keyring without one; no memory is involved.
-    unsafe {
+    // SAFETY: the name is a C string or null, which the call knows.
+    let result = unsafe {
         syscall(
             kernel::__NR_keyctl as c_long,
             KEYCTL_JOIN_SESSION_KEYRING,
-            std::ptr::null::<c_char>(),
-        );
-    }
+            name.map_or(std::ptr::null(), CStr::as_ptr),
+        )
+    };
+    check(result).map(|number| number as i32)
+}
+
+/// keyctl(2): who may do what with a key (KEY_POS_… and so on, keyctl_setperm(3)).
+pub fn set_key_permissions(key: i32, permissions: u32) -> Result<(), Errno> {
+    const KEYCTL_SETPERM: c_long = 5;
+    // SAFETY: plain numbers; no memory is involved.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_keyctl as c_long,
+            KEYCTL_SETPERM,
+            key as c_long,
+            permissions as c_long,
+        )
+    };
+    check(result).map(drop)
 }

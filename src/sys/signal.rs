@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys::failed;
+use crate::sys::raw::check;
 use linux_raw_sys::general as kernel;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions};
@@ -18,6 +19,7 @@ unsafe extern "C" {
 pub const SIGHUP: i32 = 1;
 pub const SIGINT: i32 = 2;
 pub const SIGKILL: i32 = 9;
+pub const SIGPIPE: i32 = 13;
 pub const SIGTERM: i32 = 15;
 pub const SIGCHLD: i32 = 17;
 pub const SIGTTIN: i32 = 21;
@@ -247,14 +249,6 @@ fn exit_code(status: Option<i32>, signal: Option<i32>) -> i32 {
         (None, Some(signal)) => 128 + signal,
         (None, None) => 255,
     }
-}
-
-fn check(result: c_long) -> std::result::Result<c_long, Errno> {
-    if result >= 0 {
-        return Ok(result);
-    }
-    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    Err(Errno::from_raw_os_error(errno))
 }
 
 #[cfg(test)]

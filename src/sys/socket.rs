@@ -11,8 +11,8 @@ use rustix::net::{
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 /// A socket's address holds 107 bytes. Longer paths go through /proc/self/fd/N of the directory,
@@ -28,7 +28,7 @@ fn address(path: &Path) -> Result<(SocketAddrUnix, Option<OwnedFd>)> {
         )));
     };
     let dir = crate::sys::fs::open_path(dir)?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
+    let short = crate::sys::fs::proc_fd(dir.as_fd()).join(name);
     let address = SocketAddrUnix::new(&short)
         .map_err(|errno| failed("socket address", path.display(), errno))?;
     Ok((address, Some(dir)))
@@ -227,6 +227,18 @@ pub fn inherited() -> Result<Vec<OwnedFd>> {
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+/// A socket for the kernel's routing tables (rtnetlink(7)).
+pub fn netlink() -> Result<OwnedFd> {
+    rustix::net::socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        // NETLINK_ROUTE is protocol 0.
+        None,
+    )
+    .map_err(|errno| failed("socket", "netlink", errno))
 }
 
 /// A datagram socket that is good for asking the kernel about links (netdevice(7)).

@@ -26,6 +26,14 @@ runs "descriptors are three and the listing's" 0 "0 1 2 3" \
     tug run --rm test sh -c 'echo $(ls /proc/self/fd)'
 runs "a new root that holds nothing of the old one" 0 "" \
     tug run --rm test sh -c 'ls -d /rootfs.tar /tests /modules 2>/dev/null; true'
+runs "of which nothing is mounted but the container's own" 0 "" \
+    tug run --rm test sh -c 'cut -d" " -f5 /proc/self/mountinfo | grep -v "^/$\|^/dev\|^/proc\|^/sys\|^/etc/"; true'
+# A root further down than the working directory: "..", counted from there, ends in the container.
+climb='mkdir -p /x/bin /x/proc && cp /bin/busybox /x/bin && exec 3</ &&
+    chroot /x /bin/busybox sh -c "cd /proc/self/fd/3 &&
+        ls -d ../../../../bin/busybox ../../../../rootfs.tar ../../../../tests ../../../../modules" 2>/dev/null; true'
+runs "and none of it is above a chroot inside" 0 "../../../../bin/busybox" \
+    tug run --rm -v /proc:/x/proc test sh -c "$climb"
 
 script='trap "echo bye; exit 9" TERM; echo ready; while :; do sleep 1 & wait; done'
 tug run -d --name web test sh -c "$script" >/dev/null

@@ -1,10 +1,15 @@
 //! What every test stands on: an engine of its own, its client, and a look for what it left.
 
+pub mod bundle;
 pub mod command;
 pub mod http;
 pub mod json;
+pub mod mounts;
+pub mod namespaces;
 pub mod rootfs;
 mod traces;
+
+pub use traces::cgroup2;
 
 use command::{Output, Running};
 use std::collections::BTreeSet;

@@ -107,6 +107,7 @@ fn mounts(dir: &Path, ids: &BTreeSet<String>) -> Vec<String> {
 /// Processes that name the directory or a container, or live in a root of ours.
 fn processes(dir: &Path, ids: &BTreeSet<String>) -> Vec<i32> {
     let own = std::process::id().cast_signed();
+    let own_mounts = fs::read_link("/proc/self/ns/mnt").ok();
     let mut found = Vec::new();
     for path in entries(Path::new("/proc")) {
         let Some(pid) = path
@@ -119,18 +120,33 @@ fn processes(dir: &Path, ids: &BTreeSet<String>) -> Vec<i32> {
             continue;
         }
         // A container's process does not name its directory; its table of mounts and its cgroup do.
-        let is_ours = ["cmdline", "mountinfo", "cgroup"].iter().any(|name| {
-            fs::read(path.join(name))
-                .is_ok_and(|text| speaks_of(&String::from_utf8_lossy(&text), dir, ids))
-        }) || ["exe", "root", "cwd"].iter().any(|name| {
-            fs::read_link(path.join(name))
-                .is_ok_and(|target| speaks_of(&target.to_string_lossy(), dir, ids))
-        });
-        if is_ours {
+        // In our own mount namespace that table is ours, which `mounts` looks at; for all processes
+        // it would take most of the time of a small test.
+        let mounts = fs::read_link(path.join("ns/mnt")).ok();
+        let table = (mounts != own_mounts).then_some("mountinfo");
+        let is_ours = ["cmdline", "cgroup"]
+            .iter()
+            .copied()
+            .chain(table)
+            .any(|name| {
+                fs::read(path.join(name))
+                    .is_ok_and(|text| speaks_of(&String::from_utf8_lossy(&text), dir, ids))
+            })
+            || ["exe", "root", "cwd"].iter().any(|name| {
+                fs::read_link(path.join(name))
+                    .is_ok_and(|target| speaks_of(&target.to_string_lossy(), dir, ids))
+            });
+        if is_ours && !is_left_to_init(pid) {
             found.push(pid);
         }
     }
     found
+}
+
+/// It has ended, and who takes notice is not ours: the machine's init, which may be slow at that.
+fn is_left_to_init(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.contains("\nState:\tZ") && status.contains("\nPPid:\t1\n")
 }
 
 fn describe(pid: i32) -> String {

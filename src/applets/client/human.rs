@@ -115,7 +115,7 @@ pub fn parse_decimal(number: &str, unit: i64) -> Option<i64> {
 }
 
 /// Go's durations: `42m`, `1h30m`, `1.5s`, in nanoseconds.
-fn parse_duration(text: &str) -> Option<i64> {
+pub fn parse_duration(text: &str) -> Option<i64> {
     const UNITS: [(&str, i64); 7] = [
         ("ns", 1),
         ("us", 1_000),

@@ -8,7 +8,7 @@ mod create;
 mod events;
 mod exec;
 mod format;
-mod human;
+pub(super) mod human;
 mod images;
 mod import;
 mod info;

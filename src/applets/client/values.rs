@@ -4,6 +4,7 @@ use super::create::Create;
 use super::human;
 use super::options::Options;
 use crate::error::{Error, Kind, Result};
+use crate::json::node::{self, Node};
 use crate::oci::image::Empty;
 use crate::wire::container::{DeviceMapping, MountRequest, PortBinding, RestartPolicy, Ulimit};
 
@@ -210,7 +211,7 @@ pub fn security_opt(create: &mut Create, value: &str) -> Result<()> {
         .strip_prefix("seccomp=")
         .or(value.strip_prefix("seccomp:"));
     let option = match profile.filter(|path| !matches!(*path, "unconfined" | "builtin")) {
-        Some(path) => format!("seccomp={}", read(path)?),
+        Some(path) => format!("seccomp={}", seccomp_profile(path)?),
         None => value.to_string(),
     };
     create
@@ -219,6 +220,17 @@ pub fn security_opt(create: &mut Create, value: &str) -> Result<()> {
         .get_or_insert_default()
         .push(option);
     Ok(())
+}
+
+fn seccomp_profile(path: &str) -> Result<String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| run(format!("opening seccomp profile ({path}) failed: {error}")))?;
+    match Node::new(&text, "JSON") {
+        Ok(_) => Ok(node::compact(&text)),
+        Err(error) => Err(run(format!(
+            "compacting json for seccomp profile ({path}) failed: {error}"
+        ))),
+    }
 }
 
 /// `name=soft[:hard]`.

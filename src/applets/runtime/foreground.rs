@@ -1,7 +1,7 @@
 //! Staying with a program in the foreground: its terminal, our signals, its exit code. And what
 //! is told to others about it: its number, its console.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::sys::signal::{self, Set};
 use crate::sys::stream::{self, Moved};
 use crate::sys::{poll, process, socket, terminal};
@@ -29,7 +29,7 @@ impl Output {
             }
             _ => return Ok(()),
         };
-        Err(Error::new(Kind::Usage, message))
+        Err(Error::invalid(message))
     }
 
     /// Written beside and renamed, so that a watcher never reads half a number.

@@ -5,6 +5,7 @@
 
 pub mod mounts;
 pub mod resources;
+pub mod seccomp;
 pub mod security;
 
 use crate::engine::container::Container;
@@ -21,6 +22,7 @@ pub struct Place<'a> {
     /// Our own executable, which is also the init.
     pub binary: &'a Path,
     pub controllers: resources::Controllers,
+    pub seccomp: seccomp::Host<'a>,
 }
 
 /// Docker's default search path for Linux.
@@ -36,9 +38,13 @@ pub fn build(container: &Container, place: &Place<'_>) -> Result<Spec> {
         let paths = paths.clone().unwrap_or_default();
         Some(paths).filter(|paths| !paths.is_empty())
     };
+    let process = process(container);
+    let caps = process.capabilities.as_ref();
+    let bounding = caps.and_then(|caps| caps.bounding.as_deref());
+    let filter = seccomp::of(host, bounding.unwrap_or_default(), &place.seccomp)?;
     Ok(Spec {
         oci_version: Some(spec::VERSION.to_string()),
-        process: Some(process(container)),
+        process: Some(process),
         root: Some(Root {
             path: Some("rootfs".to_string()),
             readonly: host.readonly_rootfs,
@@ -50,10 +56,7 @@ pub fn build(container: &Container, place: &Place<'_>) -> Result<Spec> {
             .clone()
             .filter(|name| !name.is_empty()),
         mounts: Some(mounts::all(container, place)?),
-        annotations: None,
         linux: Some(Linux {
-            uid_mappings: None,
-            gid_mappings: None,
             sysctl: Some(sysctls(container, own_network)),
             resources: Some(resources::of(container, place.controllers)?),
             cgroups_path: Some(cgroups_path(container)),
@@ -62,7 +65,10 @@ pub fn build(container: &Container, place: &Place<'_>) -> Result<Spec> {
             rootfs_propagation: mounts::root_propagation(container),
             masked_paths: masked(&host.masked_paths),
             readonly_paths: masked(&host.readonly_paths),
+            seccomp: filter,
+            ..Linux::default()
         }),
+        ..Spec::default()
     })
 }
 
@@ -92,6 +98,7 @@ fn process(container: &Container) -> Process {
         rlimits: Some(rlimits(container)),
         no_new_privileges: Some(security::no_new_privileges(host.security_opt.as_deref())),
         oom_score_adj: host.oom_score_adj.filter(|adjustment| *adjustment != 0),
+        ..Process::default()
     }
 }
 
@@ -226,6 +233,8 @@ fn namespaces(container: &Container, own_network: bool) -> Vec<Namespace> {
         ("pid", own(&host.pid_mode)),
         ("ipc", own(&host.ipc_mode)),
         ("cgroup", own(&host.cgroupns_mode)),
+        // Linux 5.6; others do without, as Docker does.
+        ("time", Path::new("/proc/self/ns/time").exists()),
     ];
     list.iter()
         .filter(|(_, own)| *own)

@@ -54,6 +54,7 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
         kind: Some(kind.to_string()),
         source: Some(source.to_string()),
         options: Some(options.iter().map(|option| (*option).to_string()).collect()),
+        ..Mount::default()
     }
 }
 
@@ -119,6 +120,7 @@ impl Wanted {
             kind: Some(kind.to_string()),
             source: Some(self.source.unwrap_or_else(|| "tmpfs".to_string())),
             options: Some(options),
+            ..Mount::default()
         }
     }
 }

@@ -29,6 +29,7 @@ pub fn of(container: &Container, controllers: Controllers) -> Result<Resources> 
         limit: set(host.memory),
         reservation: set(host.memory_reservation),
         swap: set(host.memory_swap),
+        ..Memory::default()
     };
     let limits_memory = memory
         .limit
@@ -52,6 +53,7 @@ pub fn of(container: &Container, controllers: Controllers) -> Result<Resources> 
         period: period.filter(|_| with_cpu(true)),
         cpus: text(&host.cpuset_cpus).filter(|_| controllers.cpuset),
         mems: text(&host.cpuset_mems).filter(|_| controllers.cpuset),
+        ..Cpu::default()
     };
     let limits_cpu = cpu.shares.is_some()
         || cpu.quota.is_some()
@@ -66,7 +68,7 @@ pub fn of(container: &Container, controllers: Controllers) -> Result<Resources> 
         pids: set(host.pids_limit)
             .filter(|limit| *limit > 0 && controllers.pids)
             .map(|limit| Pids { limit: Some(limit) }),
-        unified: None,
+        ..Resources::default()
     })
 }
 

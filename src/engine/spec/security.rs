@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::oci::spec::Capabilities;
+use crate::sys::capability;
 
 /// Docker's 14 (moby, daemon/pkg/oci/caps/defaults.go).
 const DEFAULT: [&str; 14] = [
@@ -19,51 +20,6 @@ const DEFAULT: [&str; 14] = [
     "CAP_SYS_CHROOT",
     "CAP_KILL",
     "CAP_AUDIT_WRITE",
-];
-
-/// All that Linux knows, by number (capabilities(7)).
-const ALL: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
 ];
 
 /// moby, daemon/pkg/oci/defaults.go. The per-CPU thermal files are added by `masked_paths`.
@@ -119,9 +75,9 @@ pub fn normal(cap: &str) -> Result<String> {
         true => upper,
         false => format!("CAP_{upper}"),
     };
-    match ALL.contains(&name.as_str()) {
-        true => Ok(name),
-        false => Err(Error::invalid(format!("unknown capability: \"{name}\""))),
+    match capability::bit(&name) {
+        Some(_) => Ok(name),
+        None => Err(Error::invalid(format!("unknown capability: \"{name}\""))),
     }
 }
 
@@ -132,17 +88,18 @@ pub fn capabilities(privileged: bool, add: &[String], drop: &[String]) -> Capabi
         list.iter().any(same)
     };
     let all = privileged || named(add, "ALL");
-    let base: &[&str] = if all { &ALL } else { &DEFAULT };
     let drop_all = named(drop, "ALL");
-    let mut caps: Vec<String> = base
-        .iter()
-        .filter(|cap| privileged || (all || !drop_all) && !named(drop, cap))
-        .map(|cap| (*cap).to_string())
-        .collect();
+    let mut caps: Vec<String> = match all {
+        true => capability::names().collect(),
+        false => DEFAULT.map(str::to_string).to_vec(),
+    };
+    caps.retain(|cap| privileged || (all || !drop_all) && !named(drop, cap));
     if !all {
-        let added = |cap: &&&str| named(add, cap) && !caps.iter().any(|other| other == **cap);
-        let more: Vec<&&str> = ALL.iter().filter(added).collect();
-        caps.extend(more.into_iter().map(|cap| (*cap).to_string()));
+        for cap in capability::names().filter(|cap| named(add, cap)) {
+            if !caps.contains(&cap) {
+                caps.push(cap);
+            }
+        }
     }
     Capabilities {
         bounding: Some(caps.clone()),
@@ -180,16 +137,17 @@ mod tests {
 
     #[test]
     fn capabilities_are_dockers_14_changed_by_add_and_drop() {
+        let all: Vec<String> = capability::names().collect();
         assert_eq!(effective(&[], &[]), DEFAULT);
-        assert_eq!(effective(&["ALL"], &[]), ALL);
+        assert_eq!(effective(&["ALL"], &[]), all);
         assert_eq!(effective(&[], &["all"]), [""; 0]);
         assert_eq!(effective(&["net_admin"], &["ALL"]), ["CAP_NET_ADMIN"]);
         assert_eq!(effective(&["CAP_CHOWN"], &[]), DEFAULT);
-        assert_eq!(effective(&["ALL"], &["CAP_SYS_ADMIN"]).len(), ALL.len() - 1);
+        assert_eq!(effective(&["ALL"], &["CAP_SYS_ADMIN"]).len(), all.len() - 1);
         assert!(!effective(&[], &["chown"]).contains(&"CAP_CHOWN".to_string()));
         assert_eq!(
             capabilities(true, &[], &["ALL".into()]).bounding.unwrap(),
-            ALL
+            all
         );
     }
 

@@ -36,6 +36,10 @@ fn built(config: Config, host: HostConfig) -> Spec {
             cpuset: true,
             pids: true,
         },
+        seccomp: seccomp::Host {
+            has_seccomp: true,
+            kernel: "6.1",
+        },
     };
     build(&container(config, host), &place).unwrap()
 }
@@ -43,7 +47,7 @@ fn built(config: Config, host: HostConfig) -> Spec {
 /// The whole spec of a container that asks for nothing. The masked paths are tested by themselves,
 /// because they depend on the machine's CPUs.
 const DEFAULT: &str = concat!(
-    r#"{"ociVersion":"1.2.1","process":{"terminal":false,"user":{"uid":0,"gid":0,"username":"0"},"args":["sh","-c","true"],"#,
+    r#"{"ociVersion":"1.3.0","process":{"terminal":false,"user":{"uid":0,"gid":0,"username":"0"},"args":["sh","-c","true"],"#,
     r#""env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","HOSTNAME=abababababab"],"cwd":"/","#,
     r#""capabilities":{"bounding":CAPS,"effective":CAPS,"permitted":CAPS},"rlimits":[],"noNewPrivileges":false},"#,
     r#""root":{"path":"rootfs"},"hostname":"abababababab","mounts":["#,
@@ -64,8 +68,8 @@ const DEFAULT: &str = concat!(
     r#"{"allow":true,"type":"c","major":5,"minor":0,"access":"rwm"},{"allow":true,"type":"c","major":5,"minor":1,"access":"rwm"},"#,
     r#"{"allow":false,"type":"c","major":10,"minor":229,"access":"rwm"}]},"#,
     r#""cgroupsPath":"/tug/abababababababababababababababababababababababababababababababab","#,
-    r#""namespaces":[{"type":"mount"},{"type":"network"},{"type":"uts"},{"type":"pid"},{"type":"ipc"},{"type":"cgroup"}],"#,
-    r#""devices":[],"readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"]}}"#,
+    r#""namespaces":[{"type":"mount"},{"type":"network"},{"type":"uts"},{"type":"pid"},{"type":"ipc"},{"type":"cgroup"},{"type":"time"}],"#,
+    r#""devices":[],"readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"seccomp":{"profile":"builtin"}}}"#,
 );
 
 const CAPS: &str = r#"["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_FSETID","CAP_FOWNER","CAP_MKNOD","CAP_NET_RAW","CAP_SETGID","CAP_SETUID","CAP_SETFCAP","CAP_SETPCAP","CAP_NET_BIND_SERVICE","CAP_SYS_CHROOT","CAP_KILL","CAP_AUDIT_WRITE"]"#;
@@ -201,7 +205,7 @@ fn the_hosts_network_is_no_namespace_and_no_sysctls() {
         .into_iter()
         .filter_map(|n| n.kind)
         .collect();
-    assert_eq!(kinds, ["mount", "uts", "pid", "ipc", "cgroup"]);
+    assert_eq!(kinds, ["mount", "uts", "pid", "ipc", "cgroup", "time"]);
 }
 
 #[test]
