@@ -405,3 +405,30 @@ fn a_hook_that_cannot_be_executed_is_named() {
     let said = hooks.create_fails();
     assert!(said.contains("exec format error"), "{said:?}");
 }
+
+/// Until it is entered, the first process still has the host's root.
+#[test]
+fn nobody_joins_a_container_that_is_being_made() {
+    let hooks = Hooks::new("hooks-making");
+    let (dir, id) = (hooks.bundle.dir.clone(), hooks.bundle.id.clone());
+    let root = hooks.bundle.host.dir.join("runtime-root");
+    let runtime = format!(
+        "{} runtime --root {}",
+        hooks.bundle.host.binary.display(),
+        root.display()
+    );
+    let script = format!(
+        "{{ {runtime} exec {id} ls /; {runtime} state {id} | /bin/busybox grep status; }} > {dir}/seen 2>&1; true"
+    );
+    hooks.set("createRuntime", &[hooks.host(&script, "")]);
+    for args in [&["create", &id][..], &["run", "--detach", &id]] {
+        hooks.bundle.leave(args);
+        let seen = hooks.read("seen");
+        assert!(seen.contains("\"creating\""), "{args:?}: {seen}");
+        assert!(
+            seen.contains("exec failed") && !seen.contains("etc"),
+            "{args:?}: {seen}"
+        );
+        assert_eq!(hooks.delete(), Output::new(0, "", ""));
+    }
+}

@@ -3,15 +3,15 @@
 //! ```text
 //!   parent                               child (first process of the container)
 //!     | ---- clone3 ----------------------> |   new namespaces, in its cgroup from birth
-//!     |   record, id maps, cgroup           |
-//!     | ---- Go ---------------------------> |   joins, mounts
+//!     |   record, id maps, devices           |   joins, mounts (waits for Go first if it needs
+//!     | ---- Go, seccomp filter -----------> |   what the maker does: maps, devices, hooks)
 //!     | <------------------------- Mounted -- |   only where hooks are to run here
 //!     |   prestart, createRuntime hooks      |
 //!     | ---- Go ---------------------------> |   createContainer hooks, pivot, user, capabilities
 //!     | <------------- Console (terminal) -- |
-//!     | <------------------ Ready / Failed -- |   listens on start.sock
+//!     | <------------------ Ready / Failed -- |   listens on start.sock; with `held`, to its maker
 //!     | answers its caller                  |
-//!   start: connects, sends Go ------------> |
+//!   start: connects (or is the maker), Go -> |
 //!     | <-------------- Executing / Failed -- |   execve; the socket closes by itself
 //! ```
 
@@ -95,6 +95,7 @@ impl Held {
     pub fn start(self, root: &Path) -> Result<()> {
         socket::send(&self.sync, b"G", &[])?;
         start::follow(root, &self.record, self.sync.as_fd())?;
+        let _ = std::fs::remove_file(record::start_socket(root, &self.record.id));
         drop(self.claim);
         start::run_late_hooks(root, self.record)
     }
@@ -216,12 +217,15 @@ fn make_group(
     Ok((group, guard))
 }
 
-/// Where `start` will knock, unless our caller starts it.
+/// Where `start` will knock. If our caller starts it, an empty file in its place tells others that
+/// the container does not run yet: `exec` would join it where it still has the host's root.
 fn listener(request: &Request<'_>) -> Result<Option<OwnedFd>> {
-    if request.options.held {
-        return Ok(None);
-    }
     let path = record::start_socket(request.root, request.id);
+    if request.options.held {
+        return std::fs::write(&path, "")
+            .map(|()| None)
+            .map_err(|error| Error::io(format_args!("write {}", path.display()), &error));
+    }
     socket::listen(&path, 0o600, None).map(Some)
 }
 

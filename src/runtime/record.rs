@@ -1,5 +1,5 @@
-//! `<root>/<id>/`: `state.json`, what a container is; `config.json`, what it was made from; and
-//! `start.sock`, where its first process waits to be started.
+//! `<root>/<id>/`: `state.json`, what a container is; `config.json`, what it was made from;
+//! `seccomp.bpf`, its filter; and `start.sock`, where its first process waits to be started.
 
 use crate::cgroup::Group;
 use crate::error::{Error, Result};

@@ -68,14 +68,17 @@ pub fn status(root: &Path, record: &Record) -> Status {
     if record.group().is_some_and(|group| group.is_frozen()) {
         return Status::Paused;
     }
-    // A connection that says nothing: whoever waits there takes it for this question.
     let path = record::start_socket(root, &record.id);
-    if !path.exists() || socket::connect(&path).is_err() {
+    if !path.exists() {
         return Status::Running;
     }
-    // The socket is there before the first process listens to it.
-    match record::is_claimed(root, &record.id) {
-        true => Status::Creating,
-        false => Status::Created,
+    // It is there before the first process is set up, and its maker has the claim until then.
+    if record::is_claimed(root, &record.id) {
+        return Status::Creating;
+    }
+    // A connection that says nothing: whoever waits there takes it for this question.
+    match socket::connect(&path) {
+        Ok(_) => Status::Created,
+        Err(_) => Status::Running,
     }
 }
