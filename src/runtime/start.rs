@@ -84,7 +84,8 @@ fn refuse_unready(root: &Path, record: &Record) -> Result<()> {
 
 /// A program whose agent can't be asked never gets on: it ends.
 fn give_listener(root: &Path, record: &Record, listener: &OwnedFd) -> Result<()> {
-    let state = state::describe(record.clone(), state::status(root, record));
+    // It is on its way from created to running: the filter stands before execve.
+    let state = state::describe(record.clone(), Status::Created);
     let given = seccomp::hand_over(root, state, record.pid, listener.as_fd());
     if given.is_err()
         && let Some(process) = record.process()
