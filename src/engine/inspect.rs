@@ -91,5 +91,6 @@ fn wire_state(state: &crate::engine::container::State) -> State {
         error: Some(state.error.clone()),
         started_at: Some(state.started_at.clone()),
         finished_at: Some(state.finished_at.clone()),
+        health: None,
     }
 }

@@ -46,6 +46,8 @@ pub struct Config {
     /// Seconds.
     #[serde(rename = "StopTimeout")]
     pub stop_timeout: Option<i64>,
+    #[serde(rename = "Healthcheck")]
+    pub healthcheck: Option<HealthConfig>,
 }
 
 /// POST /containers/create: a `Config` with two members more.
@@ -90,6 +92,8 @@ pub struct CreateRequest {
     /// Seconds.
     #[serde(rename = "StopTimeout")]
     pub stop_timeout: Option<i64>,
+    #[serde(rename = "Healthcheck")]
+    pub healthcheck: Option<HealthConfig>,
     #[serde(rename = "HostConfig")]
     pub host_config: Option<HostConfig>,
     #[serde(rename = "NetworkingConfig")]
@@ -120,9 +124,28 @@ impl CreateRequest {
             labels: from.labels,
             stop_signal: from.stop_signal,
             stop_timeout: from.stop_timeout,
+            healthcheck: from.healthcheck,
         };
         (config, from.host_config.unwrap_or_default())
     }
+}
+
+/// How to find out whether it works (API, HealthConfig). Durations in nanoseconds; 0 inherits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct HealthConfig {
+    /// `NONE`, `CMD` and arguments, or `CMD-SHELL` and a line for the shell.
+    #[serde(rename = "Test")]
+    pub test: Option<Vec<String>>,
+    #[serde(rename = "Interval")]
+    pub interval: Option<i64>,
+    #[serde(rename = "Timeout")]
+    pub timeout: Option<i64>,
+    #[serde(rename = "Retries")]
+    pub retries: Option<i64>,
+    #[serde(rename = "StartPeriod")]
+    pub start_period: Option<i64>,
+    #[serde(rename = "StartInterval")]
+    pub start_interval: Option<i64>,
 }
 
 /// How it runs on this host (API, HostConfig).
@@ -524,6 +547,36 @@ pub struct State {
     pub started_at: Option<String>,
     #[serde(rename = "FinishedAt")]
     pub finished_at: Option<String>,
+    /// Only with a health check.
+    #[serde(rename = "Health")]
+    pub health: Option<Health>,
+}
+
+/// What the health check has found (API, Health).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Health {
+    /// `starting`, `healthy` or `unhealthy`.
+    #[serde(rename = "Status")]
+    pub status: Option<String>,
+    #[serde(rename = "FailingStreak")]
+    pub failing_streak: Option<i64>,
+    /// The last five, the oldest first.
+    #[serde(rename = "Log")]
+    pub log: Option<Vec<HealthResult>>,
+}
+
+/// One run of a health check (API, HealthcheckResult).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct HealthResult {
+    #[serde(rename = "Start")]
+    pub start: Option<String>,
+    #[serde(rename = "End")]
+    pub end: Option<String>,
+    #[serde(rename = "ExitCode")]
+    pub exit_code: Option<i64>,
+    /// What it printed, at most 4096 bytes.
+    #[serde(rename = "Output")]
+    pub output: Option<String>,
 }
 
 /// Where the root file system lies.
