@@ -3,8 +3,8 @@
 use crate::engine::container::{Container, Phase};
 use crate::engine::{Engine, lock};
 use crate::error::{Context, Error, Kind, Result};
-use crate::runtime;
-use crate::shim::client;
+use crate::shim::backend::Backend;
+use crate::shim::{client, config};
 use crate::store::{staging, tree};
 use crate::sys::signal::{self, SIGKILL};
 use std::sync::Arc;
@@ -94,15 +94,25 @@ impl Engine {
             let _ = shim.kill(SIGKILL);
             let _ = signal::kill(shim.pid(), SIGKILL);
         }
-        if self.runtime_root().join(id).exists() {
-            let deleted = runtime::delete::delete(&self.runtime_root(), id, true);
-            if let Err(error) = deleted.context(|| format!("container {id}")) {
-                self.note(error);
-            }
+        let deleted = self.backend(id).and_then(|backend| backend.delete());
+        if let Err(error) = deleted.context(|| format!("container {id}")) {
+            self.note(error);
         }
         if let Err(error) = tree::remove(&run_dir) {
             self.note(error);
         }
+    }
+
+    /// The runtime of the last run. Without a `shim.json` there was none, or it is so old that only
+    /// ours can have made it.
+    fn backend(&self, id: &str) -> Result<Backend> {
+        let run_dir = self.run_dir(id);
+        let config = config::read(&run_dir).unwrap_or_else(|_| config::Config {
+            id: Some(id.to_string()),
+            runtime_root: Some(self.runtime_root().display().to_string()),
+            ..Default::default()
+        });
+        Backend::of(&run_dir, &config)
     }
 
     /// Everything that bears this id and belongs to no container.

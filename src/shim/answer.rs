@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::runtime::create::Io;
-use crate::runtime::{exec, start};
 use crate::shim::attached::Attached;
 use crate::shim::message::{Attach, Reply, Request};
 use crate::shim::serve::Supervisor;
@@ -30,8 +29,7 @@ impl Supervisor {
         if self.started_at.is_some() || self.failure.is_some() {
             return Err(Error::conflict("the container is already started"));
         }
-        let id = self.config.id()?;
-        match start::start(&self.root, id) {
+        match self.backend.start() {
             Ok(()) => self.started_at = Some(Time::now().rfc3339()),
             Err(error) => {
                 // Whatever is left of it; the exit is then told like any other.
@@ -83,15 +81,7 @@ impl Supervisor {
             true => (Io::Inherit, Streams::default()),
             false => Streams::pipes(with_input, client.is_some())?,
         };
-        let execed = match exec::exec(exec::Request {
-            root: &self.root,
-            id: self.config.id()?,
-            process: &process,
-            io,
-            preserved: 0,
-            ignore_paused: false,
-            cgroup: None,
-        }) {
+        let execed = match self.backend.exec(&process, io) {
             Ok(execed) => execed,
             Err(error) => {
                 // The engine tells its client why.

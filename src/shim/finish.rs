@@ -2,7 +2,6 @@
 
 use crate::error::Kind;
 use crate::log;
-use crate::runtime::delete;
 use crate::shim::attached::Attached;
 use crate::shim::exit::{self, Exit};
 use crate::shim::message::Reply;
@@ -48,7 +47,7 @@ impl Supervisor {
         if let Err(error) = exit::write(&self.run_dir, &exit) {
             log::line(WHO, error);
         }
-        if let Err(error) = delete::delete(&self.root, self.config.id().unwrap_or(""), true) {
+        if let Err(error) = self.backend.delete() {
             log::line(WHO, error);
         }
         if self.config.upper.is_some()

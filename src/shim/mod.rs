@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod attached;
+pub mod backend;
 pub mod call;
 pub mod client;
 pub mod config;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::json;
 use crate::log;
 use crate::shim::attached::Attached;
+use crate::shim::backend::Backend;
 use crate::shim::call::Call;
 use crate::shim::config::Config;
 use crate::shim::log::writer::Writer;
@@ -37,7 +38,7 @@ pub const WHO: &str = "tug-shim";
 pub struct Supervisor {
     pub run_dir: PathBuf,
     pub config: Config,
-    pub root: PathBuf,
+    pub backend: Backend,
     pub signals: OwnedFd,
     /// `None` once the container has ended.
     pub listener: Option<OwnedFd>,

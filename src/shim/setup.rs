@@ -5,7 +5,8 @@ use crate::error::{Context, Result};
 use crate::image::overlay;
 use crate::json;
 use crate::oci::spec::Spec;
-use crate::runtime::create::{self, Created, Io};
+use crate::runtime::create::{Created, Io};
+use crate::shim::backend::Backend;
 use crate::shim::config::{self, Config};
 use crate::shim::exit;
 use crate::shim::log::writer::Writer;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 impl Supervisor {
     pub fn set_up(run_dir: &Path) -> Result<Supervisor> {
         let config = config::read(run_dir)?;
-        let root = config.runtime_root()?.to_path_buf();
+        let backend = Backend::of(run_dir, &config)?;
         exit::forget(run_dir)?;
         let log = match &config.log {
             Some(path) => Some(open_log(Path::new(path), &config)?),
@@ -41,14 +42,14 @@ impl Supervisor {
         mount(run_dir, &config)?;
         let spec = spec(run_dir)?;
         let inherited = oom_score_adj();
-        let (task, group) = create(run_dir, &config, &spec)?;
+        let (task, group) = create(&backend, &config, &spec)?;
         protect();
 
         let given = spec.process.and_then(|process| process.oom_score_adj);
         Ok(Supervisor {
             run_dir: run_dir.to_path_buf(),
             config,
-            root,
+            backend,
             signals,
             listener: Some(listener),
             calls: Vec::new(),
@@ -98,7 +99,7 @@ fn spec(run_dir: &Path) -> Result<Spec> {
     json::parse_bytes(&text, "config.json").context(|| format!("read {}", path.display()))
 }
 
-fn create(run_dir: &Path, config: &Config, spec: &Spec) -> Result<(Task, Option<Group>)> {
+fn create(backend: &Backend, config: &Config, spec: &Spec) -> Result<(Task, Option<Group>)> {
     let is_terminal = config.terminal.unwrap_or(false);
     let with_input = config.open_stdin.unwrap_or(false);
     let (io, pipes) = match is_terminal {
@@ -111,14 +112,7 @@ fn create(run_dir: &Path, config: &Config, spec: &Spec) -> Result<(Task, Option<
         console,
         group,
         ..
-    } = create::create(create::Request {
-        root: config.runtime_root()?,
-        id: config.id()?,
-        bundle: &run_dir.join("bundle"),
-        spec,
-        io,
-        options: create::Options::default(),
-    })?;
+    } = backend.create(spec, io)?;
     let streams = match console {
         Some(master) => Streams::console(master, with_input)?,
         None => pipes,
