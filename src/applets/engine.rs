@@ -1,6 +1,7 @@
 //! `tug engine`, `tugd`, `dockerd`: serve the API until told to end.
 
 use crate::api;
+use crate::engine::runtimes::Runtimes;
 use crate::engine::{Engine, Options as EngineOptions, watch};
 use crate::error::{Context, Error, Kind, Result};
 use crate::http::address::{self, Address};
@@ -8,6 +9,7 @@ use crate::shim::client;
 use crate::sys::poll;
 use crate::sys::signal::{self, Set};
 use crate::sys::{fs, socket};
+use crate::wire::system::Runtime;
 use lexopt::prelude::*;
 use rustix::event::PollFlags;
 use std::ffi::OsString;
@@ -31,6 +33,10 @@ foreground; SIGTERM ends it, and its containers live on.
                         exists)
       --data-root DIR   images and containers (default: /var/lib/tug)
       --exec-root DIR   what is true for this boot (default: /run/tug)
+      --add-runtime NAME=PATH
+                        an OCI runtime that containers may ask for
+      --default-runtime NAME
+                        the one of those that don't (default: tug, built in)
   -p, --pidfile FILE    write the process id there
   -D, --debug           say more on standard error
   -h, --help            print this
@@ -50,6 +56,8 @@ struct Options {
     exec_root: PathBuf,
     pidfile: Option<PathBuf>,
     debug: bool,
+    runtimes: Runtimes,
+    default_runtime: Option<String>,
 }
 
 pub fn main(args: &[OsString]) -> Result<u8> {
@@ -65,6 +73,8 @@ fn parse(mut args: lexopt::Parser) -> Result<Options> {
         exec_root: PathBuf::from("/run/tug"),
         pidfile: None,
         debug: false,
+        runtimes: Runtimes::new(),
+        default_runtime: None,
     };
     while let Some(arg) = args.next()? {
         match arg {
@@ -74,6 +84,8 @@ fn parse(mut args: lexopt::Parser) -> Result<Options> {
             Long("exec-root") => options.exec_root = args.value()?.into(),
             Short('p') | Long("pidfile") => options.pidfile = Some(args.value()?.into()),
             Short('D') | Long("debug") => options.debug = true,
+            Long("add-runtime") => add_runtime(&mut options.runtimes, &args.value()?.string()?)?,
+            Long("default-runtime") => options.default_runtime = Some(args.value()?.string()?),
             Short('h') | Long("help") => return Err(Error::new(Kind::Help, HELP)),
             Short('v') | Long("version") => {
                 let version = concat!("tug engine ", env!("CARGO_PKG_VERSION"));
@@ -88,6 +100,24 @@ fn parse(mut args: lexopt::Parser) -> Result<Options> {
             .map_err(|e| Error::io(format_args!("find {}", root.display()), &e))?;
     }
     Ok(options)
+}
+
+/// `NAME=PATH` of --add-runtime.
+fn add_runtime(runtimes: &mut Runtimes, text: &str) -> Result<()> {
+    let (name, path) = text
+        .split_once('=')
+        .ok_or_else(|| Error::new(Kind::Usage, format!("invalid runtime added: {text}")))?;
+    let runtime = Runtime {
+        path: Some(path.to_string()),
+        ..Runtime::default()
+    };
+    match runtimes.insert(name.to_string(), runtime) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            Kind::Usage,
+            format!("runtime '{name}' was already defined"),
+        )),
+    }
 }
 
 fn run(options: &Options) -> Result<()> {
@@ -109,6 +139,8 @@ fn run(options: &Options) -> Result<()> {
         data_root: options.data_root.clone(),
         exec_root: options.exec_root.clone(),
         debug: options.debug,
+        runtimes: options.runtimes.clone(),
+        default_runtime: options.default_runtime.clone(),
     })?;
 
     let listeners = listen(options, group)?;
@@ -338,6 +370,18 @@ mod tests {
         assert_eq!(options.data_root, Path::new("/d"));
         assert!(options.debug);
         assert_eq!(options.exec_root, Path::new("/run/tug"));
+    }
+
+    #[test]
+    fn a_runtime_is_a_name_and_a_path() {
+        let options = parsed(&["--add-runtime", "crun=/usr/bin/crun"]).unwrap();
+        let path = options.runtimes["crun"].path.as_deref();
+        assert_eq!(path, Some("/usr/bin/crun"));
+        for wrong in [&["x"][..], &["x=/x", "--add-runtime=x=/y"]] {
+            let args = [&["--add-runtime"], wrong].concat();
+            let error = parsed(&args).err().unwrap();
+            assert_eq!(error.kind, Kind::Usage, "{error}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Engine {
         let (config, mut host_config) = request.split();
         validate::check(&mut host_config, host::controllers(), &mut warnings)?;
         validate::check_networks(networking, &host_config)?;
+        host_config.runtime = Some(self.choose_runtime(host_config.runtime.as_deref())?);
         let from_image = image.image.config.unwrap_or_default();
         warn_of_volumes(&from_image, &mut warnings);
         let id = id::random()?;

@@ -4,8 +4,7 @@ use crate::engine::container::Phase;
 use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, host};
 use crate::error::Result;
 use crate::time::Time;
-use crate::wire::system::{Component, Info, Platform, Runtime, Version};
-use std::collections::BTreeMap;
+use crate::wire::system::{Component, Info, Platform, Version};
 
 fn text(text: &str) -> Option<String> {
     Some(text.to_string())
@@ -86,7 +85,6 @@ impl Engine {
             i64::try_from(counted.count()).ok()
         };
         let controllers = host::controllers();
-        let tug = Runtime { path: text("tug") };
         Ok(Info {
             id: text(&format!("tug-{}", host::name())),
             containers: count(&|_| true),
@@ -132,8 +130,8 @@ impl Engine {
             labels: Some(Vec::new()),
             experimental_build: Some(false),
             server_version: text(env!("CARGO_PKG_VERSION")),
-            runtimes: Some(BTreeMap::from([("tug".to_string(), tug)])),
-            default_runtime: text("tug"),
+            runtimes: Some(self.runtimes()),
+            default_runtime: text(self.default_runtime()),
             live_restore_enabled: Some(true),
             isolation: text(""),
             init_binary: text("tug-init"),

@@ -27,6 +27,7 @@ pub mod record;
 mod recover;
 pub mod remove;
 pub mod rename;
+pub mod runtimes;
 mod spec;
 pub mod start;
 pub mod stop;
@@ -50,6 +51,10 @@ pub struct Options {
     pub data_root: PathBuf,
     pub exec_root: PathBuf,
     pub debug: bool,
+    /// Beside ours.
+    pub runtimes: runtimes::Runtimes,
+    /// The runtime of containers that name none; without it that is ours.
+    pub default_runtime: Option<String>,
 }
 
 pub struct Engine {
@@ -76,6 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Engine {
     /// Open the records, find out what lives, and watch over it.
     pub fn open(options: Options) -> Result<Arc<Engine>> {
+        runtimes::check(&options.runtimes, options.default_runtime.as_deref())?;
         let engine = Arc::new(Engine {
             images: Images::open(&options.data_root)?,
             options,

@@ -120,6 +120,10 @@ impl Engine {
         let log = container.host.log_config.clone().unwrap_or_default();
         let (log_bytes_max, log_files_max) = validate::log_limits(&log)?;
         let is_logged = log.kind.as_deref() != Some("none");
+        let other = self.other_runtime(container)?;
+        let runtime_root = other
+            .as_ref()
+            .map_or(self.runtime_root(), |other| other.root.clone());
         let layers = self.images.lower_dirs(&container.image_id)?;
         Ok(config::Config {
             id: Some(container.id.clone()),
@@ -130,7 +134,9 @@ impl Engine {
             upper: text(&data_dir.join("upper")),
             work: text(&data_dir.join("work")),
             volatile: Some(container.is_disposable()),
-            runtime_root: text(&self.runtime_root()),
+            runtime_root: text(&runtime_root),
+            runtime_path: other.as_ref().and_then(|other| text(&other.path)),
+            runtime_args: other.map(|other| other.args),
             terminal: Some(container.has_terminal()),
             open_stdin: container.config.open_stdin,
             stdin_once: container.config.stdin_once,

@@ -124,7 +124,7 @@ fn not_yet(what: std::fmt::Arguments<'_>) -> Error {
     Error::invalid(format!("{what} is not supported yet"))
 }
 
-/// Namespaces, restart policy, log driver, runtime: take Docker's default where nothing is asked.
+/// Namespaces, restart policy, log driver: take Docker's default where nothing is asked.
 fn check_modes(host: &mut HostConfig) -> Result<()> {
     let network = host.network_mode.get_or_insert_default();
     match network.as_str() {
@@ -183,15 +183,6 @@ fn check_modes(host: &mut HostConfig) -> Result<()> {
         Some(other) => return Err(not_yet(format_args!("logging driver \"{other}\""))),
     }
     log_limits(log)?;
-
-    match host.runtime.as_deref() {
-        None | Some("" | "runc" | "tug") => host.runtime = Some("tug".to_string()),
-        Some(other) => {
-            return Err(Error::invalid(format!(
-                "unknown or invalid runtime name: {other}"
-            )));
-        }
-    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The OCI runtime behind a shim: the one place from which a shim, or an engine that clears up
 //! after one, makes, starts and deletes a container.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::oci::spec::{Process, Spec};
 use crate::runtime::create::{self, Created, Io};
 use crate::runtime::exec::{self, Execed};
@@ -19,6 +19,11 @@ pub struct Backend {
 impl Backend {
     /// What runs the container of `run_dir`, whose `shim.json` is `config`.
     pub fn of(run_dir: &Path, config: &Config) -> Result<Backend> {
+        if config.runtime_path.is_some() {
+            return Err(Error::unsupported(
+                "runtimes other than tug are not supported yet",
+            ));
+        }
         Ok(Backend {
             root: config.runtime_root()?.to_path_buf(),
             id: config.id()?.to_string(),

@@ -26,6 +26,10 @@ pub struct Config {
     pub volatile: Option<bool>,
     /// Where the runtime keeps its state (`tug runtime --root`).
     pub runtime_root: Option<String>,
+    /// Another runtime's program, absolute; without it our own is called.
+    pub runtime_path: Option<String>,
+    /// What stands between the program and its options.
+    pub runtime_args: Option<Vec<String>>,
     pub terminal: Option<bool>,
     pub open_stdin: Option<bool>,
     /// Docker's StdinOnce: the container's stdin closes when the first client's does.

@@ -156,4 +156,10 @@ pub struct Info {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Runtime {
     pub path: Option<String>,
+    /// What stands between the program and its verb.
+    #[serde(rename = "runtimeArgs")]
+    pub runtime_args: Option<Vec<String>>,
+    /// In place of a path: one of containerd's shims.
+    #[serde(rename = "runtimeType")]
+    pub runtime_type: Option<String>,
 }
