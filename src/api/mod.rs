@@ -67,8 +67,7 @@ pub fn serve(engine: &Arc<Engine>, stream: OwnedFd) {
     // An error means that the client has its answer already, or has gone.
     while let Ok(Some(request)) = connection.next() {
         let line = engine
-            .options
-            .debug
+            .is_debug()
             .then(|| format!("{} {}", request.method, request.path));
         let outcome = dispatch(engine, &mut connection, request);
         if let Some(line) = line {

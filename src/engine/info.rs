@@ -85,6 +85,7 @@ impl Engine {
             i64::try_from(counted.count()).ok()
         };
         let controllers = host::controllers();
+        let settings = self.settings();
         Ok(Info {
             id: text(&format!("tug-{}", host::name())),
             containers: count(&|_| true),
@@ -107,11 +108,11 @@ impl Engine {
             pids_limit: Some(controllers.pids),
             oom_kill_disable: Some(false),
             ipv4_forwarding: Some(line("/proc/sys/net/ipv4/ip_forward") == "1"),
-            debug: Some(self.options.debug),
+            debug: Some(self.is_debug()),
             fds: entries("/proc/self/fd"),
             threads: entries("/proc/self/task"),
             system_time: Some(Time::now().rfc3339()),
-            logging_driver: text("json-file"),
+            logging_driver: Some(self.options.log_driver.clone()),
             cgroup_driver: text("cgroupfs"),
             cgroup_version: text("2"),
             event_listeners: i64::try_from(self.events.followers()).ok(),
@@ -127,12 +128,12 @@ impl Engine {
             https_proxy: text(""),
             no_proxy: text(""),
             name: Some(host::name()),
-            labels: Some(Vec::new()),
+            labels: Some(settings.labels.clone()),
             experimental_build: Some(false),
             server_version: text(env!("CARGO_PKG_VERSION")),
             runtimes: Some(self.runtimes()),
-            default_runtime: text(self.default_runtime()),
-            live_restore_enabled: Some(true),
+            default_runtime: Some(settings.default_runtime.clone()),
+            live_restore_enabled: Some(settings.live_restore),
             isolation: text(""),
             init_binary: text("tug-init"),
             security_options: Some(security_options()),

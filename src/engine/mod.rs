@@ -10,6 +10,7 @@
 //! Knows nothing of HTTP; `api` calls the verbs on `Engine`, each in the file of its name.
 
 pub mod attach;
+pub mod config;
 pub mod container;
 pub mod create;
 pub mod events;
@@ -35,6 +36,7 @@ pub mod validate;
 pub mod wait;
 pub mod watch;
 
+use crate::engine::config::{Level, Options, Settings};
 use crate::engine::container::Container;
 use crate::error::{Error, Result};
 use crate::image::Images;
@@ -46,19 +48,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const API_VERSION: &str = "1.51";
 pub const API_VERSION_MIN: &str = "1.24";
 
-/// Where things lie.
-pub struct Options {
-    pub data_root: PathBuf,
-    pub exec_root: PathBuf,
-    pub debug: bool,
-    /// Beside ours.
-    pub runtimes: runtimes::Runtimes,
-    /// The runtime of containers that name none; without it that is ours.
-    pub default_runtime: Option<String>,
-}
-
 pub struct Engine {
     pub options: Options,
+    /// Replaced as a whole by a reload.
+    settings: Mutex<Arc<Settings>>,
     pub images: Images,
     pub events: events::Log,
     registry: Mutex<Registry>,
@@ -80,11 +73,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Engine {
     /// Open the records, find out what lives, and watch over it.
-    pub fn open(options: Options) -> Result<Arc<Engine>> {
-        runtimes::check(&options.runtimes, options.default_runtime.as_deref())?;
+    pub fn open(options: Options, settings: Settings) -> Result<Arc<Engine>> {
         let engine = Arc::new(Engine {
             images: Images::open(&options.data_root)?,
             options,
+            settings: Mutex::new(Arc::new(settings)),
             events: events::Log::new(),
             registry: Mutex::new(Registry::default()),
             watcher: watch::Queue::new()?,
@@ -141,12 +134,29 @@ impl Engine {
         self.options.exec_root.join("runtime")
     }
 
+    /// What can change by a reload, as it is now.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&lock(&self.settings))
+    }
+
+    /// What the engine does of its own accord.
+    pub fn info_line(&self, message: impl std::fmt::Display) {
+        if self.settings().level <= Level::Info {
+            self.note(message);
+        }
+    }
+
     fn note(&self, message: impl std::fmt::Display) {
         crate::log::line("tugd", message);
     }
 
+    /// Whether every request is told.
+    pub fn is_debug(&self) -> bool {
+        self.settings().level == Level::Debug
+    }
+
     fn debug(&self, message: impl std::fmt::Display) {
-        if self.options.debug {
+        if self.is_debug() {
             self.note(message);
         }
     }

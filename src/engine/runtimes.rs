@@ -17,7 +17,7 @@ const ALIASES: [&str; 2] = ["runc", "io.containerd.runc.v2"];
 pub type Runtimes = BTreeMap<String, Runtime>;
 
 /// What a configuration may say; the sentences are dockerd's.
-pub fn check(runtimes: &Runtimes, default: Option<&str>) -> Result<()> {
+pub fn check(runtimes: &Runtimes, default: &str) -> Result<()> {
     for (name, runtime) in runtimes {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         // The name is also that of a directory.
@@ -38,11 +38,11 @@ pub fn check(runtimes: &Runtimes, default: Option<&str>) -> Result<()> {
             )));
         }
     }
-    match default {
-        Some(name) if resolve(runtimes, name).is_none() => Err(Error::invalid(format!(
-            "specified default runtime '{name}' does not exist"
+    match resolve(runtimes, default) {
+        None => Err(Error::invalid(format!(
+            "specified default runtime '{default}' does not exist"
         ))),
-        _ => Ok(()),
+        Some(_) => Ok(()),
     }
 }
 
@@ -73,13 +73,10 @@ impl Engine {
     /// The runtime for a new container: what was asked for, or the default.
     pub(super) fn choose_runtime(&self, asked: Option<&str>) -> Result<String> {
         let asked = asked.filter(|name| !name.is_empty());
-        let name = asked.unwrap_or(self.default_runtime());
-        let known = resolve(&self.options.runtimes, name).ok_or_else(|| unknown(name))?;
+        let settings = self.settings();
+        let name = asked.unwrap_or(&settings.default_runtime);
+        let known = resolve(&settings.runtimes, name).ok_or_else(|| unknown(name))?;
         Ok(known.to_string())
-    }
-
-    pub(super) fn default_runtime(&self) -> &str {
-        self.options.default_runtime.as_deref().unwrap_or(OWN)
     }
 
     /// The runtime that a container was created with, as it is configured now; `None` for ours.
@@ -88,7 +85,8 @@ impl Engine {
         if name == OWN {
             return Ok(None);
         }
-        let found = self.options.runtimes.get(name);
+        let settings = self.settings();
+        let found = settings.runtimes.get(name);
         let runtime = found.ok_or_else(|| unknown(name))?;
         let path = Path::new(runtime.path.as_deref().unwrap_or_default());
         Ok(Some(Other {
@@ -104,7 +102,7 @@ impl Engine {
             path: Some(OWN.to_string()),
             ..Runtime::default()
         };
-        let mut all = self.options.runtimes.clone();
+        let mut all = self.settings().runtimes.clone();
         all.insert(OWN.to_string(), own);
         all
     }
@@ -159,26 +157,26 @@ mod tests {
         let refusal =
             |runtimes: &Runtimes, default| check(runtimes, default).unwrap_err().to_string();
         assert_eq!(
-            refusal(&one("a/b", "/x"), None),
+            refusal(&one("a/b", "/x"), OWN),
             "invalid runtime name: \"a/b\""
         );
         assert_eq!(
-            refusal(&one("..", "/x"), None),
+            refusal(&one("..", "/x"), OWN),
             "invalid runtime name: \"..\""
         );
         assert_eq!(
-            refusal(&one("tug", "/x"), None),
+            refusal(&one("tug", "/x"), OWN),
             "runtime name 'tug' is reserved"
         );
         assert_eq!(
-            refusal(&one("x", ""), None),
+            refusal(&one("x", ""), OWN),
             "runtime 'x': a path must be configured"
         );
         assert_eq!(
-            refusal(&one("x", "/x"), Some("y")),
+            refusal(&one("x", "/x"), "y"),
             "specified default runtime 'y' does not exist"
         );
-        assert!(check(&one("x", "/x"), Some("x")).is_ok());
-        assert!(check(&Runtimes::new(), Some("runc")).is_ok());
+        assert!(check(&one("x", "/x"), "x").is_ok());
+        assert!(check(&Runtimes::new(), "runc").is_ok());
     }
 }

@@ -62,6 +62,8 @@ impl Host {
         let dir =
             std::env::temp_dir().join(format!("tug-test-{:07}-{number:03}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
+        // Or the engine would read what this machine's says.
+        std::fs::write(dir.join("daemon.json"), "{}").unwrap();
         Host {
             name,
             dir,
@@ -103,6 +105,8 @@ impl Host {
         [
             self.binary.to_str().unwrap(),
             "engine",
+            "--config-file",
+            self.dir.join("daemon.json").to_str().unwrap(),
             "-H",
             &self.address(),
             "--data-root",

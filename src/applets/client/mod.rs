@@ -17,7 +17,7 @@ mod kill;
 mod list;
 mod load;
 mod logs;
-mod options;
+pub(super) mod options;
 mod print;
 mod ps;
 mod pump;

@@ -14,7 +14,7 @@ pub struct Flag {
     /// As help shows it: `-e, --env list`, `--rm`. The last word, where there is one behind the
     /// name, says what the value is; an option without it is a switch.
     head: &'static str,
-    about: &'static str,
+    pub about: &'static str,
     /// Where the value goes, for the options of `create`.
     pub place: Place,
 }

@@ -1,16 +1,17 @@
 //! `tug engine`, `tugd`, `dockerd`: serve the API until told to end.
 
+mod options;
+mod values;
+
+use self::options::Config;
 use crate::api;
-use crate::engine::runtimes::Runtimes;
-use crate::engine::{Engine, Options as EngineOptions, watch};
-use crate::error::{Context, Error, Kind, Result};
+use crate::engine::{API_VERSION, Engine, watch};
+use crate::error::{Context, Error, Result};
 use crate::http::address::{self, Address};
 use crate::shim::client;
 use crate::sys::poll;
 use crate::sys::signal::{self, Set};
 use crate::sys::{fs, socket};
-use crate::wire::system::Runtime;
-use lexopt::prelude::*;
 use rustix::event::PollFlags;
 use std::ffi::OsString;
 use std::io::{Read, Seek, Write};
@@ -20,114 +21,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const HELP: &str = "\
-Usage: tug engine [OPTION]...
-
-Serve Docker's HTTP API (1.24 to 1.51) and run containers. Stays in the
-foreground; SIGTERM ends it, and its containers live on.
-
-  -H, --host ADDRESS    serve here; may be given more than once:
-                          unix:///path/to/socket  (default: EXEC-ROOT/tug.sock)
-                          fd://                   sockets of systemd activation
-  -G, --group GROUP     group of the unix sockets (default: docker, where it
-                        exists)
-      --data-root DIR   images and containers (default: /var/lib/tug)
-      --exec-root DIR   what is true for this boot (default: /run/tug)
-      --add-runtime NAME=PATH
-                        an OCI runtime that containers may ask for
-      --default-runtime NAME
-                        the one of those that don't (default: tug, built in)
-  -p, --pidfile FILE    write the process id there
-  -D, --debug           say more on standard error
-  -h, --help            print this
-  -v, --version         print the version
-";
-
 /// Connections served at once, a small thread each; those beyond it are told to come again.
 const CONNECTIONS_MAX: usize = 256;
 
-/// SIGINT, by its number (signal(7)).
-const SIGINT: i32 = 2;
-
-struct Options {
-    hosts: Vec<String>,
-    group: Option<String>,
-    data_root: PathBuf,
-    exec_root: PathBuf,
-    pidfile: Option<PathBuf>,
-    debug: bool,
-    runtimes: Runtimes,
-    default_runtime: Option<String>,
-}
-
 pub fn main(args: &[OsString]) -> Result<u8> {
-    let options = parse(lexopt::Parser::from_args(args))?;
-    run(&options).map(|()| 0)
+    let config = options::parse(args)?;
+    if config.is_check {
+        let _ = writeln!(std::io::stderr(), "configuration OK");
+        return Ok(0);
+    }
+    run(&config).map(|()| 0)
 }
 
-fn parse(mut args: lexopt::Parser) -> Result<Options> {
-    let mut options = Options {
-        hosts: Vec::new(),
-        group: None,
-        data_root: PathBuf::from("/var/lib/tug"),
-        exec_root: PathBuf::from("/run/tug"),
-        pidfile: None,
-        debug: false,
-        runtimes: Runtimes::new(),
-        default_runtime: None,
-    };
-    while let Some(arg) = args.next()? {
-        match arg {
-            Short('H') | Long("host") => options.hosts.push(args.value()?.string()?),
-            Short('G') | Long("group") => options.group = Some(args.value()?.string()?),
-            Long("data-root") => options.data_root = args.value()?.into(),
-            Long("exec-root") => options.exec_root = args.value()?.into(),
-            Short('p') | Long("pidfile") => options.pidfile = Some(args.value()?.into()),
-            Short('D') | Long("debug") => options.debug = true,
-            Long("add-runtime") => add_runtime(&mut options.runtimes, &args.value()?.string()?)?,
-            Long("default-runtime") => options.default_runtime = Some(args.value()?.string()?),
-            Short('h') | Long("help") => return Err(Error::new(Kind::Help, HELP)),
-            Short('v') | Long("version") => {
-                let version = concat!("tug engine ", env!("CARGO_PKG_VERSION"));
-                return Err(Error::new(Kind::Help, version));
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    for root in [&mut options.data_root, &mut options.exec_root] {
-        // Shims and containers have other working directories.
-        *root = std::path::absolute(&*root)
-            .map_err(|e| Error::io(format_args!("find {}", root.display()), &e))?;
-    }
-    Ok(options)
-}
-
-/// `NAME=PATH` of --add-runtime.
-fn add_runtime(runtimes: &mut Runtimes, text: &str) -> Result<()> {
-    let (name, path) = text
-        .split_once('=')
-        .ok_or_else(|| Error::new(Kind::Usage, format!("invalid runtime added: {text}")))?;
-    let runtime = Runtime {
-        path: Some(path.to_string()),
-        ..Runtime::default()
-    };
-    match runtimes.insert(name.to_string(), runtime) {
-        None => Ok(()),
-        Some(_) => Err(Error::new(
-            Kind::Usage,
-            format!("runtime '{name}' was already defined"),
-        )),
-    }
-}
-
-fn run(options: &Options) -> Result<()> {
+fn run(config: &Config) -> Result<()> {
     // Before any thread: all inherit the mask, so that the signals wait for the descriptor. (SIGPIPE
     // is ignored by Rust's start-up code.)
-    let signals = Set::of(&[signal::SIGTERM, SIGINT, signal::SIGCHLD]);
+    let signals = Set::of(&[signal::SIGTERM, signal::SIGINT, signal::SIGCHLD]);
     signal::set_mask(signals)?;
     let signals = signal::descriptor(signals)?;
 
-    let group = find_group(options.group.as_deref())?;
+    let options = &config.options;
+    let group = find_group(config.group.as_deref())?;
     make_root(&options.data_root, 0o700, None)?;
     make_root(
         &options.exec_root,
@@ -135,31 +49,24 @@ fn run(options: &Options) -> Result<()> {
         group,
     )?;
     let lock = take_lock(&options.exec_root.join("engine.lock"))?;
-    let engine = Engine::open(EngineOptions {
-        data_root: options.data_root.clone(),
-        exec_root: options.exec_root.clone(),
-        debug: options.debug,
-        runtimes: options.runtimes.clone(),
-        default_runtime: options.default_runtime.clone(),
-    })?;
+    let engine = Engine::open(options.clone(), config.settings.clone())?;
 
-    let listeners = listen(options, group)?;
-    if let Some(path) = &options.pidfile {
+    let listeners = listen(config, group)?;
+    if let Some(path) = &config.pidfile {
         std::fs::write(path, format!("{}\n", std::process::id()))
             .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))?;
     }
-    crate::log::line(
-        "tugd",
-        format_args!(
-            "serving API {} on {}",
-            crate::engine::API_VERSION,
-            listeners.names()
-        ),
-    );
+    for long in &config.unused {
+        engine.info_line(format_args!("--{long} has no effect yet"));
+    }
+    engine.info_line(format_args!(
+        "serving API {API_VERSION} on {}",
+        listeners.names()
+    ));
     let served = accept_until_told(&engine, &listeners, signals.as_fd());
 
     // The socket files go; containers and their shims stay.
-    for path in listeners.paths.iter().chain(&options.pidfile) {
+    for path in listeners.paths.iter().chain(&config.pidfile) {
         let _ = std::fs::remove_file(path);
     }
     drop(lock);
@@ -252,17 +159,17 @@ impl Listeners {
     }
 }
 
-fn listen(options: &Options, group: Option<u32>) -> Result<Listeners> {
+fn listen(config: &Config, group: Option<u32>) -> Result<Listeners> {
     let mut listeners = Listeners {
         sockets: Vec::new(),
         paths: Vec::new(),
         inherited: 0,
     };
-    let mut hosts = options.hosts.clone();
+    let mut hosts = config.hosts.clone();
     if hosts.is_empty() {
         hosts.push(format!(
             "unix://{}",
-            options.exec_root.join("tug.sock").display()
+            config.options.exec_root.join("tug.sock").display()
         ));
     }
     for host in &hosts {
@@ -348,49 +255,9 @@ fn accept(engine: &Arc<Engine>, listener: BorrowedFd<'_>, served: &Arc<AtomicUsi
 mod tests {
     use super::*;
 
-    fn parsed(args: &[&str]) -> Result<Options> {
-        parse(lexopt::Parser::from_args(args))
-    }
-
-    #[test]
-    fn options_are_dockerds() {
-        let options = parsed(&[
-            "-H",
-            "unix:///a",
-            "--host=fd://",
-            "-G",
-            "7",
-            "--data-root",
-            "/d",
-            "-D",
-        ])
-        .unwrap();
-        assert_eq!(options.hosts, ["unix:///a", "fd://"]);
-        assert_eq!(options.group.as_deref(), Some("7"));
-        assert_eq!(options.data_root, Path::new("/d"));
-        assert!(options.debug);
-        assert_eq!(options.exec_root, Path::new("/run/tug"));
-    }
-
-    #[test]
-    fn a_runtime_is_a_name_and_a_path() {
-        let options = parsed(&["--add-runtime", "crun=/usr/bin/crun"]).unwrap();
-        let path = options.runtimes["crun"].path.as_deref();
-        assert_eq!(path, Some("/usr/bin/crun"));
-        for wrong in [&["x"][..], &["x=/x", "--add-runtime=x=/y"]] {
-            let args = [&["--add-runtime"], wrong].concat();
-            let error = parsed(&args).err().unwrap();
-            assert_eq!(error.kind, Kind::Usage, "{error}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_option_is_an_error_of_usage() {
-        assert_eq!(
-            parsed(&["--colour"]).err().map(|e| e.kind),
-            Some(Kind::Usage)
-        );
-        assert_eq!(parsed(&["--help"]).err().map(|e| e.kind), Some(Kind::Help));
+    fn parsed(args: &[&str]) -> Result<Config> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        options::parse(&args)
     }
 
     #[test]

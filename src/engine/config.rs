@@ -1,0 +1,118 @@
+//! What the engine was told, by flags and by `daemon.json` (see `applets::engine::options`).
+
+use crate::engine::runtimes::{OWN, Runtimes};
+use crate::wire::container::Ulimit;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Fixed for the engine's life.
+// Some of it is for rooms that are still to come (networks, registries).
+#[allow(dead_code)]
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub data_root: PathBuf,
+    pub exec_root: PathBuf,
+    pub log_driver: String,
+    pub log_opts: BTreeMap<String, String>,
+    pub default_ulimits: Vec<Ulimit>,
+    /// Give containers a process 1 of ours, where they do not say.
+    pub init: bool,
+    pub dns: Vec<String>,
+    pub dns_options: Vec<String>,
+    pub dns_search: Vec<String>,
+    pub shm_size_bytes: i64,
+    /// `private` or `shareable`.
+    pub ipc_mode: String,
+    /// `private` or `host`.
+    pub cgroupns_mode: String,
+    pub no_new_privileges: bool,
+    /// Empty: the engine's own choice.
+    pub cgroup_parent: String,
+    /// The bridge's address with its prefix, such as `10.1.0.1/24`.
+    pub bip: Option<String>,
+    /// Where networks without a subnet take one from: a range, and the prefix that each gets.
+    pub address_pools: Vec<(String, u8)>,
+    pub ip_forward: bool,
+    pub iptables: bool,
+    pub ip6tables: bool,
+    pub userland_proxy: bool,
+    pub icc: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            data_root: PathBuf::from("/var/lib/tug"),
+            exec_root: PathBuf::from("/run/tug"),
+            log_driver: "json-file".to_string(),
+            log_opts: BTreeMap::new(),
+            default_ulimits: Vec::new(),
+            init: false,
+            dns: Vec::new(),
+            dns_options: Vec::new(),
+            dns_search: Vec::new(),
+            shm_size_bytes: 64 << 20,
+            ipc_mode: "private".to_string(),
+            cgroupns_mode: "private".to_string(),
+            no_new_privileges: false,
+            cgroup_parent: String::new(),
+            bip: None,
+            address_pools: Vec::new(),
+            ip_forward: true,
+            iptables: true,
+            ip6tables: true,
+            userland_proxy: true,
+            icc: true,
+        }
+    }
+}
+
+/// What SIGHUP reads anew; `Engine::settings` answers what holds now.
+#[allow(dead_code)]
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub level: Level,
+    pub labels: Vec<String>,
+    /// Whether containers outlive an engine that ends.
+    pub live_restore: bool,
+    /// How long an ending engine waits for the containers that it stops; `None` is for ever.
+    pub shutdown_timeout: Option<Duration>,
+    pub default_runtime: String,
+    /// OCI runtimes beside our own.
+    pub runtimes: Runtimes,
+    pub insecure_registries: Vec<String>,
+    pub registry_mirrors: Vec<String>,
+    pub downloads_max: u32,
+    pub download_attempts_max: u32,
+    pub features: BTreeMap<String, bool>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            level: Level::Info,
+            labels: Vec::new(),
+            live_restore: true,
+            shutdown_timeout: Some(Duration::from_secs(15)),
+            default_runtime: OWN.to_string(),
+            runtimes: Runtimes::new(),
+            insecure_registries: Vec::new(),
+            registry_mirrors: Vec::new(),
+            downloads_max: 3,
+            download_attempts_max: 5,
+            features: BTreeMap::new(),
+        }
+    }
+}
+
+/// How much is said to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Every request too.
+    Debug,
+    /// What the engine does of its own accord.
+    Info,
+    /// What went wrong.
+    Warn,
+}
