@@ -4,7 +4,6 @@ use crate::api::{Call, Reply, parse_body};
 use crate::engine::container::Container;
 use crate::engine::filter::Filters;
 use crate::engine::list;
-use crate::engine::validate;
 use crate::error::{Error, Result};
 use crate::wire::container::CreateRequest;
 use std::sync::Arc;
@@ -29,8 +28,10 @@ pub fn list(call: &mut Call<'_>) -> Result<Reply> {
 
 pub fn create(call: &mut Call<'_>) -> Result<Reply> {
     let body = call.body_text()?;
-    let request: CreateRequest = parse_body(&body)?;
-    validate::supported(&parse_body(&body)?)?;
+    let request = CreateRequest {
+        config: parse_body(&body)?,
+        placement: parse_body(&body)?,
+    };
     check_platform(call.query("platform"))?;
     Reply::json(201, &call.engine.create(call.query("name"), request)?)
 }

@@ -15,12 +15,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Engine {
-    pub fn create(&self, name: Option<&str>, mut request: CreateRequest) -> Result<CreateResponse> {
+    pub fn create(&self, name: Option<&str>, request: CreateRequest) -> Result<CreateResponse> {
         let name = name
             .filter(|name| !name.is_empty())
             .map(names::check)
             .transpose()?;
-        let image_name = request.image.clone().unwrap_or_default();
+        let CreateRequest { config, placement } = request;
+        let image_name = config.image.clone().unwrap_or_default();
         if image_name.is_empty() {
             return Err(Error::invalid(
                 "no image specified: name one to create a container from",
@@ -29,10 +30,15 @@ impl Engine {
         let image = self.images.find(&image_name)?;
 
         let mut warnings = Vec::new();
-        let networking = request.networking_config.take();
-        let (config, mut host_config) = request.split();
-        validate::check(&mut host_config, host::controllers(), &mut warnings)?;
-        validate::check_networks(networking, &host_config)?;
+        let mut host_config = placement.host_config.unwrap_or_default();
+        validate::supported(&config, &host_config)?;
+        validate::check(
+            &mut host_config,
+            &self.options,
+            host::controllers(),
+            &mut warnings,
+        )?;
+        validate::network::check(placement.networking_config, &host_config)?;
         host_config.runtime = Some(self.choose_runtime(host_config.runtime.as_deref())?);
         let from_image = image.image.config.unwrap_or_default();
         warn_of_volumes(&from_image, &mut warnings);

@@ -103,7 +103,7 @@ impl Engine {
         let (attach, connection) = client.unzip();
         let exec = client::Exec {
             id: id.clone(),
-            process: spec::exec_process(container, request),
+            process: spec::exec_process(container, request, &self.options),
             attach,
         };
         let action = format!(

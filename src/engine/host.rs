@@ -2,6 +2,7 @@
 //! resolution reads.
 
 use crate::engine::Engine;
+use crate::engine::config::Options;
 use crate::engine::container::Container;
 use crate::engine::spec::resources::Controllers;
 use crate::engine::spec::{self, mounts};
@@ -67,7 +68,10 @@ impl Engine {
         let files = [
             ("hosts", hosts(container, own_network)),
             ("hostname", format!("{hostname}\n")),
-            ("resolv.conf", resolv_conf(container, own_network)),
+            (
+                "resolv.conf",
+                resolv_conf(container, &self.options, own_network),
+            ),
         ];
         for (name, content) in files {
             let path = dir.join(name);
@@ -99,21 +103,39 @@ fn hosts(container: &Container, own_network: bool) -> String {
     for entry in container.host.extra_hosts.iter().flatten() {
         // `name:address` or `name=address`; an IPv6 address has colons itself.
         if let Some((name, address)) = entry.split_once(['=', ':']) {
-            let address = address.trim_matches(['[', ']']);
-            text.push_str(&format!("{address}\t{name}\n"));
+            match address.trim_matches(['[', ']']) {
+                "host-gateway" => {
+                    if let Some(address) = own_address() {
+                        text.push_str(&format!("{address}\t{name}\n"));
+                    }
+                }
+                address => text.push_str(&format!("{address}\t{name}\n")),
+            }
         }
     }
     text
 }
 
-fn resolv_conf(container: &Container, own_network: bool) -> String {
+/// The address that this host has towards the world. Nothing is sent: to connect a socket for
+/// datagrams only asks the kernel for a route (192.0.2.1 is for documentation, RFC 5737).
+fn own_address() -> Option<String> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip().to_string())
+}
+
+fn resolv_conf(container: &Container, options: &Options, own_network: bool) -> String {
     let path = "/etc/resolv.conf";
     let host = std::fs::read_to_string(path).unwrap_or_default();
-    let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+    // The engine's own settings count where the container has none.
+    let list = |asked: &Option<Vec<String>>, default: &[String]| match asked.as_deref() {
+        None | Some([]) => default.to_vec(),
+        Some(list) => list.to_vec(),
+    };
     let given = Resolver {
-        servers: list(&container.host.dns),
-        search: list(&container.host.dns_search),
-        options: list(&container.host.dns_options),
+        servers: list(&container.host.dns, &options.dns),
+        search: list(&container.host.dns_search, &options.dns_search),
+        options: list(&container.host.dns_options, &options.dns_options),
     };
     given.over(&host, own_network)
 }

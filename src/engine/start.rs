@@ -101,6 +101,7 @@ impl Engine {
         let binary = std::env::current_exe().map_err(|e| Error::io("find this binary", &e))?;
         let place = Place {
             data_dir: &data_dir,
+            options: &self.options,
             binary: &binary,
             controllers: host::controllers(),
             seccomp: spec::seccomp::Host {
@@ -118,7 +119,7 @@ impl Engine {
     fn shim_config(&self, container: &Container, data_dir: &Path) -> Result<config::Config> {
         let text = |path: &Path| Some(path.display().to_string());
         let log = container.host.log_config.clone().unwrap_or_default();
-        let (log_bytes_max, log_files_max) = validate::log_limits(&log)?;
+        let (log_bytes_max, log_files_max) = validate::log::limits(&log)?;
         let is_logged = log.kind.as_deref() != Some("none");
         let other = self.other_runtime(container)?;
         let runtime_root = other

@@ -1,6 +1,7 @@
 //! Containers: create, list, inspect, wait.
 
 use crate::oci::image::Empty;
+use miniserde::json::Value;
 use miniserde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -48,86 +49,37 @@ pub struct Config {
     pub stop_timeout: Option<i64>,
     #[serde(rename = "Healthcheck")]
     pub healthcheck: Option<HealthConfig>,
+    /// Of Windows images.
+    #[serde(rename = "ArgsEscaped")]
+    pub args_escaped: Option<bool>,
+    #[serde(rename = "NetworkDisabled")]
+    pub network_disabled: Option<bool>,
+    /// Up to 1.43; later it is the endpoint's.
+    #[serde(rename = "MacAddress")]
+    pub mac_address: Option<String>,
+    /// What `build` does in images made from this one.
+    #[serde(rename = "OnBuild")]
+    pub on_build: Option<Vec<String>>,
+    /// What a command of one line is given to, by `build` and health checks.
+    #[serde(rename = "Shell")]
+    pub shell: Option<Vec<String>>,
 }
 
-/// POST /containers/create: a `Config` with two members more.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// POST /containers/create: a `Config`, and beside its members those of `Placement`.
+#[derive(Debug, Default)]
 pub struct CreateRequest {
-    #[serde(rename = "Hostname")]
-    pub hostname: Option<String>,
-    #[serde(rename = "Domainname")]
-    pub domainname: Option<String>,
-    #[serde(rename = "User")]
-    pub user: Option<String>,
-    #[serde(rename = "AttachStdin")]
-    pub attach_stdin: Option<bool>,
-    #[serde(rename = "AttachStdout")]
-    pub attach_stdout: Option<bool>,
-    #[serde(rename = "AttachStderr")]
-    pub attach_stderr: Option<bool>,
-    #[serde(rename = "ExposedPorts")]
-    pub exposed_ports: Option<BTreeMap<String, Empty>>,
-    #[serde(rename = "Tty")]
-    pub tty: Option<bool>,
-    #[serde(rename = "OpenStdin")]
-    pub open_stdin: Option<bool>,
-    #[serde(rename = "StdinOnce")]
-    pub stdin_once: Option<bool>,
-    #[serde(rename = "Env")]
-    pub env: Option<Vec<String>>,
-    #[serde(rename = "Cmd")]
-    pub cmd: Option<Vec<String>>,
-    #[serde(rename = "Entrypoint")]
-    pub entrypoint: Option<Vec<String>>,
-    #[serde(rename = "Image")]
-    pub image: Option<String>,
-    #[serde(rename = "Volumes")]
-    pub volumes: Option<BTreeMap<String, Empty>>,
-    #[serde(rename = "WorkingDir")]
-    pub working_dir: Option<String>,
-    #[serde(rename = "Labels")]
-    pub labels: Option<BTreeMap<String, String>>,
-    #[serde(rename = "StopSignal")]
-    pub stop_signal: Option<String>,
-    /// Seconds.
-    #[serde(rename = "StopTimeout")]
-    pub stop_timeout: Option<i64>,
-    #[serde(rename = "Healthcheck")]
-    pub healthcheck: Option<HealthConfig>,
+    pub config: Config,
+    pub placement: Placement,
+}
+
+/// What a create request says beside `Config`. Its own struct, so that the members of `Config` are
+/// there once.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Placement {
     #[serde(rename = "HostConfig")]
     pub host_config: Option<HostConfig>,
     #[serde(rename = "NetworkingConfig")]
     pub networking_config: Option<NetworkingConfig>,
-}
-
-impl CreateRequest {
-    /// The part that inspect shows as `Config`, and how it runs.
-    pub fn split(self) -> (Config, HostConfig) {
-        let from = self;
-        let config = Config {
-            hostname: from.hostname,
-            domainname: from.domainname,
-            user: from.user,
-            attach_stdin: from.attach_stdin,
-            attach_stdout: from.attach_stdout,
-            attach_stderr: from.attach_stderr,
-            exposed_ports: from.exposed_ports,
-            tty: from.tty,
-            open_stdin: from.open_stdin,
-            stdin_once: from.stdin_once,
-            env: from.env,
-            cmd: from.cmd,
-            entrypoint: from.entrypoint,
-            image: from.image,
-            volumes: from.volumes,
-            working_dir: from.working_dir,
-            labels: from.labels,
-            stop_signal: from.stop_signal,
-            stop_timeout: from.stop_timeout,
-            healthcheck: from.healthcheck,
-        };
-        (config, from.host_config.unwrap_or_default())
-    }
 }
 
 /// How to find out whether it works (API, HealthConfig). Durations in nanoseconds; 0 inherits.
@@ -148,7 +100,7 @@ pub struct HealthConfig {
     pub start_interval: Option<i64>,
 }
 
-/// How it runs on this host (API, HostConfig).
+/// How it runs on this host (API, HostConfig), and what POST /containers/{id}/update changes of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HostConfig {
     /// `source:destination[:options]`.
@@ -166,8 +118,17 @@ pub struct HostConfig {
     pub restart_policy: Option<RestartPolicy>,
     #[serde(rename = "AutoRemove")]
     pub auto_remove: Option<bool>,
+    #[serde(rename = "VolumeDriver")]
+    pub volume_driver: Option<String>,
+    #[serde(rename = "VolumesFrom")]
+    pub volumes_from: Option<Vec<String>>,
     #[serde(rename = "Mounts")]
     pub mounts: Option<Vec<MountRequest>>,
+    /// Height, width.
+    #[serde(rename = "ConsoleSize")]
+    pub console_size: Option<Vec<u32>>,
+    #[serde(rename = "Annotations")]
+    pub annotations: Option<BTreeMap<String, String>>,
     #[serde(rename = "CapAdd")]
     pub cap_add: Option<Vec<String>>,
     #[serde(rename = "CapDrop")]
@@ -186,6 +147,10 @@ pub struct HostConfig {
     pub group_add: Option<Vec<String>>,
     #[serde(rename = "IpcMode")]
     pub ipc_mode: Option<String>,
+    #[serde(rename = "Cgroup")]
+    pub cgroup: Option<String>,
+    #[serde(rename = "Links")]
+    pub links: Option<Vec<String>>,
     #[serde(rename = "OomScoreAdj")]
     pub oom_score_adj: Option<i32>,
     #[serde(rename = "PidMode")]
@@ -198,6 +163,8 @@ pub struct HostConfig {
     pub readonly_rootfs: Option<bool>,
     #[serde(rename = "SecurityOpt")]
     pub security_opt: Option<Vec<String>>,
+    #[serde(rename = "StorageOpt")]
+    pub storage_opt: Option<BTreeMap<String, String>>,
     #[serde(rename = "Tmpfs")]
     pub tmpfs: Option<BTreeMap<String, String>>,
     #[serde(rename = "UTSMode")]
@@ -211,9 +178,8 @@ pub struct HostConfig {
     pub sysctls: Option<BTreeMap<String, String>>,
     #[serde(rename = "Runtime")]
     pub runtime: Option<String>,
-    /// Height, width.
-    #[serde(rename = "ConsoleSize")]
-    pub console_size: Option<Vec<u32>>,
+    #[serde(rename = "Isolation")]
+    pub isolation: Option<String>,
     #[serde(rename = "CpuShares")]
     pub cpu_shares: Option<i64>,
     /// Bytes.
@@ -224,12 +190,30 @@ pub struct HostConfig {
     pub nano_cpus: Option<i64>,
     #[serde(rename = "CgroupParent")]
     pub cgroup_parent: Option<String>,
+    /// 10 to 1000.
+    #[serde(rename = "BlkioWeight")]
+    pub blkio_weight: Option<i64>,
+    #[serde(rename = "BlkioWeightDevice")]
+    pub blkio_weight_device: Option<Vec<DeviceLimit>>,
+    #[serde(rename = "BlkioDeviceReadBps")]
+    pub blkio_device_read_bps: Option<Vec<DeviceLimit>>,
+    #[serde(rename = "BlkioDeviceWriteBps")]
+    pub blkio_device_write_bps: Option<Vec<DeviceLimit>>,
+    #[serde(rename = "BlkioDeviceReadIOps")]
+    pub blkio_device_read_iops: Option<Vec<DeviceLimit>>,
+    #[serde(rename = "BlkioDeviceWriteIOps")]
+    pub blkio_device_write_iops: Option<Vec<DeviceLimit>>,
     /// Microseconds.
     #[serde(rename = "CpuPeriod")]
     pub cpu_period: Option<i64>,
     /// Microseconds.
     #[serde(rename = "CpuQuota")]
     pub cpu_quota: Option<i64>,
+    /// Microseconds; cgroup v1 alone, as the next.
+    #[serde(rename = "CpuRealtimePeriod")]
+    pub cpu_realtime_period: Option<i64>,
+    #[serde(rename = "CpuRealtimeRuntime")]
+    pub cpu_realtime_runtime: Option<i64>,
     #[serde(rename = "CpusetCpus")]
     pub cpuset_cpus: Option<String>,
     #[serde(rename = "CpusetMems")]
@@ -238,12 +222,23 @@ pub struct HostConfig {
     pub devices: Option<Vec<DeviceMapping>>,
     #[serde(rename = "DeviceCgroupRules")]
     pub device_cgroup_rules: Option<Vec<String>>,
+    /// `--gpus`. Nobody here takes them apart.
+    #[serde(rename = "DeviceRequests")]
+    pub device_requests: Option<Vec<Value>>,
+    /// Bytes, up to 1.41; the next too.
+    #[serde(rename = "KernelMemory")]
+    pub kernel_memory: Option<i64>,
+    #[serde(rename = "KernelMemoryTCP")]
+    pub kernel_memory_tcp: Option<i64>,
     /// Bytes.
     #[serde(rename = "MemoryReservation")]
     pub memory_reservation: Option<i64>,
     /// Memory plus swap in bytes; -1 is no limit.
     #[serde(rename = "MemorySwap")]
     pub memory_swap: Option<i64>,
+    /// 0 to 100; -1 is the kernel's default.
+    #[serde(rename = "MemorySwappiness")]
+    pub memory_swappiness: Option<i64>,
     #[serde(rename = "OomKillDisable")]
     pub oom_kill_disable: Option<bool>,
     #[serde(rename = "Init")]
@@ -252,10 +247,32 @@ pub struct HostConfig {
     pub pids_limit: Option<i64>,
     #[serde(rename = "Ulimits")]
     pub ulimits: Option<Vec<Ulimit>>,
+    /// Windows alone, as the three after it.
+    #[serde(rename = "CpuCount")]
+    pub cpu_count: Option<i64>,
+    #[serde(rename = "CpuPercent")]
+    pub cpu_percent: Option<i64>,
+    #[serde(rename = "IOMaximumIOps")]
+    pub io_maximum_iops: Option<i64>,
+    #[serde(rename = "IOMaximumBandwidth")]
+    pub io_maximum_bandwidth: Option<i64>,
     #[serde(rename = "MaskedPaths")]
     pub masked_paths: Option<Vec<String>>,
     #[serde(rename = "ReadonlyPaths")]
     pub readonly_paths: Option<Vec<String>>,
+}
+
+/// A limit of one block device: of `BlkioWeightDevice` with a weight, of the others with a rate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceLimit {
+    #[serde(rename = "Path")]
+    pub path: Option<String>,
+    /// 10 to 1000.
+    #[serde(rename = "Weight")]
+    pub weight: Option<u16>,
+    /// Bytes or operations per second.
+    #[serde(rename = "Rate")]
+    pub rate: Option<u64>,
 }
 
 /// The log driver and its options.
@@ -296,10 +313,19 @@ pub struct MountRequest {
     pub target: Option<String>,
     #[serde(rename = "ReadOnly")]
     pub read_only: Option<bool>,
+    /// Of Docker Desktop.
+    #[serde(rename = "Consistency")]
+    pub consistency: Option<String>,
     #[serde(rename = "BindOptions")]
     pub bind_options: Option<BindOptions>,
+    #[serde(rename = "VolumeOptions")]
+    pub volume_options: Option<Value>,
+    #[serde(rename = "ImageOptions")]
+    pub image_options: Option<Value>,
     #[serde(rename = "TmpfsOptions")]
     pub tmpfs_options: Option<TmpfsOptions>,
+    #[serde(rename = "ClusterOptions")]
+    pub cluster_options: Option<Value>,
 }
 
 /// What a `--mount type=bind` may say more.
@@ -307,6 +333,15 @@ pub struct MountRequest {
 pub struct BindOptions {
     #[serde(rename = "Propagation")]
     pub propagation: Option<String>,
+    /// Without the mounts below the source.
+    #[serde(rename = "NonRecursive")]
+    pub non_recursive: Option<bool>,
+    /// Read-only, and the mounts below the source as they are there.
+    #[serde(rename = "ReadOnlyNonRecursive")]
+    pub read_only_non_recursive: Option<bool>,
+    /// An error where the kernel cannot make the mounts below read-only too.
+    #[serde(rename = "ReadOnlyForceRecursive")]
+    pub read_only_force_recursive: Option<bool>,
     #[serde(rename = "CreateMountpoint")]
     pub create_mountpoint: Option<bool>,
 }
@@ -318,6 +353,9 @@ pub struct TmpfsOptions {
     pub size_bytes: Option<i64>,
     #[serde(rename = "Mode")]
     pub mode: Option<u32>,
+    /// `[["noexec"], ["uid", "1000"]]`
+    #[serde(rename = "Options")]
+    pub options: Option<Vec<Vec<String>>>,
 }
 
 /// One `--device`.
@@ -362,6 +400,15 @@ pub struct EndpointSettings {
     pub mac_address: Option<String>,
     #[serde(rename = "Aliases")]
     pub aliases: Option<Vec<String>>,
+    #[serde(rename = "Links")]
+    pub links: Option<Vec<String>>,
+    /// Of a request: fixed addresses.
+    #[serde(rename = "IPAMConfig")]
+    pub ipam_config: Option<Value>,
+    #[serde(rename = "DriverOpts")]
+    pub driver_opts: Option<BTreeMap<String, String>>,
+    #[serde(rename = "GwPriority")]
+    pub gw_priority: Option<i64>,
 }
 
 /// 201 of create.

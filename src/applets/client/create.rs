@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::client::Body;
 use crate::http::query;
 use crate::json;
-use crate::wire::container::{CreateRequest, HostConfig, RestartPolicy};
+use crate::wire::container::{Config, HostConfig, Placement, RestartPolicy};
 use std::collections::BTreeMap;
 
 pub const VERB: Verb = Verb {
@@ -26,7 +26,7 @@ pub const VERB: Verb = Verb {
 /// What the options fill in.
 #[derive(Default)]
 pub struct Create {
-    pub request: CreateRequest,
+    pub config: Config,
     pub host: HostConfig,
 }
 
@@ -103,7 +103,7 @@ pub const FLAGS: &[Flag] = &[
     flag("--dns-search list", "Set custom DNS search domains")
         .into(Place::List(|c| &mut c.host.dns_search)),
     flag("--domainname string", "Container NIS domain name")
-        .into(Place::Text(|c| &mut c.request.domainname)),
+        .into(Place::Text(|c| &mut c.config.domainname)),
     flag(
         "--entrypoint string",
         "Overwrite the default ENTRYPOINT of the image",
@@ -115,14 +115,14 @@ pub const FLAGS: &[Flag] = &[
     flag("--group-add list", "Add additional groups to join")
         .into(Place::List(|c| &mut c.host.group_add)),
     flag("-h, --hostname string", "Container host name")
-        .into(Place::Text(|c| &mut c.request.hostname)),
+        .into(Place::Text(|c| &mut c.config.hostname)),
     flag(
         "--init",
         "Run an init inside the container that forwards signals and reaps processes",
     )
     .into(Place::Switch(|c| &mut c.host.init)),
     flag("-i, --interactive", "Keep STDIN open even if not attached")
-        .into(Place::Switch(|c| &mut c.request.open_stdin)),
+        .into(Place::Switch(|c| &mut c.config.open_stdin)),
     flag("--ipc string", "IPC mode to use").into(Place::Text(|c| &mut c.host.ipc_mode)),
     flag("-l, --label list", "Set meta data on a container").into(Place::Other(values::label)),
     flag(
@@ -206,21 +206,21 @@ pub const FLAGS: &[Flag] = &[
     flag("--security-opt list", "Security Options").into(Place::Other(values::security_opt)),
     flag("--shm-size bytes", "Size of /dev/shm").into(Place::Bytes(|c| &mut c.host.shm_size)),
     flag("--stop-signal string", "Signal to stop the container")
-        .into(Place::Text(|c| &mut c.request.stop_signal)),
+        .into(Place::Text(|c| &mut c.config.stop_signal)),
     flag(
         "--stop-timeout int",
         "Timeout (in seconds) to stop a container",
     )
-    .into(Place::Integer(|c| &mut c.request.stop_timeout)),
+    .into(Place::Integer(|c| &mut c.config.stop_timeout)),
     flag("--sysctl map", "Sysctl options").into(Place::Pairs(|c| &mut c.host.sysctls)),
     flag("--tmpfs list", "Mount a tmpfs directory").into(Place::Other(values::tmpfs)),
-    flag("-t, --tty", "Allocate a pseudo-TTY").into(Place::Switch(|c| &mut c.request.tty)),
+    flag("-t, --tty", "Allocate a pseudo-TTY").into(Place::Switch(|c| &mut c.config.tty)),
     flag("--ulimit ulimit", "Ulimit options").into(Place::Other(values::ulimit)),
     flag(
         "-u, --user string",
         "Username or UID (format: <name|uid>[:<group|gid>])",
     )
-    .into(Place::Text(|c| &mut c.request.user)),
+    .into(Place::Text(|c| &mut c.config.user)),
     flag("--userns string", "User namespace to use").into(Place::Text(|c| &mut c.host.userns_mode)),
     flag("--uts string", "UTS namespace to use").into(Place::Text(|c| &mut c.host.uts_mode)),
     flag("-v, --volume list", "Bind mount a volume").into(Place::Other(values::volume)),
@@ -228,7 +228,7 @@ pub const FLAGS: &[Flag] = &[
         "-w, --workdir string",
         "Working directory inside the container",
     )
-    .into(Place::Text(|c| &mut c.request.working_dir)),
+    .into(Place::Text(|c| &mut c.config.working_dir)),
 ];
 
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
@@ -245,12 +245,12 @@ pub fn request(options: &Options) -> Result<Create> {
     for (flag, value) in options.given() {
         place(&mut create, flag, value)?;
     }
-    create.request.env = values::env(options)?;
+    create.config.env = values::env(options)?;
 
     let mut args = options.args.iter().cloned();
-    create.request.image = args.next();
+    create.config.image = args.next();
     let command: Vec<String> = args.collect();
-    create.request.cmd = (!command.is_empty()).then_some(command);
+    create.config.cmd = (!command.is_empty()).then_some(command);
     create
         .host
         .network_mode
@@ -274,19 +274,18 @@ pub fn request(options: &Options) -> Result<Create> {
             "conflicting options: cannot specify both --restart and --rm",
         ));
     }
-    let request = &mut create.request;
-    if request
+    let config = &mut create.config;
+    if config
         .attach_stdin
-        .or(request.attach_stdout)
-        .or(request.attach_stderr)
+        .or(config.attach_stdout)
+        .or(config.attach_stderr)
         .is_none()
     {
-        request.attach_stdin = request.open_stdin;
-        request.attach_stdout = Some(true);
-        request.attach_stderr = Some(true);
+        config.attach_stdin = config.open_stdin;
+        config.attach_stdout = Some(true);
+        config.attach_stderr = Some(true);
     }
-    request.stdin_once =
-        Some(request.open_stdin == Some(true) && request.attach_stdin == Some(true));
+    config.stdin_once = Some(config.open_stdin == Some(true) && config.attach_stdin == Some(true));
     Ok(create)
 }
 
@@ -340,13 +339,11 @@ pub fn send(engine: &Engine, options: &Options, create: Create) -> Result<String
             ),
         ));
     }
-    let image = create.request.image.clone().unwrap_or_default();
+    let image = create.config.image.clone().unwrap_or_default();
     if pull == "always" {
         return Err(no_pull(&image));
     }
 
-    let mut request = create.request;
-    request.host_config = Some(create.host);
     let mut path = String::from("/containers/create?");
     for (name, value) in [
         ("name", options.get("name")),
@@ -356,7 +353,7 @@ pub fn send(engine: &Engine, options: &Options, create: Create) -> Result<String
             path.push_str(&format!("{name}={}&", query::encode(value)));
         }
     }
-    let text = json::to_string(&request);
+    let text = body(create);
     let answer = engine.send("POST", path.trim_end_matches(['?', '&']), Body::Json(&text));
     let text = match answer {
         Err(error) if error.kind == Kind::NotFound && pull == "missing" => {
@@ -380,6 +377,20 @@ pub fn send(engine: &Engine, options: &Options, create: Create) -> Result<String
         std::fs::write(path, &id).map_err(|e| Error::io(format_args!("write {path}"), &e))?;
     }
     Ok(id)
+}
+
+/// The request: one object with the members of both.
+fn body(create: Create) -> String {
+    let config = json::to_string(&create.config);
+    let placement = json::to_string(&Placement {
+        host_config: Some(create.host),
+        networking_config: None,
+    });
+    let config = config.strip_suffix('}').unwrap_or_default();
+    format!(
+        "{config},{}",
+        placement.strip_prefix('{').unwrap_or_default()
+    )
 }
 
 fn no_pull(image: &str) -> Error {

@@ -46,20 +46,20 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let mut create = create::request(options)?;
     let keys = options.get("detach-keys");
     let detach_keys = detach_keys(keys)?;
-    let request = &mut create.request;
-    let tty = request.tty == Some(true);
+    let config = &mut create.config;
+    let tty = config.tty == Some(true);
     if options.is("detach") {
         if options.get("attach").is_some() {
             let message = "conflicting options: cannot specify both --attach and --detach";
             return Err(Error::new(Kind::Run, message));
         }
-        request.attach_stdin = Some(false);
-        request.attach_stdout = Some(false);
-        request.attach_stderr = Some(false);
-        request.stdin_once = Some(false);
+        config.attach_stdin = Some(false);
+        config.attach_stdout = Some(false);
+        config.attach_stderr = Some(false);
+        config.stdin_once = Some(false);
         return run_detached(engine, options, create).map_err(run_error);
     }
-    check_tty(tty, request.attach_stdin == Some(true))?;
+    check_tty(tty, config.attach_stdin == Some(true))?;
     if let Some((height, width)) = terminal::size(std::io::stdout()).filter(|_| tty) {
         create.host.console_size = Some(vec![height.into(), width.into()]);
     }
@@ -67,9 +67,9 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let is_on = |stream: Option<bool>| stream == Some(true);
     let mut streams = Streams {
         id: "",
-        stdin: is_on(create.request.attach_stdin),
-        stdout: is_on(create.request.attach_stdout),
-        stderr: is_on(create.request.attach_stderr),
+        stdin: is_on(create.config.attach_stdin),
+        stdout: is_on(create.config.attach_stdout),
+        stderr: is_on(create.config.attach_stderr),
         detach_keys: keys,
     };
     let condition = match create.host.auto_remove {

@@ -9,11 +9,11 @@ use crate::oci::image::Empty;
 use crate::wire::container::{DeviceMapping, MountRequest, PortBinding, RestartPolicy, Ulimit};
 
 pub fn attach(create: &mut Create, value: &str) -> Result<()> {
-    let request = &mut create.request;
+    let config = &mut create.config;
     let stream = match value.to_ascii_lowercase().as_str() {
-        "stdin" => &mut request.attach_stdin,
-        "stdout" => &mut request.attach_stdout,
-        "stderr" => &mut request.attach_stderr,
+        "stdin" => &mut config.attach_stdin,
+        "stdout" => &mut config.attach_stdout,
+        "stderr" => &mut config.attach_stderr,
         _ => return Err(Error::invalid("valid streams are STDIN, STDOUT and STDERR")),
     };
     *stream = Some(true);
@@ -39,7 +39,7 @@ pub fn oom_score_adj(create: &mut Create, value: &str) -> Result<()> {
 
 /// An empty value is an entry point too: none instead of the image's.
 pub fn entrypoint(create: &mut Create, value: &str) -> Result<()> {
-    create.request.entrypoint = Some(vec![value.to_string()]);
+    create.config.entrypoint = Some(vec![value.to_string()]);
     Ok(())
 }
 
@@ -83,7 +83,7 @@ fn port(text: &str) -> Result<String> {
 }
 
 pub fn expose(create: &mut Create, value: &str) -> Result<()> {
-    let ports = create.request.exposed_ports.get_or_insert_default();
+    let ports = create.config.exposed_ports.get_or_insert_default();
     ports.insert(port(value)?, Empty {});
     Ok(())
 }
@@ -96,7 +96,7 @@ pub fn publish(create: &mut Create, value: &str) -> Result<()> {
     if !outside.is_empty() && outside.parse::<u16>().is_err() {
         return Err(Error::invalid(format!("invalid hostPort: {outside}")));
     }
-    let ports = create.request.exposed_ports.get_or_insert_default();
+    let ports = create.config.exposed_ports.get_or_insert_default();
     ports.insert(inside.clone(), Empty {});
     let bindings = create.host.port_bindings.get_or_insert_default();
     bindings.entry(inside).or_default().push(PortBinding {
@@ -113,7 +113,7 @@ pub fn label(create: &mut Create, value: &str) -> Result<()> {
             "invalid label '{value}': empty name"
         )));
     }
-    let labels = create.request.labels.get_or_insert_default();
+    let labels = create.config.labels.get_or_insert_default();
     labels.insert(name.to_string(), text.to_string());
     Ok(())
 }
@@ -175,7 +175,7 @@ pub fn volume(create: &mut Create, value: &str) -> Result<()> {
             create.host.binds.get_or_insert_default().push(bind);
         }
         None => {
-            let volumes = create.request.volumes.get_or_insert_default();
+            let volumes = create.config.volumes.get_or_insert_default();
             volumes.insert(value.to_string(), Empty {});
         }
     }
@@ -334,7 +334,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            json::to_string(&create.request),
+            json::to_string(&create.config),
             r#"{"Hostname":"box","User":"1:2","AttachStdin":true,"AttachStdout":true,"AttachStderr":true,"ExposedPorts":{"8080/udp":{}},"Tty":true,"OpenStdin":true,"StdinOnce":true,"Env":["A=b"],"Cmd":["sh","-c","x"],"Entrypoint":["sh"],"Image":"image","Volumes":{"/data":{}},"WorkingDir":"/srv","Labels":{"a":"b"},"StopTimeout":3}"#
         );
         assert_eq!(
@@ -396,7 +396,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let path = format!("PATH={}", std::env::var("PATH").unwrap());
         assert_eq!(
-            create.unwrap().request.env.unwrap(),
+            create.unwrap().config.env.unwrap(),
             ["A=b c ", &path, "A=2"]
         );
         assert_eq!(error.message, "variable 'A B' contains whitespaces");

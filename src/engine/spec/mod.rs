@@ -1,6 +1,6 @@
 //! The one place where Docker's configuration becomes an OCI runtime spec.
 //!
-//! Defaults are Docker's (moby, daemon/pkg/oci/defaults.go and daemon/oci_linux.go). What makes no
+//! Options are Docker's (moby, daemon/pkg/oci/options.go and daemon/oci_linux.go). What makes no
 //! sense has been refused by `validate` when the container was created.
 
 pub mod mounts;
@@ -8,9 +8,11 @@ pub mod resources;
 pub mod seccomp;
 pub mod security;
 
+use crate::engine::config::Options;
 use crate::engine::container::Container;
 use crate::error::Result;
 use crate::oci::spec::{self, ConsoleSize, Linux, Namespace, Process, Rlimit, Root, Spec, User};
+use crate::wire::container::Ulimit;
 use crate::wire::exec;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +21,7 @@ use std::path::Path;
 pub struct Place<'a> {
     /// Holds hosts, hostname and resolv.conf.
     pub data_dir: &'a Path,
+    pub options: &'a Options,
     /// Our own executable, which is also the init.
     pub binary: &'a Path,
     pub controllers: resources::Controllers,
@@ -38,7 +41,7 @@ pub fn build(container: &Container, place: &Place<'_>) -> Result<Spec> {
         let paths = paths.clone().unwrap_or_default();
         Some(paths).filter(|paths| !paths.is_empty())
     };
-    let process = process(container);
+    let process = process(container, place.options);
     let caps = process.capabilities.as_ref();
     let bounding = caps.and_then(|caps| caps.bounding.as_deref());
     let filter = seccomp::of(host, bounding.unwrap_or_default(), &place.seccomp)?;
@@ -59,7 +62,7 @@ pub fn build(container: &Container, place: &Place<'_>) -> Result<Spec> {
         linux: Some(Linux {
             sysctl: Some(sysctls(container, own_network)),
             resources: Some(resources::of(container, place.controllers)?),
-            cgroups_path: Some(cgroups_path(container)),
+            cgroups_path: Some(cgroups_path(container, place.options)),
             namespaces: Some(namespaces(container, own_network)),
             devices: Some(resources::devices(container)?),
             rootfs_propagation: mounts::root_propagation(container),
@@ -72,7 +75,7 @@ pub fn build(container: &Container, place: &Place<'_>) -> Result<Spec> {
     })
 }
 
-fn process(container: &Container) -> Process {
+fn process(container: &Container, options: &Options) -> Process {
     let host = &container.host;
     let mut args = vec![container.path.clone()];
     args.extend(container.args.iter().cloned());
@@ -95,21 +98,28 @@ fn process(container: &Container) -> Process {
             host.cap_add.as_deref().unwrap_or_default(),
             host.cap_drop.as_deref().unwrap_or_default(),
         )),
-        rlimits: Some(rlimits(container)),
-        no_new_privileges: Some(security::no_new_privileges(host.security_opt.as_deref())),
+        rlimits: Some(rlimits(container, options)),
+        no_new_privileges: Some(
+            security::no_new_privileges(host.security_opt.as_deref())
+                .unwrap_or(options.no_new_privileges),
+        ),
         oom_score_adj: host.oom_score_adj.filter(|adjustment| *adjustment != 0),
         ..Process::default()
     }
 }
 
 /// The process of an exec: the container's own, but for what the request says.
-pub fn exec_process(container: &Container, request: &exec::CreateRequest) -> Process {
+pub fn exec_process(
+    container: &Container,
+    request: &exec::CreateRequest,
+    options: &Options,
+) -> Process {
     let terminal = request.tty == Some(true);
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let mut env = environment(container, terminal);
     replace_env(&mut env, request.env.as_deref().unwrap_or_default());
 
-    let mut process = process(container);
+    let mut process = process(container, options);
     process.terminal = Some(terminal);
     process.console_size = console_size(request.console_size.as_deref());
     process.args = request.cmd.clone();
@@ -194,11 +204,18 @@ fn replace_env(env: &mut Vec<String>, more: &[String]) {
     }
 }
 
-fn rlimits(container: &Container) -> Vec<Rlimit> {
-    let ulimits = container.host.ulimits.as_deref().unwrap_or_default();
-    let limit = |n: Option<i64>| Some(n.unwrap_or(0) as u64);
-    ulimits
+/// Those asked for, and of the others the engine's.
+fn rlimits(container: &Container, options: &Options) -> Vec<Rlimit> {
+    let asked = container.host.ulimits.as_deref().unwrap_or_default();
+    let is_asked = |other: &Ulimit| asked.iter().any(|ulimit| ulimit.name == other.name);
+    let more = options
+        .default_ulimits
         .iter()
+        .filter(|other| !is_asked(other));
+    let limit = |n: Option<i64>| Some(n.unwrap_or(0) as u64);
+    asked
+        .iter()
+        .chain(more)
         .map(|ulimit| Rlimit {
             kind: ulimit
                 .name
@@ -245,11 +262,15 @@ fn namespaces(container: &Container, own_network: bool) -> Vec<Namespace> {
         .collect()
 }
 
-fn cgroups_path(container: &Container) -> String {
-    match container.host.cgroup_parent.as_deref() {
-        None | Some("") => format!("/tug/{}", container.id),
-        Some(parent) => format!("/{}/{}", parent.trim_matches('/'), container.id),
-    }
+/// Where groups of containers go if nobody says.
+const CGROUP_PARENT: &str = "/tug";
+
+fn cgroups_path(container: &Container, options: &Options) -> String {
+    let asked = container.host.cgroup_parent.as_deref().unwrap_or_default();
+    let mut parents = [asked, &options.cgroup_parent, CGROUP_PARENT].into_iter();
+    let parent = parents.find(|parent| !parent.is_empty());
+    let parent = parent.unwrap_or_default().trim_matches('/');
+    format!("/{parent}/{}", container.id)
 }
 
 #[cfg(test)]

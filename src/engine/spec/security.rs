@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::oci::spec::Capabilities;
 use crate::sys::capability;
 
-/// Docker's 14 (moby, daemon/pkg/oci/caps/defaults.go).
+/// Docker's 14 (moby, daemon/pkg/oci/caps/options.go).
 const DEFAULT: [&str; 14] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -22,7 +22,7 @@ const DEFAULT: [&str; 14] = [
     "CAP_AUDIT_WRITE",
 ];
 
-/// moby, daemon/pkg/oci/defaults.go. The per-CPU thermal files are added by `masked_paths`.
+/// moby, daemon/pkg/oci/options.go. The per-CPU thermal files are added by `masked_paths`.
 const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
@@ -110,14 +110,11 @@ pub fn capabilities(privileged: bool, add: &[String], drop: &[String]) -> Capabi
     }
 }
 
-/// `no-new-privileges`, `no-new-privileges:true`, `no-new-privileges=true`.
-pub fn no_new_privileges(options: Option<&[String]>) -> bool {
-    options.unwrap_or_default().iter().any(|option| {
-        matches!(
-            option.strip_prefix("no-new-privileges"),
-            Some("" | ":true" | "=true")
-        )
-    })
+/// What the last `no-new-privileges` says; it may have a value behind `=` or `:`.
+pub fn no_new_privileges(options: Option<&[String]>) -> Option<bool> {
+    let mut options = options.unwrap_or_default().iter().rev();
+    let value = options.find_map(|option| option.strip_prefix("no-new-privileges"))?;
+    Some(matches!(value, "" | ":true" | "=true"))
 }
 
 #[cfg(test)]

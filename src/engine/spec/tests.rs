@@ -1,5 +1,6 @@
 use super::resources::Controllers;
 use super::*;
+use crate::engine::config::Options;
 use crate::engine::record::{Asked, Happened};
 use crate::engine::validate;
 use crate::wire::container::{Config, HostConfig};
@@ -11,7 +12,13 @@ fn words(list: &[&str]) -> Option<Vec<String>> {
 /// A container as `create` makes it.
 fn container(config: Config, host: HostConfig) -> Container {
     let mut host = host;
-    validate::check(&mut host, Controllers::default(), &mut Vec::new()).unwrap();
+    validate::check(
+        &mut host,
+        &Options::default(),
+        Controllers::default(),
+        &mut Vec::new(),
+    )
+    .unwrap();
     let asked = Asked {
         id: Some("ab".repeat(32)),
         path: Some("sh".into()),
@@ -29,6 +36,7 @@ fn container(config: Config, host: HostConfig) -> Container {
 fn built(config: Config, host: HostConfig) -> Spec {
     let place = Place {
         data_dir: Path::new("/data"),
+        options: &Options::default(),
         binary: Path::new("/usr/bin/tug"),
         controllers: Controllers {
             memory: true,
@@ -237,7 +245,7 @@ fn an_exec_is_the_containers_process_but_for_what_it_says() {
         console_size: Some(vec![24, 80]),
         ..Default::default()
     };
-    let process = exec_process(&container, &request);
+    let process = exec_process(&container, &request, &Options::default());
     assert_eq!(process.args, words(&["ls"]));
     assert_eq!(process.cwd.as_deref(), Some("/srv"));
     assert_eq!(process.user.unwrap().username.as_deref(), Some("0:0"));
