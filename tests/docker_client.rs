@@ -236,7 +236,9 @@ fn both_clients_print_the_same() {
     let Some(host) = host("docker-same") else {
         return;
     };
-    host.ok(&["run", "-d", "--name", "asleep", IMAGE, "sleep", "1000"]);
+    host.ok(&[
+        "run", "-d", "--name", "asleep", "-l", "a=1", "-l", "x.y-z=2", IMAGE, "sleep", "1000",
+    ]);
     host.ok(&[
         "run",
         "-d",
@@ -256,6 +258,28 @@ fn both_clients_print_the_same() {
         &["images"],
         &["images", "--no-trunc"],
         &["images", "-q"],
+        &[
+            "ps",
+            "--format",
+            "{{.ID}} {{.Names}}|{{.Label \"a\"}}|{{json .Names}}|{{pad .Status 2 3}}|{{.Labels}}",
+        ],
+        &[
+            "ps",
+            "-a",
+            "--format",
+            "table {{upper .Names}}\\t{{.Image}}\\t{{.Label \"x.y-z\"}}",
+        ],
+        &["ps", "-a", "--format", "raw"],
+        &["images", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"],
+        &[
+            "inspect",
+            "-f",
+            "{{range $k, $v := .Config.Labels}}{{$k}}={{$v}} {{end}}{{with .State}}{{.Status}}\
+             {{printf \"%5d|%q\" .ExitCode .Error}}{{end}} {{.State.Health}} {{.Config.Cmd}} \
+             {{.HostConfig.LogConfig.Type}} {{.Config.Labels.nosuch}} {{json .Config.Cmd}}",
+            "asleep",
+            "ended",
+        ],
         &["inspect", "asleep"],
         &["inspect", "ended", IMAGE],
         &["inspect", "nosuch"],

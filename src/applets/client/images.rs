@@ -42,6 +42,9 @@ const FIELDS: [&str; 10] = [
     "UniqueSize",
 ];
 
+const RAW: &str = "repository: {{.Repository}}\n{{if .Tag}}tag: {{.Tag}}\n{{end}}DIGEST\
+    image_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
+
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let mut path = String::from("/images/json?");
     if options.is("all") {
@@ -63,6 +66,11 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
         None if options.is("quiet") => "{{.ID}}",
         format => format.unwrap_or("table"),
     };
+    let raw = match (options.is("quiet"), options.is("digests")) {
+        (true, _) => "image_id: {{.ID}}".to_string(),
+        (false, is_on) => RAW.replace("DIGEST", if is_on { "digest: {{.Digest}}\n" } else { "" }),
+    };
+    let format = if format == "raw" { &raw } else { format };
     let digest = if options.is("digests") {
         "\t{{.Digest}}"
     } else {
@@ -97,8 +105,13 @@ fn add_rows(rows: &mut Vec<Row>, image: Node<'_>, is_whole: bool) {
     for name in names {
         let (repository, tag) = name.rsplit_once(':').unwrap_or((&name, NONE));
         let unknown = || "N/A".to_string();
+        // -1 where the engine has not counted.
+        let containers = match image.at("Containers").integer() {
+            -1 => unknown(),
+            count => count.to_string(),
+        };
         rows.push(vec![
-            ("Containers", unknown()),
+            ("Containers", containers.clone()),
             ("CreatedAt", human::date(created)),
             ("CreatedSince", human::ago(created)),
             ("Digest", digest.clone()),

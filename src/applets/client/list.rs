@@ -1,8 +1,8 @@
 //! Lists of things, as tables, as JSON, or as a template says.
 
-use super::format::Template;
+use super::format::{Template, What};
 use super::print;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::json::node::quote;
 
 /// One line of a list: names and texts, in the order of the alphabet (as Docker's JSON has them).
@@ -16,10 +16,21 @@ fn row_json(row: &Row) -> String {
         }
         text.push_str(&quote(name));
         text.push(':');
-        text.push_str(&quote(value));
+        match (*name, value.as_str()) {
+            // Docker has an object there, for engines that tell of platforms.
+            ("Platform", "") => text.push_str("null"),
+            (_, value) => text.push_str(&escape(&quote(value))),
+        }
     }
     text.push('}');
     text
+}
+
+/// As Go writes JSON that might come to stand in a web page.
+fn escape(json: &str) -> String {
+    json.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
 }
 
 /// A column's title: most are their field's name in capitals.
@@ -47,40 +58,120 @@ pub struct Columns<'a> {
 
 /// Print `rows` as `--format` says.
 pub fn list(format: &str, columns: &Columns<'_>, rows: &[Row]) -> Result<()> {
-    let mut lines = Vec::new();
+    let text = render(format, columns, rows).map_err(in_list)?;
+    match text.is_empty() {
+        true => Ok(()),
+        false => print::out(text),
+    }
+}
+
+/// `json`, `table`, `table TEMPLATE`, or a template for each row.
+pub fn render(format: &str, columns: &Columns<'_>, rows: &[Row]) -> Result<String> {
     if format == "json" {
-        for row in rows {
-            lines.push(row_json(row));
-        }
+        let lines: Vec<String> = rows.iter().map(|row| row_json(row) + "\n").collect();
+        return Ok(lines.concat());
     }
     let table = format.strip_prefix("table");
-    let text = match table.map(str::trim) {
-        _ if format == "json" => return print_lines(&lines),
+    let template = match table.map(|rest| rest.trim_matches(' ')) {
         Some("") => columns.table,
         Some(template) => template,
-        None => format,
+        None => format.trim_matches(' '),
     };
     // People write these two within single quotes.
-    let template = Template::parse(&text.replace("\\t", "\t").replace("\\n", "\n"))?;
+    let template = Template::parse(&template.replace("\\t", "\t").replace("\\n", "\n"))?;
+    let mut text = String::new();
     if table.is_some() {
         let mut head: Row = Vec::new();
         for field in columns.fields {
             head.push((field, title(field, columns.id)));
         }
-        lines.push(template.render(&row_json(&head))?);
+        text.push_str(&template.render(&row_json(&head), What::Head)?);
+        text.push('\n');
     }
     for row in rows {
-        lines.push(template.render(&row_json(row))?);
+        text.push_str(&template.render(&row_json(row), What::Row)?);
+        text.push('\n');
     }
-    match table {
-        Some(_) => print::out(print::table(&lines)),
-        None => print_lines(&lines),
-    }
+    Ok(match table {
+        Some(_) => print::table(&text),
+        None => text,
+    })
 }
 
-fn print_lines(lines: &[String]) -> Result<()> {
-    match lines {
-        [] => Ok(()),
-        lines => print::line(&lines.join("\n")),
+/// Docker begins these errors in another way where lists are concerned.
+fn in_list(mut error: Error) -> Error {
+    if let Some(what) = error.message.strip_prefix("template parsing error: ") {
+        let doing = match what.contains(" executing ") {
+            true => "execute",
+            false => "parse",
+        };
+        error.message = format!("failed to {doing} template: {what}");
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: Columns<'_> = Columns {
+        fields: &["CreatedAt", "ID", "Labels", "Names"],
+        id: "CONTAINER ID",
+        table: "{{.ID}}\t{{.Names}}",
+    };
+
+    fn listed(format: &str) -> String {
+        let row = |id: &str, names: &str| {
+            let labels = "a.b-c=1,d=<2>".to_string();
+            vec![
+                ("CreatedAt", "now".to_string()),
+                ("ID", id.to_string()),
+                ("Labels", labels),
+                ("Names", names.to_string()),
+            ]
+        };
+        let rows = [row("1", "web"), row("2", "a \"b\"")];
+        render(format, &COLUMNS, &rows).unwrap_or_else(|error| in_list(error).to_string())
+    }
+
+    #[test]
+    fn rows_are_printed_as_the_format_says() {
+        for (format, expected) in [
+            ("{{.ID}}", "1\n2\n"),
+            (
+                "json",
+                "{\"CreatedAt\":\"now\",\"ID\":\"1\",\"Labels\":\"a.b-c=1,d=\\u003c2\\u003e\",\"Names\":\"web\"}\n\
+                 {\"CreatedAt\":\"now\",\"ID\":\"2\",\"Labels\":\"a.b-c=1,d=\\u003c2\\u003e\",\"Names\":\"a \\\"b\\\"\"}\n",
+            ),
+            ("{{json .ID}}", "\"1\"\n\"2\"\n"),
+            (
+                "table",
+                "CONTAINER ID   NAMES\n1              web\n2              a \"b\"\n",
+            ),
+            ("table {{.Names}}", "NAMES\nweb\na \"b\"\n"),
+            (
+                "table {{upper .Names}}\\t{{.ID}}",
+                "NAMES     CONTAINER ID\nWEB       1\nA \"B\"     2\n",
+            ),
+            ("table {{.Label \"a.b-c\"}}", "b c\n1\n1\n"),
+            ("{{.Label \"d\"}}{{.Label \"e\"}}", "<2>\n<2>\n"),
+            ("{{with .Label \"d\"}}{{.}}{{end}}\\n", "<2>\n\n<2>\n\n"),
+        ] {
+            assert_eq!(listed(format), expected, "{format}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_an_error_that_names_the_known_ones() {
+        assert_eq!(
+            listed("{{if .Foo}}{{end}}"),
+            "failed to execute template: template: :1:5: executing \"\" at <.Foo>: can't evaluate \
+             field Foo; there is CreatedAt, ID, Labels, Names"
+        );
+        assert!(listed("{{.ID 1}}").contains("not a method"));
+        assert_eq!(
+            listed("{{.ID"),
+            "failed to parse template: template: :1: unclosed action"
+        );
     }
 }

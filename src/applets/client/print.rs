@@ -52,29 +52,40 @@ pub fn wrap(to: &mut String, indent: usize, text: &str) {
     to.push('\n');
 }
 
-/// Columns of lines whose cells end with tabs, as Docker's client sets them up: at least 10 wide,
-/// 3 blanks between them, nothing behind the last.
-pub fn table(lines: &[String]) -> String {
-    let rows: Vec<Vec<&str>> = lines
-        .iter()
+/// Lines whose cells end with tabs, as Go's tabwriter sets them for Docker's client: a column of
+/// lines that follow each other is at least 10 wide, with 3 blanks to the next; nothing is put
+/// behind the last cell. Letters count one, however wide a terminal shows them.
+pub fn table(text: &str) -> String {
+    let rows: Vec<Vec<&str>> = text
+        .lines()
         .map(|line| line.split('\t').collect())
         .collect();
-    let mut widths: Vec<usize> = Vec::new();
-    for row in &rows {
-        for (n, cell) in row.iter().take(row.len() - 1).enumerate() {
-            let width = (cell.chars().count() + 3).max(10);
-            match widths.get_mut(n) {
-                Some(widest) => *widest = width.max(*widest),
-                None => widths.push(width),
+    // A line's last cell is in no column.
+    let has = |row: &Vec<&str>, column: usize| column + 1 < row.len();
+    let width = |row: &Vec<&str>, column: usize| (row[column].chars().count() + 3).max(10);
+    // Per column: the width of the block that the last line seen is in.
+    let mut widths: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    for column in 0..columns {
+        let mut at = 0;
+        while at < rows.len() {
+            let block = rows[at..].iter().take_while(|row| has(row, column)).count();
+            let widest = rows[at..at + block]
+                .iter()
+                .map(|row| width(row, column))
+                .max();
+            for widths in &mut widths[at..at + block] {
+                widths.extend(widest);
             }
+            at += block.max(1);
         }
     }
     let mut text = String::new();
-    for row in &rows {
+    for (row, widths) in rows.iter().zip(&widths) {
         for (n, cell) in row.iter().enumerate() {
             text.push_str(cell);
-            if n + 1 < row.len() {
-                text.push_str(&" ".repeat(widths[n] - cell.chars().count()));
+            if let Some(width) = widths.get(n) {
+                text.push_str(&" ".repeat(width - cell.chars().count()));
             }
         }
         text.push('\n');
@@ -96,12 +107,20 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let lines = ["ID\tNAME\tSIZE", "1\té…\t3", "123456789\ta longer name\t"];
+        let lines = "ID\tNAME\tSIZE\n1\té…\t3\n123456789\ta longer name\t\n";
         assert_eq!(
-            table(&lines.map(String::from)),
+            table(lines),
             "ID          NAME            SIZE\n\
              1           é…              3\n\
              123456789   a longer name   \n"
+        );
+    }
+
+    #[test]
+    fn a_line_without_a_cell_begins_a_new_block() {
+        assert_eq!(
+            table("a long cell here\tb\nalone\nx\ty\n"),
+            "a long cell here   b\nalone\nx         y\n"
         );
     }
 

@@ -43,7 +43,11 @@ pub const VERB: Verb = Verb {
 const COLUMNS: &str =
     "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
-const FIELDS: [&str; 14] = [
+const RAW: &str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\n\
+    created_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\n\
+    names: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n";
+
+const FIELDS: [&str; 15] = [
     "Command",
     "CreatedAt",
     "ID",
@@ -53,6 +57,7 @@ const FIELDS: [&str; 14] = [
     "Mounts",
     "Names",
     "Networks",
+    "Platform",
     "Ports",
     "RunningFor",
     "Size",
@@ -94,6 +99,12 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     } else {
         ""
     };
+    let raw = match (options.is("quiet"), options.is("size")) {
+        (true, _) => "container_id: {{.ID}}".to_string(),
+        (false, true) => format!("{RAW}size: {{{{.Size}}}}\n"),
+        (false, false) => RAW.to_string(),
+    };
+    let format = if format == "raw" { &raw } else { format };
     let columns = Columns {
         fields: &FIELDS,
         id: "CONTAINER ID",
@@ -192,6 +203,7 @@ fn row(container: Node<'_>, is_whole: bool) -> Row {
         ("Mounts", mounts.join(",")),
         ("Names", names.join(",")),
         ("Networks", networks.join(",")),
+        ("Platform", String::new()),
         ("Ports", ports(container.at("Ports"))),
         ("RunningFor", human::ago(created)),
         ("Size", size(container)),
