@@ -17,6 +17,7 @@ mod harness;
 mod api;
 mod bad_input;
 mod cgroup;
+mod connections;
 mod daemon_config;
 mod devices;
 mod docker_client;

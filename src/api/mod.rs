@@ -18,11 +18,14 @@ use crate::wire;
 use miniserde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const JSON: &str = "application/json";
 
 /// As long as Docker's largest sensible request; beyond it 413.
 const BODY_BYTES_MAX: usize = 4 << 20;
+
+const BUSY: &str = "too many requests at the engine: try again";
 
 /// On every answer. The first is `engine::API_VERSION`.
 const DEFAULT_HEADERS: &str = concat!(
@@ -60,36 +63,82 @@ impl Reply {
     }
 }
 
-/// Serve one connection until its end.
-pub fn serve(engine: &Arc<Engine>, stream: OwnedFd) {
+/// The API of one engine.
+pub struct Api {
+    engine: Arc<Engine>,
+    /// Requests now that last as long as their clients like, and how many there may be: those who
+    /// only look on must leave threads for those who act.
+    onlookers: AtomicUsize,
+    onlookers_max: usize,
+}
+
+/// A connection of the API's.
+pub fn connection(stream: OwnedFd) -> Connection {
     let mut connection = Connection::new(stream);
     connection.set_default_headers(DEFAULT_HEADERS);
-    // An error means that the client has its answer already, or has gone.
-    while let Ok(Some(request)) = connection.next() {
-        let line = engine
-            .is_debug()
-            .then(|| format!("{} {}", request.method, request.path));
-        let outcome = dispatch(engine, &mut connection, request);
-        if let Some(line) = line {
-            let what = match &outcome {
-                Ok(Reply::Json(status, _) | Reply::Status(status)) => status.to_string(),
-                Ok(_) => "streamed".to_string(),
-                Err(error) => error.message.clone(),
+    connection
+}
+
+impl Api {
+    pub fn new(engine: Arc<Engine>, onlookers_max: usize) -> Api {
+        Api {
+            engine,
+            onlookers: AtomicUsize::new(0),
+            onlookers_max,
+        }
+    }
+
+    /// Serve the requests that have come on a connection. Answers it when it is to wait for the
+    /// next one.
+    pub fn serve(&self, mut connection: Connection) -> Option<Connection> {
+        loop {
+            // An error means that the client has its answer already, or has gone.
+            let request = connection.next().ok()??;
+            let is_onlooker = is_onlooker(&request.path);
+            let among = is_onlooker.then(|| self.onlookers.fetch_add(1, Ordering::AcqRel));
+            let outcome = match among {
+                Some(others) if others >= self.onlookers_max => Ok(Reply::Json(503, message(BUSY))),
+                _ => self.tell_and_dispatch(&mut connection, request),
             };
-            crate::log::line("tugd", format_args!("{line}: {what}"));
+            if is_onlooker {
+                self.onlookers.fetch_sub(1, Ordering::AcqRel);
+            }
+            answer(&mut connection, outcome).ok()?;
+            if !connection.finish() {
+                return None;
+            }
+            if !connection.has_head() {
+                return Some(connection);
+            }
         }
-        if answer(&mut connection, outcome).is_err() {
-            return;
+    }
+
+    fn tell_and_dispatch(&self, connection: &mut Connection, request: Request) -> Result<Reply> {
+        if !self.engine.is_debug() {
+            return dispatch(&self.engine, connection, request);
         }
+        let line = format!("{} {}", request.method, request.path);
+        let outcome = dispatch(&self.engine, connection, request);
+        let what = match &outcome {
+            Ok(Reply::Json(status, _) | Reply::Status(status)) => status.to_string(),
+            Ok(_) => "streamed".to_string(),
+            Err(error) => error.message.clone(),
+        };
+        crate::log::line("tugd", format_args!("{line}: {what}"));
+        outcome
     }
 }
 
-/// There are as many connections as we have threads for.
-pub fn refuse(stream: OwnedFd) {
-    let mut connection = Connection::new(stream);
-    connection.set_default_headers(DEFAULT_HEADERS);
-    let body = message("too many connections to the engine: try again");
-    let _ = connection.respond(503, JSON, body.as_bytes());
+/// Whether a request ends when its client or a container likes.
+fn is_onlooker(path: &str) -> bool {
+    ["/events", "/wait", "/logs", "/stats"]
+        .iter()
+        .any(|end| path.ends_with(end))
+}
+
+/// Say that there are as many requests as we have threads for.
+pub fn refuse(connection: Connection) {
+    connection.turn_away(503, JSON, message(BUSY).as_bytes());
 }
 
 fn dispatch(engine: &Arc<Engine>, connection: &mut Connection, request: Request) -> Result<Reply> {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::shim::serve;
+use crate::sys::process;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ RUN_DIR holds bundle/config.json (an OCI bundle) and shim.json. The exit status
 is left in RUN_DIR/exit, notes in RUN_DIR/shim.log.
 
 Options:
+      --nofile=N  let containers begin with this soft limit of open files
   -h, --help      print this
   -v, --version   print the version
 ";
@@ -36,6 +38,7 @@ fn parse(args: &[OsString]) -> Result<PathBuf> {
                 let version = format!("tug shim {}", env!("CARGO_PKG_VERSION"));
                 return Err(Error::new(Kind::Help, version));
             }
+            Long("nofile") => process::set_soft_descriptors(args.value()?.parse()?),
             // How containerd calls its shims (runtime v2, shim protocol).
             Short('n' | 'i' | 'a') | Long("namespace" | "id" | "address" | "bundle") => {
                 return Err(not_containerd());

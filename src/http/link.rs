@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::sys;
+use crate::sys::stream::Moved;
 use rustix::event::PollFlags;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -40,6 +41,37 @@ impl Link {
 
     pub fn is_ahead(&self) -> bool {
         !self.ahead.is_empty()
+    }
+
+    /// Read what is there, without waiting, behind what is ahead.
+    pub fn fill_now(&mut self) -> Moved {
+        let mut buffer = [0u8; 4096];
+        let moved = sys::stream::receive(&self.stream, &mut buffer);
+        if let Moved::Bytes(count) = moved {
+            self.ahead.extend_from_slice(&buffer[..count]);
+        }
+        moved
+    }
+
+    /// Whether `head` would not wait: a whole head is ahead, or what is none.
+    pub fn has_head(&mut self) -> bool {
+        // What it forgives in front of a request; it would wait behind them.
+        let blank = self.ahead.chunks(2).take_while(|pair| pair == b"\r\n");
+        let blank = blank.count() * 2;
+        self.ahead.drain(..blank);
+        if self.ahead.is_empty() {
+            // An idle connection holds no memory.
+            self.ahead = Vec::new();
+        }
+        let mut lines = self.ahead.split_inclusive(|byte| *byte == b'\n');
+        self.ahead.len() > HEAD_BYTES_MAX
+            || lines
+                .any(|line| line == b"\r\n" || line.ends_with(b"\n") && !line.ends_with(b"\r\n"))
+    }
+
+    /// Send what fits at once.
+    pub fn write_now(&mut self, bytes: &[u8]) {
+        let _ = sys::socket::send_some(&self.stream, bytes);
     }
 
     /// Wait until there is something to read or the peer has closed; false when `limit` has passed.

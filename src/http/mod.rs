@@ -11,6 +11,7 @@ mod body;
 pub mod client;
 mod head;
 mod link;
+pub mod lobby;
 pub mod query;
 pub mod server;
 #[cfg(test)]

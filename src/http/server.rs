@@ -10,11 +10,12 @@ use crate::http::head::{self, Headers};
 use crate::http::link::Link;
 use crate::http::query::{self, Query};
 use crate::sys;
+use crate::sys::stream::Moved;
 use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// A connection without a request is closed after this.
+/// A connection without a request is closed after this (where no lobby keeps it, see there).
 const IDLE: Duration = Duration::from_secs(60);
 /// A head arrives within this, from its first byte on.
 const HEAD: Duration = Duration::from_secs(10);
@@ -27,6 +28,20 @@ const SEND: Duration = Duration::from_secs(60);
 /// Of a body that nobody wanted, so much is read to keep the connection (or, before closing, to
 /// let the peer see our answer).
 const DRAIN_BYTES_MAX: usize = 256 * 1024;
+
+/// The type of answers to what is no request.
+pub const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// What has come of the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    Nothing,
+    Part,
+    /// Its whole head, or what `next` will refuse without waiting.
+    Whole,
+    /// The peer has closed.
+    End,
+}
 
 #[derive(Debug)]
 pub struct Request {
@@ -73,10 +88,46 @@ impl Connection {
         self.link.fd()
     }
 
+    /// Take what the peer has sent so far, without waiting: for the lobby.
+    pub fn arrive(&mut self) -> Arrived {
+        let moved = match self.link.has_head() {
+            true => return Arrived::Whole,
+            false => self.link.fill_now(),
+        };
+        match moved {
+            _ if self.link.has_head() => Arrived::Whole,
+            Moved::End => Arrived::End,
+            _ if self.has_begun() => Arrived::Part,
+            _ => Arrived::Nothing,
+        }
+    }
+
+    /// Whether there is a part of a request.
+    pub fn has_begun(&self) -> bool {
+        self.link.is_ahead()
+    }
+
+    /// Whether `next` would not wait for a head.
+    pub fn has_head(&mut self) -> bool {
+        self.link.has_head()
+    }
+
+    /// Answer and close, without waiting for a peer that may not read.
+    pub fn turn_away(mut self, status: u16, content_type: &str, body: &[u8]) {
+        self.keep_alive = false;
+        let message = self.message(status, &[("Content-Type", content_type)], body);
+        self.link.write_now(&message);
+    }
+
+    /// Have done with the current request; false when there can be no other.
+    pub fn finish(&mut self) -> bool {
+        self.drain() && self.keep_alive
+    }
+
     /// The next request. `None`: the peer has closed, was idle for too long, or the connection
     /// cannot be used again. An error has been answered already; close the connection.
     pub fn next(&mut self) -> Result<Option<Request>> {
-        if !self.drain() || !self.keep_alive || !self.link.wait(Some(IDLE))? {
+        if !self.finish() || !self.link.wait(Some(IDLE))? {
             return Ok(None);
         }
         let deadline = Instant::now() + HEAD;
@@ -131,7 +182,7 @@ impl Connection {
         self.keep_alive = false;
         self.body = NOTHING;
         let message = format!("{}\n", error.message);
-        let _ = self.respond(status, "text/plain; charset=utf-8", message.as_bytes());
+        let _ = self.respond(status, PLAIN, message.as_bytes());
     }
 
     /// Read what nobody wanted of the last body; false when there is too much of it.
@@ -208,6 +259,11 @@ impl Connection {
         if self.expects_continue {
             self.keep_alive = false;
         }
+        let message = self.message(status, headers, body);
+        self.send(&message)
+    }
+
+    fn message(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
         let mut head = self.head(status);
         // RFC 9112, section 6.3: these have no body, whatever the headers say.
         let has_body = status >= 200 && status != 204 && status != 304;
@@ -223,7 +279,7 @@ impl Connection {
         if has_body && !self.is_head {
             message.extend_from_slice(body);
         }
-        self.send(&message)
+        message
     }
 
     /// Begin an answer of unknown length. The head is sent at once: clients wait for it.

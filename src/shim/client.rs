@@ -17,6 +17,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,21 @@ pub enum Event {
     Oom,
 }
 
+/// The soft limit of descriptors for containers; 0 where it is to be as it is.
+static DESCRIPTORS: AtomicU64 = AtomicU64::new(0);
+
+/// Give shims, and so containers, this soft limit of descriptors, whatever ours is.
+pub fn limit_descriptors(soft: u64) {
+    DESCRIPTORS.store(soft, Ordering::Relaxed);
+}
+
+fn descriptors_option() -> Option<String> {
+    match DESCRIPTORS.load(Ordering::Relaxed) {
+        0 => None,
+        soft => Some(format!("--nofile={soft}")),
+    }
+}
+
 /// Spawn the shim of the container in `run_dir`. Returns when the container is created, or with
 /// what stopped that.
 pub fn launch(run_dir: &Path) -> Result<Shim> {
@@ -93,6 +109,7 @@ pub fn launch(run_dir: &Path) -> Result<Shim> {
     let mut child = Command::new(fs::proc_fd(executable.as_fd()))
         .arg0("tug-shim")
         .arg(run_dir)
+        .args(descriptors_option())
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::null())

@@ -7,6 +7,7 @@
 
 pub mod capability;
 pub mod cgroup;
+pub mod epoll;
 pub mod fs;
 pub mod init;
 pub mod mount;

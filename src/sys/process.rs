@@ -236,6 +236,26 @@ pub fn set_limit(
     rustix::process::prlimit(pid.and_then(Pid::from_raw), resource, limits).map(drop)
 }
 
+/// How many descriptors we may have, once as many as possible are allowed: the soft limit is low for
+/// programs that use select(2). Answers the number, and the soft limit that was there before.
+pub fn raise_descriptors() -> (u64, u64) {
+    let before = rustix::process::getrlimit(Resource::Nofile);
+    let (soft, hard) = (
+        before.current.unwrap_or(u64::MAX),
+        before.maximum.unwrap_or(u64::MAX),
+    );
+    match set_limit(None, Resource::Nofile, hard, hard) {
+        Ok(()) => (hard, soft),
+        Err(_) => (soft, soft),
+    }
+}
+
+/// Set the soft limit again; what the kernel does not allow stays as it is.
+pub fn set_soft_descriptors(soft: u64) {
+    let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let _ = set_limit(None, Resource::Nofile, soft, hard.unwrap_or(u64::MAX));
+}
+
 pub fn change_dir(path: &Path) -> std::result::Result<(), Errno> {
     rustix::process::chdir(path)
 }

@@ -1,28 +1,21 @@
 //! `tug engine`, `tugd`, `dockerd`: serve the API until told to end.
 
 mod options;
+mod serve;
 mod values;
 
 use self::options::Config;
-use crate::api;
-use crate::engine::{API_VERSION, Engine, watch};
+use crate::engine::{API_VERSION, Engine};
 use crate::error::{Context, Error, Result};
 use crate::http::address::{self, Address};
 use crate::shim::client;
-use crate::sys::poll;
 use crate::sys::signal::{self, Set};
-use crate::sys::{fs, socket};
-use rustix::event::PollFlags;
+use crate::sys::{fs, process, socket};
 use std::ffi::OsString;
 use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Connections served at once, a small thread each; those beyond it are told to come again.
-const CONNECTIONS_MAX: usize = 256;
 
 pub fn main(args: &[OsString]) -> Result<u8> {
     let config = options::parse(args)?;
@@ -39,6 +32,10 @@ fn run(config: &Config) -> Result<()> {
     let signals = Set::of(&[signal::SIGTERM, signal::SIGINT, signal::SIGCHLD]);
     signal::set_mask(signals)?;
     let signals = signal::descriptor(signals)?;
+
+    let (descriptors, descriptors_before) = process::raise_descriptors();
+    // What was good for us would be much for programs that close all descriptors one by one.
+    client::limit_descriptors(descriptors_before);
 
     let options = &config.options;
     let group = find_group(config.group.as_deref())?;
@@ -63,7 +60,7 @@ fn run(config: &Config) -> Result<()> {
         "serving API {API_VERSION} on {}",
         listeners.names()
     ));
-    let served = accept_until_told(&engine, &listeners, signals.as_fd());
+    let served = serve::until_told(&engine, &listeners.sockets, signals.as_fd(), descriptors);
 
     // The socket files go; containers and their shims stay.
     for path in listeners.paths.iter().chain(&config.pidfile) {
@@ -193,62 +190,6 @@ fn listen(config: &Config, group: Option<u32>) -> Result<Listeners> {
         }
     }
     Ok(listeners)
-}
-
-fn accept_until_told(
-    engine: &Arc<Engine>,
-    listeners: &Listeners,
-    signals: BorrowedFd<'_>,
-) -> Result<()> {
-    let served = Arc::new(AtomicUsize::new(0));
-    let mut fds = vec![(signals, PollFlags::IN)];
-    fds.extend(
-        listeners
-            .sockets
-            .iter()
-            .map(|fd| (fd.as_fd(), PollFlags::IN)),
-    );
-    loop {
-        let ready = poll::wait(&fds, None)?;
-        while let Some(signal) = signal::take(signals) {
-            match signal {
-                signal::SIGCHLD => client::reap(),
-                _ => return Ok(()),
-            }
-        }
-        for (listener, flags) in listeners.sockets.iter().zip(ready.iter().skip(1)) {
-            if !flags.is_empty() {
-                accept(engine, listener.as_fd(), &served);
-            }
-        }
-    }
-}
-
-/// Take one connection. Whatever goes wrong concerns that connection only.
-fn accept(engine: &Arc<Engine>, listener: BorrowedFd<'_>, served: &Arc<AtomicUsize>) {
-    let stream = match socket::accept(listener) {
-        Ok(stream) => stream,
-        Err(error) => {
-            crate::log::line("tugd", error);
-            // Out of descriptors: the connection stays in the queue and poll says so at once. Give
-            // those that are served a moment to end.
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            return;
-        }
-    };
-    if served.fetch_add(1, Ordering::AcqRel) >= CONNECTIONS_MAX {
-        served.fetch_sub(1, Ordering::AcqRel);
-        return api::refuse(stream);
-    }
-    let (engine, counter) = (Arc::clone(engine), Arc::clone(served));
-    let spawned = watch::thread("connection", move || {
-        api::serve(&engine, stream);
-        counter.fetch_sub(1, Ordering::AcqRel);
-    });
-    if let Err(error) = spawned {
-        served.fetch_sub(1, Ordering::AcqRel);
-        crate::log::line("tugd", error);
-    }
 }
 
 #[cfg(test)]

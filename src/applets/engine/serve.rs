@@ -1,0 +1,145 @@
+//! The engine's loop: connections come in, their requests get a thread each, signals end it.
+
+use crate::api::{self, Api};
+use crate::engine::{Engine, watch};
+use crate::error::Result;
+use crate::http::lobby::{Door, Lobby};
+use crate::http::server::Connection;
+use crate::shim::client;
+use crate::sys::{signal, socket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The token of the signals; the listeners have theirs behind it.
+const SIGNALS: u64 = 0;
+
+/// How much is served at a time.
+struct Limits {
+    /// Requests, a small thread each; those beyond it are told to come again.
+    requests: usize,
+    /// Those of them that only look on (see `Api`).
+    onlookers: usize,
+    /// Connections without a request.
+    idle: usize,
+}
+
+impl Limits {
+    /// Half of the descriptors that we may have are for connections, a quarter for what their
+    /// requests open; the rest is the engine's own.
+    fn new(descriptors: u64) -> Limits {
+        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+        let requests = (descriptors / 8).clamp(4, 512);
+        Limits {
+            requests,
+            onlookers: requests - requests / 4,
+            idle: (descriptors / 2).saturating_sub(requests).clamp(8, 8192),
+        }
+    }
+}
+
+struct Service {
+    api: Arc<Api>,
+    lobby: Lobby,
+    requests: Arc<AtomicUsize>,
+    requests_max: usize,
+}
+
+pub fn until_told(
+    engine: &Arc<Engine>,
+    listeners: &[OwnedFd],
+    signals: BorrowedFd<'_>,
+    descriptors_max: u64,
+) -> Result<()> {
+    let limits = Limits::new(descriptors_max);
+    let mut service = Service {
+        api: Arc::new(Api::new(Arc::clone(engine), limits.onlookers)),
+        lobby: Lobby::new(limits.idle)?,
+        requests: Arc::new(AtomicUsize::new(0)),
+        requests_max: limits.requests,
+    };
+    service.lobby.watch(signals, SIGNALS)?;
+    for (listener, token) in listeners.iter().zip(SIGNALS + 1..) {
+        service.lobby.watch(listener, token)?;
+    }
+    loop {
+        let round = service.lobby.wait(None)?;
+        for connection in round.requests {
+            service.begin(connection);
+        }
+        for token in round.ready {
+            if token == SIGNALS {
+                while let Some(signal) = signal::take(signals) {
+                    match signal {
+                        signal::SIGCHLD => client::reap(),
+                        _ => return Ok(()),
+                    }
+                }
+            } else if let Some(listener) = listeners.get((token - SIGNALS - 1) as usize) {
+                service.accept(listener.as_fd());
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Take one connection. Whatever goes wrong concerns that connection only.
+    fn accept(&mut self, listener: BorrowedFd<'_>) {
+        match socket::accept(listener) {
+            Ok(stream) => {
+                if let Some(connection) = self.lobby.enter(api::connection(stream)) {
+                    self.begin(connection);
+                }
+            }
+            Err(error) => {
+                crate::log::line("tugd", error);
+                // Out of descriptors: the connection stays in the queue and is told of at once.
+                // Give those that are served a moment to end.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// Give a request its thread.
+    fn begin(&self, connection: Connection) {
+        if self.requests.fetch_add(1, Ordering::AcqRel) >= self.requests_max {
+            self.requests.fetch_sub(1, Ordering::AcqRel);
+            return api::refuse(connection);
+        }
+        let (api, door) = (Arc::clone(&self.api), self.lobby.door());
+        let counter = Arc::clone(&self.requests);
+        let spawned = watch::thread("request", move || {
+            serve(&api, &door, connection);
+            counter.fetch_sub(1, Ordering::AcqRel);
+        });
+        if let Err(error) = spawned {
+            self.requests.fetch_sub(1, Ordering::AcqRel);
+            crate::log::line("tugd", error);
+        }
+    }
+}
+
+fn serve(api: &Api, door: &Door, connection: Connection) {
+    if let Some(connection) = api.serve(connection) {
+        door.enter(connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_follow_the_descriptors_that_we_may_have() {
+        for (descriptors, expected) in [
+            (64, [8, 6, 24]),
+            (1024, [128, 96, 384]),
+            (20_000, [512, 384, 8192]),
+            (1, [4, 3, 8]),
+        ] {
+            let limits = Limits::new(descriptors);
+            assert_eq!([limits.requests, limits.onlookers, limits.idle], expected);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Waiting for very many descriptors, where poll(2) would walk over all of them each time.
+
+use crate::error::Result;
+use crate::sys::failed;
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// Told of at once; the others are still there the next time.
+const EVENTS_MAX: usize = 64;
+
+pub struct Epoll {
+    fd: OwnedFd,
+    events: Vec<Event>,
+}
+
+impl Epoll {
+    pub fn new() -> Result<Epoll> {
+        Ok(Epoll {
+            fd: epoll::create(CreateFlags::CLOEXEC)
+                .map_err(|errno| failed("epoll_create1", "set", errno))?,
+            events: Vec::with_capacity(EVENTS_MAX),
+        })
+    }
+
+    /// Tell `token` whenever `fd` can be read or has been closed by its peer.
+    pub fn add(&self, fd: impl AsFd, token: u64) -> Result<()> {
+        let data = EventData::new_u64(token);
+        epoll::add(&self.fd, fd, data, EventFlags::IN)
+            .map_err(|errno| failed("epoll_ctl", "EPOLL_CTL_ADD", errno))
+    }
+
+    /// Whoever has the descriptor elsewhere goes on using it: closing ours would not be enough.
+    pub fn remove(&self, fd: impl AsFd) {
+        let _ = epoll::delete(&self.fd, fd);
+    }
+
+    /// The tokens of what is ready; none when `timeout` has passed. `None` waits for ever.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Vec<u64>> {
+        let timeout = timeout.map(|t| Timespec {
+            tv_sec: t.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: t.subsec_nanos().into(),
+        });
+        self.events.clear();
+        match epoll::wait(&self.fd, spare_capacity(&mut self.events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(self.events.iter().map(|e| e.data.u64()).collect()),
+            Err(errno) => Err(failed("epoll_wait", "set", errno)),
+        }
+    }
+}
