@@ -41,6 +41,30 @@ pub enum Kind {
     System,
 }
 
+impl Kind {
+    /// What kept a container's program from running, by the words of whichever runtime said so
+    /// (moby, daemon/start.go: setExitCodeFromError).
+    pub fn of_words(message: &str) -> Option<Kind> {
+        const MISSING: [&str; 3] = [
+            "executable file not found",
+            "no such file or directory",
+            "system cannot find the file specified",
+        ];
+        const DENIED: [&str; 4] = [
+            "permission denied",
+            "is a directory",
+            "not a directory",
+            "exec format error",
+        ];
+        let words = message.to_ascii_lowercase();
+        let holds = |known: &&str| words.contains(*known);
+        if MISSING.iter().any(holds) {
+            return Some(Kind::ProgramMissing);
+        }
+        DENIED.iter().any(holds).then_some(Kind::CannotInvoke)
+    }
+}
+
 /// A failure: see `Failure`. Boxed, because every `?` in the program moves one: as one pointer it
 /// costs a tenth less code than as a struct of five words.
 #[derive(Clone, Debug)]

@@ -106,6 +106,10 @@ impl Group {
         }
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Note that the group is now that of `owner`, and not of whom it had before.
     pub fn mark(&self, owner: &str) {
         // Without the mark (user namespaces do not set any) it is as on hosts with one runtime.
@@ -420,6 +424,14 @@ impl Group {
             let _ = cgroup::remove(parent);
         }
         Ok(())
+    }
+
+    /// Remove the engine's parent directory if its last group is gone, for groups that another
+    /// runtime has removed.
+    pub fn leave_parent() {
+        if let Ok(Some(top)) = find::mount_point() {
+            let _ = cgroup::remove(&top.join(PARENT));
+        }
     }
 
     fn remove_once(&self) -> std::result::Result<(), Errno> {

@@ -122,18 +122,12 @@ impl Engine {
                 });
                 Ok(())
             }
-            Err(mut error) => {
+            Err(error) => {
                 let code = match error.kind {
                     Kind::ProgramMissing => 127,
                     _ => 126,
                 };
                 self.exec_ended(container, id, code);
-                if matches!(error.kind, Kind::ProgramMissing | Kind::CannotInvoke) {
-                    error.message = format!(
-                        "OCI runtime exec failed: exec failed: unable to start container process: {}",
-                        error.message
-                    );
-                }
                 Err(error)
             }
         }

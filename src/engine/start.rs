@@ -51,16 +51,13 @@ impl Engine {
             )));
         }
         let run_dir = self.prepare(container)?;
-        let shim = Arc::new(client::launch(&run_dir).map_err(explain)?);
+        let shim = Arc::new(client::launch(&run_dir)?);
         container.lock().shim = Some(Arc::clone(&shim));
 
         // Watch and join the clients first: nothing that the program does from now on is missed.
         let mut watch = shim.watch()?;
         hand_over(&shim, container)?;
-        let started = shim
-            .start()
-            .map_err(explain)
-            .inspect_err(|_| let_go(&mut watch))?;
+        let started = shim.start().inspect_err(|_| let_go(&mut watch))?;
         container.update(|state| {
             state.phase = Phase::Running;
             state.pid = started.pid;
@@ -195,17 +192,6 @@ fn let_go(watch: &mut Watch) {
             return;
         }
     }
-}
-
-/// Clients look for runc's words about the program behind this beginning.
-fn explain(mut error: Error) -> Error {
-    if matches!(error.kind, Kind::ProgramMissing | Kind::CannotInvoke) {
-        error.message = format!(
-            "failed to create task for container: OCI runtime create failed: unable to start container process: {}",
-            error.message
-        );
-    }
-    error
 }
 
 /// What `stop`, `kill` and their like need: the shim of a container that runs.

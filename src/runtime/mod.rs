@@ -42,6 +42,6 @@ pub mod state;
 mod sysctl;
 mod target;
 pub mod update;
-mod user;
+pub mod user;
 mod validate;
 mod walk;

@@ -33,10 +33,15 @@ pub fn resolve(user: &User, wants_home: bool) -> Result<Resolved> {
         let ids = numeric(user);
         return Ok(Resolved { ids, home: None });
     }
-    let root = crate::sys::fs::open_path(Path::new("/"))?;
-    let mut resolved = resolve_in(root.as_fd(), user)?;
+    let mut resolved = resolve_below(Path::new("/"), user)?;
     resolved.home.take_if(|_| !wants_home);
     Ok(resolved)
+}
+
+/// The same where the container's root is at `rootfs`.
+pub fn resolve_below(rootfs: &Path, user: &User) -> Result<Resolved> {
+    let root = crate::sys::fs::open_path(rootfs)?;
+    resolve_in(root.as_fd(), user)
 }
 
 fn numeric(user: &User) -> Ids {

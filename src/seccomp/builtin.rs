@@ -5,10 +5,11 @@
 //! on. Names become numbers at compile time.
 
 use crate::error::Result;
+use crate::oci::spec::{Seccomp, SeccompArg, SeccompRule};
 use crate::seccomp::abi::ABIS;
 use crate::seccomp::filter::{self, Filter};
-use crate::seccomp::policy::{ALLOW, Condition, ENOSYS, EPERM, ERRNO, Policy, Test};
-use crate::seccomp::table::{COUNT, Call, place};
+use crate::seccomp::policy::{ALLOW, Action, Condition, ENOSYS, EPERM, ERRNO, Policy, Test};
+use crate::seccomp::table::{self, COUNT, Call, place};
 
 /// As `--security-opt seccomp=` names it.
 pub const NAME: &str = "builtin";
@@ -19,36 +20,87 @@ pub fn filter(caps: &[String]) -> Result<Filter> {
 }
 
 pub fn policy(caps: &[String]) -> Policy {
-    let has = |name: &str| caps.iter().any(|cap| cap == name);
     let mut policy = Policy::new(ERRNO | EPERM);
     (0..ABIS.len()).for_each(|abi| policy.list_abi(abi));
-    allow(&mut policy, &ALLOWED);
-    for (cap, calls) in &BY_CAPABILITY {
-        if has(cap) {
-            allow(&mut policy, calls);
+    each_rule(caps, &mut |call, action, conditions| {
+        policy.add(call, action, conditions);
+    });
+    policy
+}
+
+/// The same as config.json spells it, for runtimes that do not know it by its name.
+pub fn profile(caps: &[String]) -> Seccomp {
+    let mut allowed = Vec::new();
+    let mut rules = Vec::new();
+    each_rule(caps, &mut |call, action, conditions| {
+        let name = table::name(call).to_string();
+        match (action, conditions) {
+            (ALLOW, []) => allowed.push(name),
+            _ => rules.push(rule(vec![name], action, conditions)),
+        }
+    });
+    rules.push(rule(allowed, ALLOW, &[]));
+    Seccomp {
+        default_action: Some("SCMP_ACT_ERRNO".to_string()),
+        default_errno_ret: Some(EPERM),
+        architectures: Some(ABIS.iter().map(|abi| abi.name.to_string()).collect()),
+        syscalls: Some(rules),
+        ..Default::default()
+    }
+}
+
+fn rule(names: Vec<String>, action: Action, conditions: &[Condition]) -> SeccompRule {
+    let args = conditions.iter().map(|condition| {
+        let (op, is_masked) = match condition.test {
+            Test::Less => ("SCMP_CMP_LT", false),
+            Test::Greater => ("SCMP_CMP_GT", false),
+            _ if condition.mask != u64::MAX => ("SCMP_CMP_MASKED_EQ", true),
+            _ => ("SCMP_CMP_EQ", false),
+        };
+        SeccompArg {
+            index: Some(condition.index.into()),
+            value: Some(if is_masked {
+                condition.mask
+            } else {
+                condition.value
+            }),
+            value_two: Some(condition.value).filter(|_| is_masked),
+            op: Some(op.to_string()),
+        }
+    });
+    let name = if action == ALLOW {
+        "SCMP_ACT_ALLOW"
+    } else {
+        "SCMP_ACT_ERRNO"
+    };
+    SeccompRule {
+        names: Some(names),
+        action: Some(name.to_string()),
+        errno_ret: Some(action & 0xffff).filter(|_| action != ALLOW),
+        args: Some(args.collect()),
+    }
+}
+
+fn each_rule(caps: &[String], rule: &mut dyn FnMut(Call, Action, &[Condition])) {
+    let has = |name: &str| caps.iter().any(|cap| cap == name);
+    let by_capability = BY_CAPABILITY.iter().filter(|(cap, _)| has(cap));
+    for calls in std::iter::once(&ALLOWED[..]).chain(by_capability.map(|(_, calls)| *calls)) {
+        for call in calls.iter().filter(|call| usize::from(**call) < COUNT) {
+            rule(*call, ALLOW, &[]);
         }
     }
     // Neither AF_ALG (38) nor AF_VSOCK (40).
     for (test, family) in [(Test::Less, 38), (Test::Equal, 39), (Test::Greater, 40)] {
-        policy.add(SOCKET, ALLOW, &[condition(test, u64::MAX, family)]);
+        rule(SOCKET, ALLOW, &[condition(test, u64::MAX, family)]);
     }
     for personality in [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff] {
         let same = condition(Test::Equal, u64::MAX, personality);
-        policy.add(PERSONALITY, ALLOW, &[same]);
+        rule(PERSONALITY, ALLOW, &[same]);
     }
     if !has("CAP_SYS_ADMIN") {
-        policy.add(CLONE, ALLOW, &[condition(Test::Equal, NAMESPACES, 0)]);
+        rule(CLONE, ALLOW, &[condition(Test::Equal, NAMESPACES, 0)]);
         // Its flags lie in memory, where a filter can't look. Without it libc takes clone.
-        policy.add(CLONE3, ERRNO | ENOSYS, &[]);
-    }
-    policy
-}
-
-fn allow(policy: &mut Policy, calls: &[Call]) {
-    for call in calls {
-        if usize::from(*call) < COUNT {
-            policy.add(*call, ALLOW, &[]);
-        }
+        rule(CLONE3, ERRNO | ENOSYS, &[]);
     }
 }
 
@@ -536,3 +588,18 @@ static ALLOWED: [Call; 371] = places([
     "write",
     "writev",
 ]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp;
+
+    #[test]
+    fn the_profile_that_others_read_makes_the_same_filter() {
+        for caps in [&[][..], &["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"]] {
+            let caps: Vec<String> = caps.iter().map(ToString::to_string).collect();
+            let spelled = seccomp::compile(&profile(&caps)).unwrap().unwrap();
+            assert_eq!(spelled, filter(&caps).unwrap(), "{caps:?}");
+        }
+    }
+}

@@ -31,6 +31,12 @@ pub fn find(name: &str) -> Option<Call> {
     None
 }
 
+/// The name of `call`, one of the `COUNT`.
+pub fn name(call: Call) -> &'static str {
+    let (first, end) = (STARTS[call as usize], STARTS[call as usize + 1]);
+    std::str::from_utf8(&NAMES[first as usize..end as usize]).unwrap_or_default()
+}
+
 /// The number of `call` in the ABI at `abi` of `ABIS`.
 pub fn number(call: Call, abi: usize) -> Option<u32> {
     match NUMBERS[abi][call as usize] {

@@ -295,7 +295,7 @@ impl Supervisor {
             None if signal != 0 => signal::SIGKILL,
             _ => signal,
         };
-        process::signal(&self.tasks[0].pidfd, signal)
+        self.backend.kill(&self.tasks[0].pidfd, signal)
     }
 
     pub fn tell(&mut self, event: &Reply) {

@@ -42,7 +42,7 @@ impl Supervisor {
         mount(run_dir, &config)?;
         let spec = spec(run_dir)?;
         let inherited = oom_score_adj();
-        let (task, group) = create(&backend, &config, &spec)?;
+        let (task, group) = create(&backend, &config, &spec, inherited)?;
         protect();
 
         let given = spec.process.and_then(|process| process.oom_score_adj);
@@ -99,7 +99,12 @@ fn spec(run_dir: &Path) -> Result<Spec> {
     json::parse_bytes(&text, "config.json").context(|| format!("read {}", path.display()))
 }
 
-fn create(backend: &Backend, config: &Config, spec: &Spec) -> Result<(Task, Option<Group>)> {
+fn create(
+    backend: &Backend,
+    config: &Config,
+    spec: &Spec,
+    oom_score_adj: Option<i32>,
+) -> Result<(Task, Option<Group>)> {
     let is_terminal = config.terminal.unwrap_or(false);
     let with_input = config.open_stdin.unwrap_or(false);
     let (io, pipes) = match is_terminal {
@@ -112,7 +117,9 @@ fn create(backend: &Backend, config: &Config, spec: &Spec) -> Result<(Task, Opti
         console,
         group,
         ..
-    } = backend.create(spec, io)?;
+    } = backend
+        .create(spec, io, oom_score_adj)
+        .map_err(|error| pipes.explain(error))?;
     let streams = match console {
         Some(master) => Streams::console(master, with_input)?,
         None => pipes,

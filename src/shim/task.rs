@@ -4,7 +4,7 @@
 //! process may hold the output open for ever (a daemon that an exec has left behind), so that wait
 //! is bounded; what the process itself wrote is in the pipe by then and is never lost.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::runtime::create::Io;
 use crate::shim::attached::{Attached, Input};
 use crate::shim::log::writer::Writer;
@@ -89,11 +89,27 @@ impl Streams {
         Ok((io, ours))
     }
 
+    /// Add what a runtime that failed has printed there, if the error does not say it already.
+    pub fn explain(&self, mut error: Error) -> Error {
+        let mut buffer = [0u8; 1024];
+        let read = self.outputs[1]
+            .as_ref()
+            .map(|stderr| stream::read(stderr, &mut buffer));
+        if let Some(Moved::Bytes(count)) = read {
+            let said = String::from_utf8_lossy(buffer.get(..count).unwrap_or_default());
+            let line = said.trim().lines().next().unwrap_or_default();
+            if !error.message.contains(line) {
+                error.message = format!("{}: {line}", error.message);
+            }
+        }
+        error
+    }
+
     /// The master of a process's terminal.
     pub fn console(master: OwnedFd, with_input: bool) -> Result<Streams> {
         stream::set_nonblocking(&master)?;
         let input = with_input.then(|| master.try_clone()).transpose();
-        let input = input.map_err(|e| crate::error::Error::io("dup terminal", &e))?;
+        let input = input.map_err(|e| Error::io("dup terminal", &e))?;
         Ok(Streams {
             input,
             outputs: [Some(master), None],

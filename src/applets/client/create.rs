@@ -408,32 +408,9 @@ pub fn run_error(error: Error) -> Error {
     let kind = match error.kind {
         Kind::Help | Kind::Usage | Kind::CannotInvoke | Kind::ProgramMissing => return error,
         Kind::Gone => Kind::Run,
-        _ => exit_kind(&error.message).unwrap_or(Kind::Run),
+        _ => Kind::of_words(&error.message).unwrap_or(Kind::Run),
     };
     error.with_kind(kind)
-}
-
-/// The kind of a program that could not be started, by the runtime's words.
-pub fn exit_kind(message: &str) -> Option<Kind> {
-    const MISSING: [&str; 3] = [
-        "executable file not found",
-        "no such file or directory",
-        "system cannot find the file specified",
-    ];
-    let words = message.to_ascii_lowercase();
-    if MISSING.iter().any(|known| words.contains(known)) {
-        return Some(Kind::ProgramMissing);
-    }
-    let denied = [
-        "permission denied",
-        "is a directory",
-        "not a directory",
-        "exec format error",
-    ];
-    denied
-        .iter()
-        .any(|known| words.contains(known))
-        .then_some(Kind::CannotInvoke)
 }
 
 /// Errors of usage carry the usage line.

@@ -1,7 +1,7 @@
 //! `tug exec`: a command in a running container.
 
 use super::attach::{DETACH_KEYS, check_tty};
-use super::create::exit_kind;
+
 use super::options::{ANY, Options, Verb, flag};
 use super::pump::{End, Session, detach_keys};
 use super::remote::{Engine, parse};
@@ -87,7 +87,7 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
         console_size,
     };
     start_exec(&session, &start).map_err(|error| {
-        let kind = exit_kind(&error.message).unwrap_or(error.kind);
+        let kind = Kind::of_words(&error.message).unwrap_or(error.kind);
         error.with_kind(kind)
     })
 }
