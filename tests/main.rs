@@ -48,6 +48,7 @@ mod runtime_cli;
 mod runtime_exec;
 mod runtime_lifecycle;
 mod runtime_refusals;
+mod runtimes;
 mod seccomp;
 mod security;
 mod shim_lost;
