@@ -36,6 +36,17 @@ impl Time {
         text
     }
 
+    /// `Jan  2 03:04:05`, as old syslog has it (RFC 3164, 4.1.2).
+    pub fn stamp(self) -> String {
+        const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+        let (_, month, day) = civil_from_days(self.seconds / 86_400);
+        let from = (month as usize - 1) * 3;
+        let name = MONTHS.get(from..from + 3).unwrap_or_default();
+        let text = self.to_second();
+        let clock = text.get(11..).unwrap_or_default();
+        format!("{name} {day:2} {clock}")
+    }
+
     fn to_second(self) -> String {
         let (year, month, day) = civil_from_days(self.seconds / 86_400);
         let second = self.seconds % 86_400;
@@ -154,6 +165,13 @@ mod tests {
         ] {
             assert_eq!(Time::parse(text).unwrap().rfc3339(), text);
         }
+    }
+
+    #[test]
+    fn old_stamps_have_one_width() {
+        let stamp = |text| Time::parse(text).unwrap().stamp();
+        assert_eq!(stamp("2026-01-02T03:04:05.6Z"), "Jan  2 03:04:05");
+        assert_eq!(stamp("2026-12-31T23:59:59Z"), "Dec 31 23:59:59");
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub fn attach(call: &mut Call<'_>) -> Result<Reply> {
             },
             follow: false,
             timestamps: false,
+            details: false,
         };
         let mut client = std::fs::File::from(second(call)?);
         let connection = call.connection.fd();
@@ -101,6 +102,7 @@ pub fn logs(call: &mut Call<'_>) -> Result<Reply> {
         },
         follow: call.flag("follow"),
         timestamps: call.flag("timestamps"),
+        details: call.flag("details"),
     };
     let content_type = stream_type(container.has_terminal(), &call.request);
     let logs = call.engine.logs(&container, options)?;

@@ -3,7 +3,6 @@
 use crate::engine::Engine;
 use crate::engine::container::{Container, ExecPhase, Phase};
 use crate::engine::spec::mounts;
-use crate::engine::start::LOG;
 use crate::wire::container::{EndpointSettings, GraphDriver, Inspect, NetworkSettings, State};
 use std::collections::BTreeMap;
 
@@ -30,7 +29,7 @@ impl Engine {
             resolv_conf_path: path("resolv.conf"),
             hostname_path: path("hostname"),
             hosts_path: path("hosts"),
-            log_path: path(LOG),
+            log_path: self.log_path(container),
             name: Some(name),
             restart_count: Some(0),
             driver: text("overlay2"),

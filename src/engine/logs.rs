@@ -2,14 +2,16 @@
 
 use crate::engine::Engine;
 use crate::engine::container::{Container, Phase};
-use crate::engine::start::LOG;
 use crate::error::{Error, Result};
-use crate::shim::log::reader::{LogLine, Reader, Select};
+use crate::http::query;
+use crate::shim::log::reader::{Reader, Select};
+use crate::shim::log::record::LogLine;
 use crate::sys::notify::Changes;
 use crate::sys::poll;
 use crate::time::Time;
 use crate::wire::stdcopy;
 use rustix::event::PollFlags;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -18,6 +20,8 @@ pub struct Options {
     pub select: Select,
     pub follow: bool,
     pub timestamps: bool,
+    /// Show what the driver's options add to each record.
+    pub details: bool,
 }
 
 /// A container's log, about to be read.
@@ -36,21 +40,19 @@ impl Engine {
                 "Bad parameters: you must choose at least one stream",
             ));
         }
-        let log = container.host.log_config.clone().unwrap_or_default();
-        if log.kind.as_deref() == Some("none") {
+        let Some(path) = self.log_file(container) else {
             return Err(Error::unsupported(
                 "configured logging driver does not support reading",
             ));
-        }
-        let dir = self.data_dir(&container.id);
+        };
         options.follow &= container.is_running();
         let changes = match options.follow {
-            true => Some(Changes::of_dir(&dir)?),
+            true => Some(Changes::of_dir(&self.data_dir(&container.id))?),
             false => None,
         };
         Ok(Logs {
             container,
-            reader: Reader::open(&dir.join(LOG), options.select.clone())?,
+            reader: Reader::open(&path, options.select.clone())?,
             options,
             changes,
         })
@@ -105,19 +107,33 @@ impl Logs<'_> {
     }
 
     fn encode(&self, line: &LogLine) -> Vec<u8> {
-        let mut text = String::new();
+        let mut head = String::new();
         if self.options.timestamps {
-            text = format!("{} ", padded(&line.time));
+            head = format!("{} ", padded(&line.time));
         }
-        text.push_str(&line.text);
+        if self.options.details {
+            head.push_str(&details(&line.attrs));
+            head.push(' ');
+        }
         if self.container.has_terminal() {
-            return text.into_bytes();
+            return [head.as_bytes(), &line.text].concat();
         }
-        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        let mut frame = stdcopy::header(line.stream, length).to_vec();
-        frame.extend_from_slice(text.as_bytes());
-        frame
+        let length = u32::try_from(head.len() + line.text.len()).unwrap_or(u32::MAX);
+        let header = stdcopy::header(line.stream, length);
+        [&header, head.as_bytes(), &line.text].concat()
     }
+}
+
+/// `key=value,key=value`, both as in the query of a URL.
+fn details(attrs: &BTreeMap<String, String>) -> String {
+    let pairs = attrs
+        .iter()
+        .map(|(key, value)| format!("{}={}", form(key), form(value)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+fn form(text: &str) -> String {
+    query::encode(text).replace("%20", "+")
 }
 
 /// Docker shows all nine digits of the fraction, so that columns line up.

@@ -22,6 +22,7 @@ pub mod info;
 pub mod inspect;
 pub mod kill;
 pub mod list;
+mod logging;
 pub mod logs;
 pub mod names;
 pub mod record;

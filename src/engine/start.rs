@@ -2,7 +2,7 @@
 
 use crate::engine::container::{Container, Phase, State};
 use crate::engine::spec::Place;
-use crate::engine::{Engine, host, spec, validate};
+use crate::engine::{Engine, host, spec};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::shim::client::{self, Shim, Watch};
@@ -115,19 +115,13 @@ impl Engine {
 
     fn shim_config(&self, container: &Container, data_dir: &Path) -> Result<config::Config> {
         let text = |path: &Path| Some(path.display().to_string());
-        let log = container.host.log_config.clone().unwrap_or_default();
-        let (log_bytes_max, log_files_max) = validate::log::limits(&log)?;
-        let is_logged = log.kind.as_deref() != Some("none");
         let other = self.other_runtime(container)?;
         let runtime_root = other
             .as_ref()
             .map_or(self.runtime_root(), |other| other.root.clone());
         let layers = self.images.lower_dirs(&container.image_id)?;
-        Ok(config::Config {
+        let mut config = config::Config {
             id: Some(container.id.clone()),
-            log: text(&data_dir.join(LOG)).filter(|_| is_logged),
-            log_bytes_max: log_bytes_max.filter(|bytes| *bytes > 0),
-            log_files_max,
             layers: Some(layers.iter().filter_map(|layer| text(layer)).collect()),
             upper: text(&data_dir.join("upper")),
             work: text(&data_dir.join("work")),
@@ -138,7 +132,10 @@ impl Engine {
             terminal: Some(container.has_terminal()),
             open_stdin: container.config.open_stdin,
             stdin_once: container.config.stdin_once,
-        })
+            ..Default::default()
+        };
+        self.log_config(container, &mut config)?;
+        Ok(config)
     }
 
     /// Leave nothing of a failed start but its error.
@@ -159,9 +156,6 @@ impl Engine {
         self.debug(format_args!("container {}: {error}", container.id));
     }
 }
-
-/// The log's name in a container's directory.
-pub const LOG: &str = "log.json";
 
 fn write(path: &Path, content: &str) -> Result<()> {
     std::fs::write(path, content)

@@ -4,6 +4,7 @@ use crate::error::{Context, Error, Result};
 use crate::json;
 use crate::sys::fs;
 use miniserde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub const FILE: &str = "shim.json";
@@ -12,11 +13,17 @@ pub const FILE: &str = "shim.json";
 pub struct Config {
     /// The container's id.
     pub id: Option<String>,
-    /// Where `log.json` goes, absolute; without it output is not logged.
+    /// Docker's LogConfig: the driver and its options.
+    pub log_driver: Option<String>,
+    pub log_options: Option<BTreeMap<String, String>>,
+    /// The file for records, absolute.
     pub log: Option<String>,
-    /// The size at which the log is rotated, and the number of files kept, the current one included.
-    pub log_bytes_max: Option<u64>,
-    pub log_files_max: Option<u32>,
+    /// What a receiver is told: the option `tag`, worked out, names, and the labels and variables
+    /// that were asked for. The latter stand in json-file's records too.
+    pub log_tag: Option<String>,
+    pub log_name: Option<String>,
+    pub log_image: Option<String>,
+    pub log_attrs: Option<BTreeMap<String, String>>,
     /// Directories of the image's layers, absolute, top first.
     pub layers: Option<Vec<String>>,
     /// The container's own overlay directories. Without `upper` nothing is mounted on `rootfs`.

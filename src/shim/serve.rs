@@ -155,7 +155,13 @@ impl Supervisor {
             add(Token::Call(index), call.fd(), PollFlags::IN);
         }
         for (index, task) in self.tasks.iter().enumerate() {
-            task.interests(|part, fd, events| add(Token::Task(index, part), fd, events));
+            let is_log_full = index == 0 && self.log.as_ref().is_some_and(Writer::is_full);
+            task.interests(is_log_full, |part, fd, events| {
+                add(Token::Task(index, part), fd, events);
+            });
+        }
+        if let Some(backlog) = self.log.as_ref().and_then(Writer::backlog) {
+            add(Token::Log, backlog, PollFlags::OUT);
         }
         for (index, client) in self.leaving.iter().enumerate() {
             add(Token::Leaving(index), client.fd(), PollFlags::OUT);
@@ -174,8 +180,10 @@ impl Supervisor {
             .filter(|_| self.listener.is_some())
             .map(|(_, at)| *at + STRAGGLER_MAX);
         let idle = (!self.buffer.is_empty()).then(|| now + IDLE);
+        let log = self.log.as_ref().and_then(Writer::deadline);
         tasks
             .chain(leaving)
+            .chain(log)
             .chain(stragglers)
             .chain(idle)
             .min()
@@ -203,6 +211,11 @@ impl Supervisor {
             Token::Signals => self.take_signals(),
             Token::Oom => self.take_oom(),
             Token::Listener => self.accept(),
+            Token::Log => {
+                if let Some(log) = &mut self.log {
+                    log.flush();
+                }
+            }
             Token::Call(index) => self.serve_call(index),
             Token::Leaving(index) => {
                 if let Some(client) = self.leaving.get_mut(index) {
@@ -318,6 +331,9 @@ impl Supervisor {
     /// See what is over.
     fn advance(&mut self, now: Instant) {
         self.calls.retain(|call| !call.is_over);
+        if let Some(log) = &mut self.log {
+            log.sweep(now);
+        }
         self.leaving.retain(|client| {
             !client.is_gone && client.deadline().is_some_and(|deadline| now < deadline)
         });
@@ -347,6 +363,7 @@ enum Token {
     Signals,
     Oom,
     Listener,
+    Log,
     Call(usize),
     Task(usize, Part),
     Leaving(usize),

@@ -22,10 +22,7 @@ impl Supervisor {
         let config = config::read(run_dir)?;
         let backend = Backend::of(run_dir, &config)?;
         exit::forget(run_dir)?;
-        let log = match &config.log {
-            Some(path) => Some(open_log(Path::new(path), &config)?),
-            None => None,
-        };
+        let log = Writer::open(&config).context(|| "failed to initialize logging driver")?;
         let signals = Set::of(&[
             signal::SIGCHLD,
             signal::SIGTERM,
@@ -70,11 +67,6 @@ impl Supervisor {
             buffer: Vec::new(),
         })
     }
-}
-
-fn open_log(path: &Path, config: &Config) -> Result<Writer> {
-    Writer::open(path, config.log_bytes_max, config.log_files_max)
-        .context(|| "failed to initialize logging driver")
 }
 
 /// The container's root, in our own mount namespace: no mount of ours can be left on the host.

@@ -193,8 +193,13 @@ impl Task {
     }
 
     /// Everything that can happen to this task, for poll.
-    pub fn interests<'a>(&'a self, mut add: impl FnMut(Part, BorrowedFd<'a>, PollFlags)) {
-        if !self.is_held_up() {
+    /// `is_log_full`: its output has to wait for the log.
+    pub fn interests<'a>(
+        &'a self,
+        is_log_full: bool,
+        mut add: impl FnMut(Part, BorrowedFd<'a>, PollFlags),
+    ) {
+        if !self.is_held_up() && !is_log_full {
             for (index, output) in self.streams.outputs.iter().enumerate() {
                 if let Some(output) = output {
                     add(Part::Output(index), output.as_fd(), PollFlags::IN);

@@ -241,6 +241,15 @@ pub fn netlink() -> Result<OwnedFd> {
     .map_err(|errno| failed("socket", "netlink", errno))
 }
 
+/// A socket for datagrams to the one at `path`.
+pub fn connect_datagram(path: &Path) -> Result<OwnedFd> {
+    let socket = datagram()?;
+    let (address, _dir) = address(path)?;
+    rustix::net::connect(&socket, &address)
+        .map_err(|errno| failed("connect", path.display(), errno))?;
+    Ok(socket)
+}
+
 /// A datagram socket that is good for asking the kernel about links (netdevice(7)).
 pub fn datagram() -> Result<OwnedFd> {
     rustix::net::socket_with(

@@ -675,6 +675,8 @@ pub struct LogLine {
     pub log: Option<String>,
     /// `stdout` or `stderr`.
     pub stream: Option<String>,
+    /// What the options `labels`, `env` and `tag` add.
+    pub attrs: Option<BTreeMap<String, String>>,
     /// RFC 3339 with nanoseconds.
     pub time: Option<String>,
 }

@@ -1,62 +1,28 @@
 //! The log driver and its options.
 
-use super::not_yet;
-use crate::error::{Error, Result};
+use crate::engine::config::Options;
+use crate::engine::logging::{self, Told};
+use crate::error::Result;
+use crate::shim::log::options;
 use crate::wire::container::{HostConfig, LogConfig};
 
-/// Take the default driver where none is asked for.
-pub fn check(host: &mut HostConfig) -> Result<()> {
+/// Take the engine's driver where none is asked for, and its options where they are for the driver
+/// that is asked for (moby, daemon/logs.go: mergeAndVerifyLogConfig).
+pub fn check(host: &mut HostConfig, engine: &Options) -> Result<()> {
     let log = host.log_config.get_or_insert_with(LogConfig::default);
-    match log.kind.as_deref() {
-        None | Some("") => log.kind = Some("json-file".to_string()),
-        Some("json-file" | "none") => {}
-        Some(other) => return Err(not_yet(format_args!("logging driver \"{other}\""))),
+    let driver = log.kind.get_or_insert_default();
+    if driver.is_empty() {
+        driver.clone_from(&engine.log_driver);
     }
-    limits(log)?;
-    Ok(())
-}
-
-/// `max-size` in bytes and `max-file` of the json-file driver.
-pub fn limits(log: &LogConfig) -> Result<(Option<u64>, Option<u32>)> {
-    let (mut bytes, mut files) = (None, None);
-    for (key, value) in log.config.iter().flatten() {
-        let invalid = || Error::invalid(format!("invalid value \"{value}\" for log opt \"{key}\""));
-        match key.as_str() {
-            "max-size" => bytes = Some(parse_size(value).ok_or_else(invalid)?),
-            "max-file" => {
-                let count = value.parse().ok().filter(|count| *count > 0);
-                files = Some(count.ok_or_else(invalid)?);
-            }
-            other => {
-                return Err(Error::invalid(format!(
-                    "unknown log opt '{other}' for json-file log driver"
-                )));
-            }
+    let given = log.config.get_or_insert_default();
+    if *driver == engine.log_driver {
+        for (key, value) in &engine.log_opts {
+            given.entry(key.clone()).or_insert_with(|| value.clone());
         }
     }
-    if files.is_some_and(|files| files > 1) && bytes.is_none() {
-        return Err(Error::invalid(
-            "max-file cannot be more than 1 without max-size",
-        ));
-    }
-    Ok((bytes, files))
-}
-
-/// `10m`, `512k`, `1g`, `-1` (no limit) or plain bytes, in powers of 1024.
-fn parse_size(text: &str) -> Option<u64> {
-    if text == "-1" {
-        return Some(0);
-    }
-    let lower = text.to_ascii_lowercase();
-    let lower = lower.strip_suffix('b').unwrap_or(&lower);
-    let lower = lower.strip_suffix('i').unwrap_or(lower);
-    let (digits, shift) = match lower.as_bytes().last()? {
-        b'k' => (lower.strip_suffix('k')?, 10),
-        b'm' => (lower.strip_suffix('m')?, 20),
-        b'g' => (lower.strip_suffix('g')?, 30),
-        _ => (lower, 0),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+    options::parse(driver, given)?;
+    logging::tag(driver, given, &Told::default())?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -64,13 +30,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_of_logs_are_read_as_docker_reads_them() {
-        assert_eq!(parse_size("10m"), Some(10 << 20));
-        assert_eq!(parse_size("1KiB"), Some(1024));
-        assert_eq!(parse_size("7"), Some(7));
-        assert_eq!(parse_size("-1"), Some(0));
-        for bad in ["", "m", "1.5m", "-2", "99999999999g"] {
-            assert_eq!(parse_size(bad), None, "{bad}");
-        }
+    fn the_engines_options_are_for_its_own_driver() {
+        let engine = Options {
+            log_driver: "local".to_string(),
+            log_opts: [("max-size".to_string(), "1m".to_string())].into(),
+            ..Options::default()
+        };
+        let checked = |kind: &str, max_file: &str| {
+            let mut host = HostConfig {
+                log_config: Some(LogConfig {
+                    kind: Some(kind.to_string()),
+                    config: Some([("max-file".to_string(), max_file.to_string())].into()),
+                }),
+                ..HostConfig::default()
+            };
+            check(&mut host, &engine).unwrap();
+            let log = host.log_config.unwrap();
+            (log.kind.unwrap(), log.config.unwrap().into_iter().collect())
+        };
+        let options = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            let text = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
+            pairs.iter().map(text).collect()
+        };
+        let both = options(&[("max-file", "2"), ("max-size", "1m")]);
+        assert_eq!(checked("", "2"), ("local".to_string(), both));
+        let own = options(&[("max-file", "2")]);
+        assert_eq!(checked("json-file", "2"), ("json-file".to_string(), own));
     }
 }

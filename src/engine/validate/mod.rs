@@ -71,7 +71,7 @@ pub fn check(
 ) -> Result<()> {
     check_modes(host, options)?;
     restart::check(host)?;
-    log::check(host)?;
+    log::check(host, options)?;
     self::security::check(host)?;
     limits::check(host, options)?;
     mounts::wanted(host)?;

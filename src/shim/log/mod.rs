@@ -4,5 +4,10 @@
 //! than 16 KiB becomes several records, of which only the last ends in a newline. When `log.json`
 //! has reached its size it is renamed to `log.json.1`, and the oldest goes.
 
+pub mod file;
+pub mod options;
 pub mod reader;
+pub mod record;
+mod remote;
+mod syslog;
 pub mod writer;

@@ -4,24 +4,13 @@
 //! answers `None`, wait for the directory to change.
 
 use crate::error::{Error, Result};
-use crate::json;
-use crate::shim::log::writer::rotated;
+use crate::shim::log::file::rotated;
+use crate::shim::log::record::{self, LogLine};
 use crate::time::Time;
-use crate::wire::container;
 use crate::wire::stdcopy::Stream;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-
-/// One record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogLine {
-    pub stream: Stream,
-    /// RFC 3339, as it stands in the record.
-    pub time: String,
-    /// With its newline, unless it is a part of a longer line.
-    pub text: String,
-}
 
 /// Which records a reader gives.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +69,7 @@ impl Reader {
                 return Ok(None);
             };
             // A torn record is one that a power cut has left; the others are not the worse for it.
-            let Some(record) = record(&line) else {
+            let Some(record) = record::decode(&line) else {
                 continue;
             };
             let is_wanted = match record.stream {
@@ -243,6 +232,7 @@ fn last_lines(file: &File, wanted: u64) -> std::io::Result<Found> {
 fn open_all(path: &Path) -> Result<Vec<File>> {
     let mut files: Vec<File> = Vec::new();
     let mut seen = Vec::new();
+    let mut is_missing = false;
     for number in 0.. {
         let path = rotated(path, number);
         match File::open(&path) {
@@ -253,8 +243,8 @@ fn open_all(path: &Path) -> Result<Vec<File>> {
                     files.push(file);
                 }
             }
-            // The newest one is missing for a moment while a log is rotated.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && number == 0 => {}
+            // One may be missing while a log is rotated, and after a power cut meanwhile.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !is_missing => is_missing = true,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => break,
             Err(e) => return Err(failed("open", &path, &e)),
         }
@@ -271,21 +261,12 @@ fn failed(doing: &str, path: &Path, error: &std::io::Error) -> Error {
     Error::io(format_args!("{doing} {}", path.display()), error)
 }
 
-fn record(line: &[u8]) -> Option<LogLine> {
-    let record: container::LogLine = json::parse_bytes(line, "record").ok()?;
-    Some(LogLine {
-        stream: match record.stream.as_deref() {
-            Some("stderr") => Stream::Stderr,
-            _ => Stream::Stdout,
-        },
-        time: record.time?,
-        text: record.log?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shim::log::file::LogFile;
+    use crate::shim::log::options::Files;
+    use crate::shim::log::record::Format;
     use crate::shim::log::writer::{PIECE_BYTES_MAX, Writer};
     use std::fs;
 
@@ -301,6 +282,18 @@ mod tests {
 
         fn log(&self) -> PathBuf {
             self.0.join("log.json")
+        }
+
+        fn writer(&self, bytes_max: Option<u64>, count_max: u32) -> Writer {
+            self.writer_of(Format::Json(Default::default()), bytes_max, count_max)
+        }
+
+        fn writer_of(&self, format: Format, bytes_max: Option<u64>, count_max: u32) -> Writer {
+            let bounds = Files {
+                bytes_max,
+                count_max,
+            };
+            Writer::to(LogFile::open(&self.log(), format, bounds).unwrap())
         }
 
         fn read(&self, select: Select) -> Vec<String> {
@@ -332,7 +325,7 @@ mod tests {
     fn texts(reader: &mut Reader) -> Vec<String> {
         let mut texts = Vec::new();
         while let Some(line) = reader.next().unwrap() {
-            texts.push(line.text);
+            texts.push(String::from_utf8(line.text).unwrap());
         }
         texts
     }
@@ -340,7 +333,7 @@ mod tests {
     #[test]
     fn what_was_written_reads_back() {
         let place = Place::new("back");
-        let mut writer = Writer::open(&place.log(), None, None).unwrap();
+        let mut writer = place.writer(None, 3);
         writer.chunk(Stream::Stdout, b"one\ntw");
         writer.chunk(Stream::Stderr, b"error \xff\n");
         writer.chunk(Stream::Stdout, "o \u{1} <é>\n\n".as_bytes());
@@ -366,7 +359,7 @@ mod tests {
     #[test]
     fn a_long_line_becomes_pieces() {
         let place = Place::new("long");
-        let mut writer = Writer::open(&place.log(), None, None).unwrap();
+        let mut writer = place.writer(None, 3);
         let long = "x".repeat(2 * PIECE_BYTES_MAX + 5) + "\n";
         writer.chunk(Stream::Stdout, long.as_bytes());
         let exact = "y".repeat(PIECE_BYTES_MAX);
@@ -387,7 +380,7 @@ mod tests {
     #[test]
     fn old_files_are_kept_and_the_oldest_goes() {
         let place = Place::new("rotate");
-        let mut writer = Writer::open(&place.log(), Some(200), Some(3)).unwrap();
+        let mut writer = place.writer(Some(200), 3);
         for number in 0..100 {
             writer.chunk(Stream::Stdout, format!("line {number}\n").as_bytes());
         }
@@ -409,7 +402,7 @@ mod tests {
         let place = Place::new("follow");
         let mut reader = Reader::open(&place.log(), both()).unwrap();
         assert_eq!(texts(&mut reader), [""; 0]);
-        let mut writer = Writer::open(&place.log(), Some(300), Some(3)).unwrap();
+        let mut writer = place.writer(Some(300), 3);
         let mut seen = Vec::new();
         for number in 0..200 {
             writer.chunk(Stream::Stdout, format!("line {number}\n").as_bytes());
@@ -425,7 +418,7 @@ mod tests {
     #[test]
     fn torn_records_are_skipped() {
         let place = Place::new("torn");
-        let mut writer = Writer::open(&place.log(), None, None).unwrap();
+        let mut writer = place.writer(None, 3);
         writer.chunk(Stream::Stdout, b"one\n");
         drop(writer);
         let torn = "{\"log\":\"tw";
@@ -434,9 +427,131 @@ mod tests {
         assert_eq!(place.read(both()), ["one\n"]);
         assert_eq!(place.read(last(1)), ["one\n"]);
 
-        let mut writer = Writer::open(&place.log(), None, None).unwrap();
+        let mut writer = place.writer(None, 3);
         writer.chunk(Stream::Stdout, b"three\n");
         assert_eq!(place.read(both()), ["one\n", "three\n"]);
+    }
+
+    /// The texts in `place` after a new writer has added one, which must come last.
+    fn after_restart(place: &Place, format: &Format) -> Vec<String> {
+        let mut writer = place.writer_of(format.clone(), Some(400), 3);
+        writer.chunk(Stream::Stdout, b"new\n");
+        let mut texts = place.read(both());
+        assert_eq!(texts.pop().as_deref(), Some("new\n"));
+        assert_eq!(place.read(last(1)), ["new\n"]);
+        texts
+    }
+
+    /// A log of three files, and their contents, the newest first.
+    fn three_files(place: &Place, format: &Format) -> Vec<Vec<u8>> {
+        let mut writer = place.writer_of(format.clone(), Some(400), 3);
+        for number in 0..40 {
+            writer.chunk(Stream::Stdout, format!("line {number}\n").as_bytes());
+        }
+        let content = |number| fs::read(rotated(&place.log(), number)).unwrap();
+        (0..3).map(content).collect()
+    }
+
+    fn lay(place: &Place, files: &[(u32, &[u8])]) {
+        for number in 0..5 {
+            let _ = fs::remove_file(rotated(&place.log(), number));
+        }
+        for (number, content) in files {
+            fs::write(rotated(&place.log(), *number), content).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_power_cut_at_any_byte_leaves_whole_records_in_order() {
+        for format in [Format::Json(Default::default()), Format::Local] {
+            let place = Place::new("pictures");
+            let files = three_files(&place, &format);
+            let [newest, older, oldest] = [0, 1, 2].map(|at| files[at].as_slice());
+            let all = place.read(both());
+            let in_newest = newest.iter().filter(|byte| **byte == b'\n').count();
+
+            for length in 0..=newest.len() {
+                let torn = &newest[..length];
+                let whole = torn.iter().filter(|byte| **byte == b'\n').count();
+                let expected = &all[..all.len() - in_newest + whole];
+                // The end was not written, or the file was made longer without its content.
+                let zeros = [torn, &vec![0; newest.len() - length]].concat();
+                for picture in [torn, &zeros] {
+                    lay(&place, &[(0, picture), (1, older), (2, oldest)]);
+                    assert_eq!(place.read(both()), expected, "{length}");
+                    lay(&place, &[(0, picture), (1, older), (2, oldest)]);
+                    let found = after_restart(&place, &format);
+                    // The restart may have rotated: then the oldest file has gone.
+                    assert!(expected.ends_with(&found), "{length}: {found:?}");
+                    assert!(found.len() >= whole, "{length}: {found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_power_cut_within_a_rotation_loses_no_record_that_is_there() {
+        for format in [Format::Json(Default::default()), Format::Local] {
+            let place = Place::new("rotations");
+            let files = three_files(&place, &format);
+            let [newest, older, oldest] = [0, 1, 2].map(|at| files[at].as_slice());
+            let all = place.read(both());
+            let count = |file: &[u8]| file.iter().filter(|byte| **byte == b'\n').count();
+            let but_oldest = &all[count(oldest)..];
+            for (picture, expected) in [
+                (&[(0, newest), (1, older), (2, oldest)][..], &all[..]),
+                (&[(0, newest), (2, older)], but_oldest),
+                (&[(1, newest), (2, older)], but_oldest),
+                (&[(0, b""), (1, newest), (2, older)], but_oldest),
+            ] {
+                lay(&place, picture);
+                assert_eq!(place.read(both()), expected);
+                lay(&place, picture);
+                let found = after_restart(&place, &format);
+                assert!(expected.ends_with(&found), "{found:?}");
+                let sizes = (0..4).filter_map(|n| fs::metadata(rotated(&place.log(), n)).ok());
+                assert!(sizes.map(|file| file.len()).sum::<u64>() < 3 * 500);
+            }
+        }
+    }
+
+    #[test]
+    fn the_local_format_keeps_bytes_as_they_came() {
+        let place = Place::new("local");
+        let mut writer = place.writer_of(Format::Local, None, 3);
+        writer.chunk(Stream::Stdout, b"a \xff\0\r\n\n");
+        writer.chunk(Stream::Stderr, &[b'x'; PIECE_BYTES_MAX + 1]);
+        writer.end(Stream::Stderr);
+        let mut reader = Reader::open(&place.log(), both()).unwrap();
+        let mut found = Vec::new();
+        while let Some(line) = reader.next().unwrap() {
+            found.push((line.stream, line.text));
+        }
+        assert_eq!(
+            found,
+            [
+                (Stream::Stdout, b"a \xff\0\r\n".to_vec()),
+                (Stream::Stdout, b"\n".to_vec()),
+                (Stream::Stderr, vec![b'x'; PIECE_BYTES_MAX]),
+                (Stream::Stderr, b"x".to_vec()),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_endless_line_is_kept_in_pieces_and_not_in_memory() {
+        let place = Place::new("endless");
+        let mut writer = place.writer(Some(1 << 20), 2);
+        for _ in 0..100 {
+            writer.chunk(Stream::Stdout, &[b'x'; 64 << 10]);
+            assert!(writer.rest(Stream::Stdout).len() < PIECE_BYTES_MAX);
+        }
+        assert!(
+            place
+                .read(last(3))
+                .iter()
+                .all(|text| text.len() == PIECE_BYTES_MAX)
+        );
     }
 
     #[test]

@@ -1,0 +1,172 @@
+//! A log on disk: one file that grows, and older ones beside it. What the disk cannot take is
+//! dropped; nobody waits for it.
+
+use crate::error::{Error, Result};
+use crate::log;
+use crate::shim::log::options::Files;
+use crate::shim::log::record::{Format, Frame};
+use crate::wire::stdcopy::Stream;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Records are gathered up to this and written at once.
+const BATCH_BYTES: usize = 256 << 10;
+
+pub struct LogFile {
+    path: PathBuf,
+    format: Format,
+    bounds: Files,
+    /// `None` after a rotation that failed half-way; tried again with the next batch.
+    file: Option<File>,
+    /// The length of the file. A piece of a record beyond it is cut off again.
+    length: u64,
+    batch: Vec<u8>,
+    /// Output is being dropped, and that has been said.
+    is_dropping: bool,
+}
+
+impl LogFile {
+    /// Open the log at `path`, to write after what is there.
+    pub fn open(path: &Path, format: Format, bounds: Files) -> Result<LogFile> {
+        let mut log = LogFile {
+            path: path.to_path_buf(),
+            format,
+            bounds,
+            file: None,
+            length: 0,
+            batch: Vec::new(),
+            is_dropping: false,
+        };
+        log.open_file()?;
+        log.cut_torn()?;
+        Ok(log)
+    }
+
+    pub fn frame(&self, stream: Stream) -> Frame {
+        Frame::new(&self.format, stream)
+    }
+
+    /// Add a record; `flush` writes it.
+    pub fn push(&mut self, piece: &[u8], frame: &Frame) {
+        frame.encode(piece, &mut self.batch);
+        let length = self.length + self.batch.len() as u64;
+        let is_full = self.bounds.bytes_max.is_some_and(|max| length >= max);
+        if is_full || self.batch.len() >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Write what was gathered.
+    pub fn flush(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let outcome = self.append();
+        self.batch.clear();
+        match outcome {
+            Ok(()) => self.is_dropping = false,
+            Err(error) if !self.is_dropping => {
+                self.is_dropping = true;
+                log::line("tug-shim", format_args!("output is lost: {error}"));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Give memory back that is only of use while there is much to write.
+    pub fn shrink(&mut self) {
+        self.batch = Vec::new();
+    }
+
+    fn append(&mut self) -> Result<()> {
+        if self.bounds.bytes_max.is_some_and(|max| self.length >= max) {
+            self.rotate()?;
+        }
+        if self.file.is_none() {
+            self.open_file()?;
+        }
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        if let Err(error) = (&*file).write_all(&self.batch) {
+            // Take the beginning of a record back, so that the next one starts a line.
+            let _ = file.set_len(self.length);
+            return Err(self.failed("write", &error));
+        }
+        self.length += self.batch.len() as u64;
+        Ok(())
+    }
+
+    /// `log.json` becomes `log.json.1`, that becomes `.2`, and so on; the last one goes. A reader
+    /// keeps what it has open.
+    fn rotate(&mut self) -> Result<()> {
+        self.file = None;
+        for number in (1..self.bounds.count_max).rev() {
+            let from = rotated(&self.path, number - 1);
+            match std::fs::rename(&from, rotated(&self.path, number)) {
+                Err(e) if e.kind() != ErrorKind::NotFound => {
+                    return Err(self.failed("rotate", &e));
+                }
+                _ => {}
+            }
+        }
+        if self.bounds.count_max == 1 {
+            std::fs::remove_file(&self.path).map_err(|e| self.failed("rotate", &e))?;
+        }
+        self.open_file()
+    }
+
+    fn open_file(&mut self) -> Result<()> {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o640)
+            .open(&self.path)
+            .map_err(|e| self.failed("open", &e))?;
+        self.length = file.metadata().map_err(|e| self.failed("stat", &e))?.len();
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// What stands after the last newline was torn by a power cut or a kill: whole records only.
+    fn cut_torn(&mut self) -> Result<()> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let mut end = self.length;
+        let mut block = vec![0u8; 4096];
+        while end > 0 {
+            let size = end.min(block.len() as u64);
+            let part = block.get_mut(..size as usize).unwrap_or_default();
+            file.read_exact_at(part, end - size)
+                .map_err(|e| self.failed("read", &e))?;
+            if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+                end = end - size + at as u64 + 1;
+                break;
+            }
+            end -= size;
+        }
+        if end < self.length {
+            file.set_len(end).map_err(|e| self.failed("truncate", &e))?;
+            self.length = end;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, doing: &str, error: &std::io::Error) -> Error {
+        Error::io(format_args!("{doing} {}", self.path.display()), error)
+    }
+}
+
+/// The log's file of age `number`; 0 is the one being written.
+pub fn rotated(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_path_buf();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
