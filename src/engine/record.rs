@@ -96,6 +96,10 @@ impl Engine {
             return;
         }
         let _recording = lock(&container.recording);
+        // Whoever removes it may have been quicker than the news of its end.
+        if matches!(container.lock().phase, Phase::Removing | Phase::Removed) {
+            return;
+        }
         let text = json::to_string(&Happened::of(container));
         let dir = self.data_dir(&container.id);
         let written = store::record::replace(&dir, STATE, text.as_bytes())

@@ -39,7 +39,16 @@ impl Engine {
                         state.name
                     )));
                 }
-                Phase::Removing | Phase::Removed => {
+                // What was asked for has come to pass: ended for it, a container with `--rm` removes
+                // itself. Two who remove another are told apart, as the second finds none.
+                Phase::Removed if force && container.is_disposable() => return Ok(()),
+                Phase::Removed => {
+                    return Err(Error::not_found(format!(
+                        "No such container: {}",
+                        container.id
+                    )));
+                }
+                Phase::Removing => {
                     return Err(Error::conflict(format!(
                         "removal of container {} is already in progress",
                         container.id
@@ -66,10 +75,12 @@ impl Engine {
     fn take_apart(&self, container: &Container, kill_shim: bool) -> Result<()> {
         self.sweep_run(&container.id, kill_shim);
         let data_dir = self.data_dir(&container.id);
+        let recording = lock(&container.recording);
         match container.is_disposable() {
             true => staging::discard(&data_dir)?,
             false => staging::remove(&data_dir)?,
         }
+        drop(recording);
 
         let name = container.name();
         self.tell(container, "destroy", &[]);

@@ -162,17 +162,27 @@ pub fn connect(run_dir: &Path) -> Result<Shim> {
 
 fn open(run_dir: &Path) -> Result<OwnedFd> {
     let path = run_dir.join("shim.sock");
-    socket::connect_within(&path, CALL_TIMEOUT).map_err(|error| match error.errno {
+    socket::connect_within(&path, CALL_TIMEOUT).map_err(or_gone)
+}
+
+fn or_gone(error: Error) -> Error {
+    match error.errno {
         Some(errno) if is_nobody(errno) => error.with_kind(Kind::Gone),
         _ => error,
-    })
+    }
 }
 
 fn is_nobody(errno: i32) -> bool {
     use rustix::io::Errno;
-    [Errno::NOENT, Errno::CONNREFUSED, Errno::CONNRESET]
-        .iter()
-        .any(|known| known.raw_os_error() == errno)
+    [
+        Errno::NOENT,
+        Errno::CONNREFUSED,
+        Errno::CONNRESET,
+        // It left between our connection and our request.
+        Errno::PIPE,
+    ]
+    .iter()
+    .any(|known| known.raw_os_error() == errno)
 }
 
 impl Shim {
@@ -292,7 +302,7 @@ impl Shim {
             return Err(Error::new(Kind::TooLarge, message));
         }
         line.push('\n');
-        socket::send(&socket, line.as_bytes(), fds)?;
+        socket::send(&socket, line.as_bytes(), fds).map_err(or_gone)?;
         Ok(socket)
     }
 }

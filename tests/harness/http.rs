@@ -55,7 +55,13 @@ pub fn try_get(socket: &Path, target: &str) -> Option<Reply> {
     try_request(socket, "GET", target, "").ok()
 }
 
-fn try_request(socket: &Path, method: &str, target: &str, body: &str) -> std::io::Result<Reply> {
+/// The same where the engine may die meanwhile.
+pub fn try_request(
+    socket: &Path,
+    method: &str,
+    target: &str,
+    body: &str,
+) -> std::io::Result<Reply> {
     let mut stream = connect(socket)?;
     let mut headers = String::from("Connection: close\r\n");
     if !body.is_empty() {

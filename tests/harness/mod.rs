@@ -460,6 +460,39 @@ pub fn skip(test: &str, reason: &str) {
     }
 }
 
+/// How often a test repeats what chance may break: `often` in each run of the tests, `thorough` where
+/// `scripts/soak` runs them before a release.
+pub fn rounds(often: usize, thorough: usize) -> usize {
+    match std::env::var_os("TUG_SOAK") {
+        Some(_) => thorough,
+        None => often,
+    }
+}
+
+/// Chance that can be had again: xorshift64*, the seed is printed.
+pub struct Chance(u64);
+
+impl Chance {
+    /// `TUG_SEED` repeats a run, as far as the machine's own timing does.
+    pub fn new() -> Chance {
+        let given = std::env::var("TUG_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let seed = given.unwrap_or(now.unwrap().as_nanos() as u64 | 1);
+        println!("TUG_SEED={seed}");
+        Chance(seed)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+    }
+}
+
 /// Wait for a condition; the deadline is for machines that do something else as well.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
