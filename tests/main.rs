@@ -54,4 +54,5 @@ mod runtimes;
 mod seccomp;
 mod security;
 mod shim_lost;
+mod terminal;
 mod under_engines;

@@ -16,6 +16,8 @@ const TEXT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 pub struct Client {
     address: Address,
+    /// Lines that go with each request.
+    headers: String,
 }
 
 /// What goes with a request.
@@ -27,8 +29,9 @@ pub enum Body<'a> {
 }
 
 impl Client {
-    pub fn new(address: Address) -> Client {
-        Client { address }
+    /// `headers` are whole lines for each request.
+    pub fn new(address: Address, headers: String) -> Client {
+        Client { address, headers }
     }
 
     /// Send a request and read the head of the answer, whatever its status. Kind `Gone`: nobody
@@ -64,8 +67,9 @@ impl Client {
     ) -> Result<Pending> {
         let mut link = Link::new(connect(&self.address)?);
         let mut head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: tug/{}\r\n{headers}",
-            env!("CARGO_PKG_VERSION")
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: tug/{}\r\n{}{headers}",
+            env!("CARGO_PKG_VERSION"),
+            self.headers
         );
         match &body {
             Body::Empty if method == "GET" || method == "HEAD" => {}

@@ -224,7 +224,10 @@ fn serve(name: &str, serve: impl FnOnce(Connection) + Send + 'static) -> (Client
             sys::socket::accept(listener.as_fd()).unwrap(),
         ));
     });
-    (Client::new(Address::Unix(path.clone())), path)
+    (
+        Client::new(Address::Unix(path.clone()), "X-Of: ours\r\n".to_string()),
+        path,
+    )
 }
 
 #[test]
@@ -234,7 +237,8 @@ fn both_ends_understand_each_other() {
         let mut bytes = Vec::new();
         connection.body().read_to_end(&mut bytes).unwrap();
         let sum: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
-        let text = format!("{} {sum}", request.path);
+        let ours = request.headers.get("x-of").unwrap_or_default();
+        let text = format!("{} {sum} {ours}", request.path);
         connection
             .respond(200, "text/plain", text.as_bytes())
             .unwrap();
@@ -243,7 +247,10 @@ fn both_ends_understand_each_other() {
     let response = client
         .send("POST", "/load", Sent::Stream(&mut source))
         .unwrap();
-    assert_eq!(response.checked().unwrap().text().unwrap(), "/load 100000");
+    assert_eq!(
+        response.checked().unwrap().text().unwrap(),
+        "/load 100000 ours"
+    );
     std::fs::remove_file(path).unwrap();
 }
 

@@ -60,11 +60,7 @@ pub fn wait(engine: &Engine, id: &str, condition: &str) -> Result<Response> {
         "/containers/{}/wait?condition={condition}",
         query::encode(id)
     );
-    engine
-        .begin("POST", &path)?
-        .receive()
-        .and_then(Response::checked)
-        .map_err(|error| engine.explain(error))
+    engine.send("POST", &path, Body::Empty)
 }
 
 /// The exit code that the answer to `wait` ends with.
@@ -84,6 +80,7 @@ pub fn finish(engine: &Engine, id: &str, end: End, waiting: Response) -> Result<
     match end {
         End::Closed => {}
         End::Detached => return Ok(0),
+        End::Forced => return Ok(1),
         End::Signal(number) => return Ok(128u8.saturating_add(number as u8)),
     }
     // Streams live in the shim. When the engine went away meanwhile, the one that follows it knows
@@ -119,7 +116,8 @@ pub struct Target {
     pub tty: bool,
     pub open_stdin: bool,
     pub auto_remove: bool,
-    pub running: bool,
+    /// Docker's word: `running`, `paused`, `exited` …
+    pub status: String,
 }
 
 impl Target {
@@ -132,7 +130,7 @@ impl Target {
             tty: container.at("Config.Tty").is_true(),
             open_stdin: container.at("Config.OpenStdin").is_true(),
             auto_remove: container.at("HostConfig.AutoRemove").is_true(),
-            running: container.at("State.Running").is_true(),
+            status: container.at("State.Status").text(),
             path,
         })
     }
@@ -159,8 +157,15 @@ impl Target {
 
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let target = Target::find(engine, &options.args[0])?;
-    if !target.running {
-        let message = "You cannot attach to a stopped container, start it first";
+    let refusal = match target.status.as_str() {
+        "running" => None,
+        "paused" => Some("You cannot attach to a paused container, unpause it first"),
+        "restarting" => {
+            Some("You cannot attach to a restarting container, wait until it is running")
+        }
+        _ => Some("You cannot attach to a stopped container, start it first"),
+    };
+    if let Some(message) = refusal {
         return Err(Error::invalid(message));
     }
     let stdin = target.open_stdin && !options.is("no-stdin");

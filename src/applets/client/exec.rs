@@ -110,6 +110,7 @@ fn start_exec(session: &Session<'_>, start: &StartRequest) -> Result<u8> {
     match end {
         End::Closed => exit_code(session),
         End::Detached => Err(Error::new(Kind::Invalid, "read escape sequence")),
+        End::Forced => Ok(1),
         End::Signal(number) => Ok(128u8.saturating_add(number as u8)),
     }
 }

@@ -12,7 +12,7 @@ pub const VERB: Verb = Verb {
     about: "Kill one or more running containers",
     flags: &[&[flag(
         "-s, --signal string",
-        "Signal to send to the container (default KILL)",
+        "Signal to send to the container",
     )]],
     args: (1, ANY),
     has_command: false,

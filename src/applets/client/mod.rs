@@ -4,6 +4,7 @@
 //! the list of them. Knows the engine by its HTTP API only.
 
 mod attach;
+mod config;
 mod create;
 mod events;
 mod exec;
@@ -22,6 +23,7 @@ mod print;
 mod ps;
 mod pump;
 mod remote;
+mod restart;
 mod rm;
 mod rmi;
 mod run;
@@ -31,6 +33,7 @@ mod values;
 mod version;
 mod wait;
 
+use self::config::Config;
 use self::options::{Flag, Verb, flag, list_flags, usage};
 use self::print::wrap;
 use self::remote::Engine;
@@ -52,6 +55,7 @@ const VERBS: &[&Verb] = &[
     &load::VERB,
     &logs::VERB,
     &ps::VERB,
+    &restart::VERB,
     &rm::VERB,
     &rmi::VERB,
     &run::VERB,
@@ -68,12 +72,23 @@ const GROUPS: [(&str, &str); 3] = [
 ];
 
 const GLOBAL: &[&[Flag]] = &[&[
+    flag(
+        "--config string",
+        "Location of client config files (default $DOCKER_CONFIG, ~/.docker)",
+    ),
+    flag(
+        "-c, --context string",
+        "Accepted for Docker's sake: there is \"default\" and no other",
+    ),
     flag("-D, --debug", "Enable debug mode"),
     flag(
         "-H, --host list",
         "Where the engine listens: unix://PATH or tcp://IP:PORT (default $TUG_HOST, $DOCKER_HOST, unix:///run/tug/tug.sock)",
     ),
-    flag("-l, --log-level string", "Accepted for Docker's sake"),
+    flag(
+        "-l, --log-level string",
+        "Set the logging level (\"debug\", \"info\", \"warn\", \"error\", \"fatal\") (default \"info\")",
+    ),
     flag("-v, --version", "Print version information and quit"),
 ]];
 
@@ -98,16 +113,17 @@ pub fn main(args: &[OsString]) -> Result<u8> {
             None if is_group(words[1]) => Err(Error::new(Kind::Help, group_help(words[1]))),
             None => Err(Error::invalid(format!("unknown help topic: {}", words[1]))),
         },
-        _ => {
-            let host = given.iter().rfind(|(flag, _)| flag.long() == "host");
-            let host = host.map(|(_, host)| host.as_str());
-            match find(&words) {
-                Some((verb, count)) => run_verb(verb, host, rest.get(count..).unwrap_or_default()),
-                None => Err(unknown(&words)),
-            }
-        }
+        _ => match find(&words) {
+            Some((verb, count)) => run_verb(verb, &given, rest.get(count..).unwrap_or_default()),
+            None => Err(unknown(&words)),
+        },
     }
 }
+
+/// Those of logrus, which Docker's programs log with.
+const LEVELS: [&str; 8] = [
+    "trace", "debug", "info", "warn", "warning", "error", "fatal", "panic",
+];
 
 type Given = Vec<(&'static Flag, String)>;
 
@@ -136,10 +152,24 @@ fn find(words: &[&str]) -> Option<(&'static Verb, usize)> {
     })
 }
 
-fn run_verb(verb: &'static Verb, host: Option<&str>, args: &[OsString]) -> Result<u8> {
+fn run_verb(verb: &'static Verb, given: &Given, args: &[OsString]) -> Result<u8> {
+    let value = |name: &str| {
+        let found = given.iter().rfind(|(flag, _)| flag.long() == name);
+        found.map(|(_, value)| value.as_str())
+    };
     let run = || {
-        let options = options::parse(verb, args)?;
-        (verb.main)(&Engine::new(host)?, &options)
+        let mut options = options::parse(verb, args)?;
+        if let Some(level) = value("log-level")
+            && !LEVELS.contains(&level.to_ascii_lowercase().as_str())
+        {
+            return Err(Error::invalid(format!(
+                "Unable to parse logging level: {level}"
+            )));
+        }
+        let config = Config::load(value("config"))?;
+        config.check_context(value("context"), value("host").is_some())?;
+        config.fill(&mut options, verb);
+        (verb.main)(&Engine::new(value("host"), &config)?, &options)
     };
     run().map_err(|error| create::with_hint(verb, error))
 }
@@ -158,10 +188,14 @@ fn unknown(words: &[&str]) -> Error {
     }
     match words.get(1) {
         None | Some(&"--help") | Some(&"-h") => Error::new(Kind::Help, group_help(name)),
-        Some(word) if word.starts_with('-') => usage(format!("unknown flag: {word}")),
-        Some(word) => Error::invalid(format!(
-            "unknown command: tug {name} {word}\n\nRun 'tug {name} --help' for more information"
-        )),
+        Some(word) => {
+            let hint =
+                format!("Usage:  tug {name}\n\nRun 'tug {name} --help' for more information");
+            match word.starts_with('-') {
+                true => usage(format!("unknown flag: {word}\n\n{hint}")),
+                false => Error::invalid(format!("unknown command: tug {name} {word}\n\n{hint}")),
+            }
+        }
     }
 }
 

@@ -132,6 +132,16 @@ impl Options {
         given.map(|(flag, value)| flag.integer(value)).transpose()
     }
 
+    /// Have `value` for an option that was not given; nothing where the verb has no such option.
+    pub fn set_default(&mut self, verb: &'static Verb, long: &str, value: String) {
+        let mut flags = verb.flags.iter().copied().flatten();
+        if let Some(flag) = flags.find(|flag| flag.long() == long)
+            && self.get(long).is_none()
+        {
+            self.given.push((flag, value));
+        }
+    }
+
     /// Every option in the order of the command line.
     pub fn given(&self) -> impl Iterator<Item = (&'static Flag, &str)> {
         self.given

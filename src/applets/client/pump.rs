@@ -17,9 +17,28 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// From <signal.h>; the same on x86 and ARM.
 const SIGQUIT: i32 = 3;
-const SIGUSR1: i32 = 10;
-const SIGUSR2: i32 = 12;
 const SIGWINCH: i32 = 28;
+
+/// What is not for the container: our own children and pipes, what tells of our own mistakes (ILL,
+/// TRAP, ABRT, BUS, FPE, SEGV, URG, SYS), and the shell's control over who has the terminal.
+const OURS: [i32; 12] = [
+    4,
+    5,
+    6,
+    7,
+    8,
+    11,
+    signal::SIGPIPE,
+    signal::SIGCHLD,
+    signal::SIGTTIN,
+    signal::SIGTTOU,
+    23,
+    31,
+];
+
+/// So often a user asks a container that does not listen; then we go without it (Docker's
+/// forceExitAfter3TerminationSignals).
+const ASKS_MAX: u32 = 3;
 
 /// What a session is with.
 pub struct Session<'a> {
@@ -41,6 +60,8 @@ pub enum End {
     Detached,
     /// A signal that asks this program to end.
     Signal(i32),
+    /// The user asked again and again, and the container did not listen.
+    Forced,
 }
 
 /// Signals and terminal as a session needs them; back to normal when dropped.
@@ -54,20 +75,18 @@ impl Session<'_> {
     /// Take over signals and terminal; call it before the container starts, so that no signal is
     /// lost and the terminal has its size from the first byte on.
     pub fn guard(&self) -> Result<Guard> {
-        let mut set = signal::Set::EMPTY;
-        if self.signals.is_some() || self.tty {
-            set = signal::Set::of(&[
+        let set = match (self.signals, self.tty) {
+            (Some(_), _) => OURS.iter().fold(signal::Set::ALL, |set, n| set.without(*n)),
+            // What would end us with the terminal in raw mode.
+            (None, true) => signal::Set::of(&[
                 signal::SIGHUP,
                 signal::SIGINT,
                 SIGQUIT,
                 signal::SIGTERM,
-                SIGUSR1,
-                SIGUSR2,
-            ]);
-        }
-        if self.tty {
-            set = set.with(SIGWINCH);
-        }
+                SIGWINCH,
+            ]),
+            (None, false) => signal::Set::EMPTY,
+        };
         let signals = signal::descriptor(set)?;
         // Children do not exist, so the mask matters to this process only.
         let before = signal::set_mask(set)?;
@@ -104,6 +123,7 @@ impl Session<'_> {
             socket::shutdown_write(&stream);
         }
         let mut buffer = vec![0u8; 32 * 1024];
+        let mut asks = 0;
         loop {
             let waiting = input
                 .as_ref()
@@ -121,9 +141,9 @@ impl Session<'_> {
             let is_ready = |n: usize| ready.get(n).is_some_and(|events| !events.is_empty());
 
             if is_ready(1)
-                && let Some(number) = self.take_signals(guard)
+                && let Some(end) = self.take_signals(guard, &mut asks)
             {
-                return Ok(End::Signal(number));
+                return Ok(end);
             }
             if let Some(input) = input.as_mut() {
                 if is_ready(2) {
@@ -156,17 +176,22 @@ impl Session<'_> {
         }
     }
 
-    /// Pass on what has come; answers the signal that ends this program.
-    fn take_signals(&self, guard: &Guard) -> Option<i32> {
+    /// Pass on what has come; answers what ends this program.
+    fn take_signals(&self, guard: &Guard, asks: &mut u32) -> Option<End> {
         while let Some(number) = signal::take(&guard.signals) {
+            *asks += u32::from(matches!(number, signal::SIGINT | signal::SIGTERM));
             match self.signals {
-                _ if number == SIGWINCH => self.resize(),
+                _ if number == SIGWINCH && self.tty => self.resize(),
+                _ if *asks == ASKS_MAX => {
+                    let _ = print::err("\ngot 3 SIGTERM/SIGINTs, forcefully exiting\n");
+                    return Some(End::Forced);
+                }
                 Some(id) => {
                     // It may have ended in this moment; its exit code tells.
                     let path = format!("/containers/{id}/kill?signal={number}");
                     let _ = self.engine.post(&path);
                 }
-                None => return Some(number),
+                None => return Some(End::Signal(number)),
             }
         }
         None

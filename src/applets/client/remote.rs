@@ -1,57 +1,95 @@
 //! The engine as the client sees it: requests by path, errors as sentences for the user.
 
+use super::config::{Config, variable};
 use crate::error::{Error, Kind, Result};
 use crate::http::address::{self, Address, DEFAULT_SOCKET};
-use crate::http::client::{Body, Client, Pending, Response, Upgraded};
+use crate::http::client::{Body, Client, Response, Upgraded};
 use crate::json::node::Node;
+use std::cell::RefCell;
 
 /// What our engine speaks at most. Docker's own answers older clients in older words, and we read
 /// nothing that has changed.
-const API: &str = "/v1.51";
+const API: &str = "1.51";
 
 pub struct Engine {
     client: Client,
     pub host: String,
+    /// The API version to speak, once it is not `API`: that of an older engine, or the user's.
+    version: RefCell<Option<String>>,
 }
 
 impl Engine {
     /// The engine at `host`, else at `TUG_HOST`, at `DOCKER_HOST`, at our own socket.
-    pub fn new(host: Option<&str>) -> Result<Engine> {
-        let from = |name: &str| std::env::var(name).ok().filter(|host| !host.is_empty());
+    pub fn new(host: Option<&str>, config: &Config) -> Result<Engine> {
         let host = host
             .map(str::to_string)
-            .or_else(|| from("TUG_HOST"))
-            .or_else(|| from("DOCKER_HOST"))
+            .or_else(|| variable("TUG_HOST"))
+            .or_else(|| variable("DOCKER_HOST"))
             .unwrap_or_else(|| format!("unix://{DEFAULT_SOCKET}"));
         let address = address::parse(&host)?;
         if address == Address::Fd {
             return Err(Error::invalid("fd:// is for the engine to listen on"));
         }
         Ok(Engine {
-            client: Client::new(address),
+            client: Client::new(address, config.headers()),
             host,
+            version: RefCell::new(variable("DOCKER_API_VERSION")),
         })
     }
 
     /// Send a request; an answer of 400 and above is an error with the engine's sentence.
     pub fn send(&self, method: &str, path: &str, body: Body<'_>) -> Result<Response> {
-        self.client
-            .send(method, &format!("{API}{path}"), body)
-            .and_then(Response::checked)
-            .map_err(|error| self.explain(error))
+        let again = match &body {
+            Body::Empty => Some(Body::Empty),
+            Body::Json(text) => Some(Body::Json(text)),
+            // It cannot be sent twice; so a small request asks first.
+            Body::Stream(_) => {
+                self.text("/version")?;
+                None
+            }
+        };
+        let send = |body| {
+            let answer = self.client.send(method, &self.target(path), body);
+            answer.and_then(Response::checked)
+        };
+        match send(body) {
+            Err(error) if self.is_older(&error) => match again {
+                Some(body) => send(body),
+                None => Err(error),
+            },
+            answer => answer,
+        }
+        .map_err(|error| self.explain(error))
     }
 
-    /// Send a request whose answer is looked at later.
-    pub fn begin(&self, method: &str, path: &str) -> Result<Pending> {
-        self.client
-            .begin(method, &format!("{API}{path}"), Body::Empty)
-            .map_err(|error| self.explain(error))
-    }
-
+    /// A request that becomes a stream. Another one has gone before, so the version is known.
     pub fn upgrade(&self, path: &str, body: Body<'_>) -> Result<Upgraded> {
         self.client
-            .upgrade("POST", &format!("{API}{path}"), body)
+            .upgrade("POST", &self.target(path), body)
             .map_err(|error| self.explain(error))
+    }
+
+    fn target(&self, path: &str) -> String {
+        match self.version.borrow().as_deref() {
+            Some(version) => format!("/v{version}{path}"),
+            None => format!("/v{API}{path}"),
+        }
+    }
+
+    /// Whether an engine older than this client refuses to understand it; from then on we speak
+    /// its version. Asking beforehand, as Docker's client does, would cost each command a round.
+    fn is_older(&self, error: &Error) -> bool {
+        let mut version = self.version.borrow_mut();
+        let parts = error
+            .message
+            .split_once(" is too new. Maximum supported API version is ");
+        let Some((_, newest)) = parts.filter(|_| version.is_none()) else {
+            return false;
+        };
+        let is_version = |c: char| c.is_ascii_digit() || c == '.';
+        let end = newest.find(|c| !is_version(c)).unwrap_or(newest.len());
+        *version = Some(newest[..end].to_string());
+        true
     }
 
     pub fn text(&self, path: &str) -> Result<String> {

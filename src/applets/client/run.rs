@@ -16,7 +16,7 @@ use super::options::{ANY, Flag, Options, Verb, flag};
 use super::print;
 use super::pump::{Session, detach_keys};
 use super::remote::Engine;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::sys::terminal;
 
 /// What `run` has beside the options of `create`.
@@ -51,7 +51,7 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     if options.is("detach") {
         if options.get("attach").is_some() {
             let message = "conflicting options: cannot specify both --attach and --detach";
-            return Err(Error::new(Kind::Run, message));
+            return Err(Error::invalid(message));
         }
         config.attach_stdin = Some(false);
         config.attach_stdout = Some(false);
@@ -81,7 +81,7 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let session = Session {
         engine,
         path: format!("/containers/{id}"),
-        signals: (!tty && options.get("sig-proxy") != Some("false")).then_some(id.as_str()),
+        signals: (options.get("sig-proxy") != Some("false")).then_some(id.as_str()),
         tty,
         stdin: streams.stdin,
         detach_keys,

@@ -16,10 +16,6 @@ pub const VERB: Verb = Verb {
         flag("-a, --attach", "Attach STDOUT/STDERR and forward signals"),
         flag("--detach-keys string", DETACH_KEYS),
         flag("-i, --interactive", "Attach container's STDIN"),
-        flag(
-            "--sig-proxy",
-            "Proxy received signals to the process (default true)",
-        ),
     ]],
     args: (1, ANY),
     has_command: false,

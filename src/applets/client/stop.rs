@@ -23,6 +23,11 @@ pub const VERB: Verb = Verb {
 };
 
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
+    act(engine, options, "stop")
+}
+
+/// `stop`, or `restart`, which has the same options.
+pub fn act(engine: &Engine, options: &Options, verb: &str) -> Result<u8> {
     let mut query = String::new();
     if let Some(signal) = options.get("signal") {
         query.push_str(&format!("&signal={}", query::encode(signal)));
@@ -32,7 +37,8 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     }
     let query = query.replacen('&', "?", 1);
     each(&options.args, |name| {
-        engine.post(&format!("/containers/{}/stop{query}", query::encode(name)))?;
+        let path = format!("/containers/{}/{verb}{query}", query::encode(name));
+        engine.post(&path)?;
         print::line(name)
     })
 }
