@@ -6,6 +6,7 @@
 //! compiled once.
 
 pub mod node;
+pub mod object;
 
 use self::node::{members, string_end, value_end};
 use crate::error::{Error, Result};

@@ -1,5 +1,7 @@
 //! Wall-clock times as Docker writes them: RFC 3339 in UTC with nanoseconds.
 
+pub mod moment;
+
 use crate::error::{Error, Result};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -4,7 +4,9 @@ use crate::api::{Call, Reply, parse_body};
 use crate::engine::container::Container;
 use crate::engine::filter::Filters;
 use crate::engine::list;
+use crate::engine::prune;
 use crate::error::{Error, Result};
+use crate::json::object::Object;
 use crate::wire::container::CreateRequest;
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ pub fn list(call: &mut Call<'_>) -> Result<Reply> {
     let options = list::Options {
         all: call.flag("all"),
         limit: limit.and_then(|limit| usize::try_from(limit).ok()),
+        size: call.flag("size"),
         filters: Filters::parse(call.query("filters"), list::FILTERS)?,
     };
     Reply::json(200, &call.engine.list(&options)?)
@@ -58,7 +61,28 @@ fn check_platform(platform: Option<&str>) -> Result<()> {
 }
 
 pub fn inspect(call: &mut Call<'_>) -> Result<Reply> {
-    Reply::json(200, &call.engine.inspect(&*call.container()?))
+    let container = call.container()?;
+    let text = call.engine.inspect(&container, call.flag("size"))?;
+    Ok(Reply::Json(200, text))
+}
+
+pub fn top(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    let args = call.query("ps_args").filter(|args| !args.is_empty());
+    let table = call.engine.top(&container, args.unwrap_or("-ef"))?;
+    Ok(Reply::Json(200, table))
+}
+
+pub fn prune(call: &mut Call<'_>) -> Result<Reply> {
+    let filters = Filters::parse(call.query("filters"), prune::CONTAINER_FILTERS)?;
+    let (removed, reclaimed) = call.engine.prune_containers(&filters)?;
+    let mut answer = Object::new();
+    match removed.is_empty() {
+        true => answer.put("ContainersDeleted", "null"),
+        false => answer.put("ContainersDeleted", &crate::json::to_string(&removed)),
+    };
+    let text = answer.number("SpaceReclaimed", reclaimed).finish();
+    Ok(Reply::Json(200, text))
 }
 
 pub fn start(call: &mut Call<'_>) -> Result<Reply> {

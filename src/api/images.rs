@@ -3,18 +3,59 @@
 use crate::api::{Call, JSON, Reply};
 use crate::engine::filter::Filters;
 use crate::engine::image::FILTERS;
+use crate::engine::inspect::CONFIG;
+use crate::engine::prune::IMAGE_FILTERS;
 use crate::error::{Error, Result};
 use crate::image::import::Import;
 use crate::json;
+use crate::json::object::{self, Object};
 use crate::wire::image::Progress;
 
 pub fn list(call: &mut Call<'_>) -> Result<Reply> {
     let filters = Filters::parse(call.query("filters"), FILTERS)?;
-    Reply::json(200, &call.engine.image_list(&filters)?)
+    let mut images = call.engine.image_list(&filters)?;
+    if call.flag("shared-size") {
+        call.engine.measure_shared(&mut images);
+    }
+    if call.is_before(44) {
+        for image in &mut images {
+            image.virtual_size = image.size;
+        }
+    }
+    Reply::json(200, &images)
 }
 
+/// Older clients read members that newer versions of the API have no more.
 pub fn inspect(call: &mut Call<'_>) -> Result<Reply> {
-    Reply::json(200, &call.engine.image_inspect(&call.name)?)
+    let mut image = call.engine.image_inspect(&call.name)?;
+    if call.is_before(44) {
+        image.virtual_size = image.size;
+    }
+    let mut text = json::to_string(&image);
+    if call.is_before(50) {
+        let config = json::to_string(&image.config.unwrap_or_default());
+        let config = object::complete(&config, CONFIG);
+        text = object::replace(&text, "Config", &config);
+    }
+    if call.is_before(45) {
+        // What the image was once committed from: nobody recorded that for decades.
+        let config = object::complete("{}", CONFIG);
+        let old = [("Container", "\"\""), ("ContainerConfig", config.as_str())];
+        text = object::complete(&text, &old);
+    }
+    Ok(Reply::Json(200, text))
+}
+
+pub fn prune(call: &mut Call<'_>) -> Result<Reply> {
+    let filters = Filters::parse(call.query("filters"), IMAGE_FILTERS)?;
+    let (deleted, reclaimed) = call.engine.prune_images(&filters)?;
+    let mut answer = Object::new();
+    match deleted.is_empty() {
+        true => answer.put("ImagesDeleted", "null"),
+        false => answer.put("ImagesDeleted", &json::to_string(&deleted)),
+    };
+    let text = answer.number("SpaceReclaimed", reclaimed).finish();
+    Ok(Reply::Json(200, text))
 }
 
 pub fn history(call: &mut Call<'_>) -> Result<Reply> {

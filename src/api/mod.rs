@@ -6,6 +6,7 @@
 mod containers;
 mod exec;
 mod images;
+mod networks;
 mod routes;
 mod streams;
 mod system;
@@ -142,6 +143,12 @@ pub fn refuse(connection: Connection) {
 }
 
 fn dispatch(engine: &Arc<Engine>, connection: &mut Connection, request: Request) -> Result<Reply> {
+    // As Docker's router: one path, one spelling.
+    if let Some(clean) = routes::cleaned(&request.path) {
+        let location = clean + &request.query.text();
+        connection.respond_with(301, &[("Location", &location)], b"")?;
+        return Ok(Reply::Done);
+    }
     let (version, path) = split_version(&request.path);
     if let Some(version) = version {
         check_version(version)?;
@@ -226,6 +233,13 @@ fn numbers(version: &str) -> (u64, u64) {
 }
 
 impl Call<'_> {
+    /// Whether the client speaks a version of the API before 1.`minor`. Without a version in the
+    /// path it is the newest.
+    fn is_before(&self, minor: u64) -> bool {
+        let (version, _) = split_version(&self.request.path);
+        version.is_some_and(|version| numbers(version) < (1, minor))
+    }
+
     fn query(&self, name: &str) -> Option<&str> {
         self.request.query.get(name)
     }

@@ -1,7 +1,8 @@
 //! The table of what can be asked for.
 
-use crate::api::{Call, Reply, containers, exec, images, streams, system};
+use crate::api::{Call, Reply, containers, exec, images, networks, streams, system};
 use crate::error::Result;
+use crate::http::query;
 
 pub type Handler = fn(&mut Call<'_>) -> Result<Reply>;
 
@@ -13,13 +14,35 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/version", system::version),
     ("GET", "/info", system::info),
     ("GET", "/events", streams::events),
-    ("GET", "/networks", system::no_networks),
-    ("GET", "/volumes", system::no_volumes),
+    ("GET", "/system/df", system::df),
     ("POST", "/auth", system::auth),
+    ("POST", "/build", system::build),
+    ("POST", "/build/prune", system::build_prune),
+    ("POST", "/session", system::build),
+    ("POST", "/grpc", system::build),
+    ("GET", "/distribution/{*}/json", system::distribution),
+    ("GET", "/networks", networks::list),
+    ("GET", "/networks/{}", networks::inspect),
+    ("DELETE", "/networks/{}", networks::remove),
+    ("POST", "/networks/create", networks::unsupported),
+    ("POST", "/networks/prune", networks::prune),
+    ("POST", "/networks/{}/connect", networks::unsupported),
+    ("POST", "/networks/{}/disconnect", networks::unsupported),
+    ("GET", "/plugins", system::no_plugins),
+    ("GET", "/volumes", system::no_volumes),
+    ("GET", "/volumes/{}", system::no_such_volume),
+    ("DELETE", "/volumes/{}", system::no_such_volume),
+    ("POST", "/volumes/create", system::volume_create),
+    ("POST", "/volumes/prune", system::volume_prune),
     ("GET", "/containers/json", containers::list),
     ("POST", "/containers/create", containers::create),
+    ("POST", "/containers/prune", containers::prune),
     ("GET", "/containers/{}/json", containers::inspect),
     ("GET", "/containers/{}/logs", streams::logs),
+    ("GET", "/containers/{}/stats", streams::stats),
+    ("GET", "/containers/{}/top", containers::top),
+    ("GET", "/containers/{}/checkpoints", system::checkpoint),
+    ("POST", "/containers/{}/checkpoints", system::checkpoint),
     ("POST", "/containers/{}/start", containers::start),
     ("POST", "/containers/{}/stop", containers::stop),
     ("POST", "/containers/{}/restart", containers::restart),
@@ -36,18 +59,42 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/images/json", images::list),
     ("POST", "/images/create", images::create),
     ("POST", "/images/load", images::load),
+    ("POST", "/images/prune", images::prune),
     ("GET", "/images/{*}/json", images::inspect),
     ("GET", "/images/{*}/history", images::history),
     ("POST", "/images/{*}/tag", images::tag),
     ("DELETE", "/images/{*}", images::remove),
 ];
 
+/// What only a swarm has, with everything below it.
+const SWARM: [&str; 6] = ["configs", "nodes", "secrets", "services", "swarm", "tasks"];
+
 /// The handler of a request, and what stood for `{}`.
 pub fn find<'a>(method: &str, path: &'a str) -> Option<(Handler, &'a str)> {
+    if SWARM.contains(&path.split('/').nth(1)?) {
+        return Some((system::swarm, ""));
+    }
     ROUTES
         .iter()
         .filter(|(known, _, _)| *known == method)
         .find_map(|(_, pattern, handler)| Some((*handler, fit(pattern, path)?)))
+}
+
+/// The path without empty parts, `.` and `..`, percent-encoded; `None` when it has none of those.
+pub fn cleaned(path: &str) -> Option<String> {
+    let is_odd = |part: &&str| matches!(*part, "" | "." | "..");
+    let whole = path.strip_suffix('/').unwrap_or(path);
+    whole.split('/').skip(1).find(is_odd)?;
+    let mut parts: Vec<String> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(query::encode(part).replace("%3A", ":")),
+        }
+    }
+    let end = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
+    Some(format!("/{}{end}", parts.join("/")))
 }
 
 /// What stands in `path` for the pattern's `{}`; empty for a pattern without one.
@@ -83,6 +130,25 @@ mod tests {
             fit("/images/{*}/json", "/images/r.io:5000/a/b:1/json"),
             Some("r.io:5000/a/b:1")
         );
+    }
+
+    #[test]
+    fn odd_paths_lead_to_plain_ones() {
+        for (path, expected) in [
+            ("//version", Some("/version")),
+            ("/v1.41//version", Some("/v1.41/version")),
+            ("/a/./b/../c", Some("/a/c")),
+            ("/a//", Some("/a/")),
+            ("//", Some("/")),
+            ("/../..", Some("/")),
+            ("/containers//a b:1/json", Some("/containers/a%20b:1/json")),
+            ("/version", None),
+            ("/version/", None),
+            ("/", None),
+            ("/a.b/..c", None),
+        ] {
+            assert_eq!(cleaned(path).as_deref(), expected, "{path}");
+        }
     }
 
     #[test]

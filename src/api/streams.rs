@@ -1,22 +1,24 @@
 //! Answers that take their time: attach, logs, wait, events.
 
 use crate::api::{Call, JSON, Reply};
+use crate::engine::container::Phase;
 use crate::engine::events::{self, FILTERS};
 use crate::engine::filter::Filters;
 use crate::engine::logs;
 use crate::engine::wait::Condition;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::http::server::Request;
 use crate::json;
 use crate::shim::client::Attach;
 use crate::shim::keys;
 use crate::shim::log::reader::Select;
 use crate::sys::poll;
-use crate::time::Time;
+use crate::time::{Time, moment};
 use crate::wire::container::WaitResponse;
 use rustix::event::PollFlags;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A terminal's bytes.
@@ -114,26 +116,15 @@ pub fn logs(call: &mut Call<'_>) -> Result<Reply> {
     }
 }
 
-/// Seconds since 1970, with a fraction or without; `0` is none. Docker's clients work out
-/// relative times themselves.
-fn time(call: &Call<'_>, name: &str) -> Result<Option<Time>> {
+/// A moment in the query; `0` is none.
+pub(super) fn time(call: &Call<'_>, name: &str) -> Result<Option<Time>> {
     let text = call.query(name).unwrap_or_default();
     if text.is_empty() || text == "0" {
         return Ok(None);
     }
-    parse_time(text)
-        .or_else(|| Time::parse(text).ok())
+    moment::parse(text, Time::now())
+        .context(|| format!("invalid value for {name:?}"))
         .map(Some)
-        .ok_or_else(|| Error::invalid(format!("invalid value for {name:?}: {text:?}")))
-}
-
-fn parse_time(text: &str) -> Option<Time> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let nanos = format!("{fraction:0<9}");
-    Some(Time {
-        seconds: seconds.parse().ok()?,
-        nanos: nanos.get(..9)?.parse().ok()?,
-    })
 }
 
 pub fn wait(call: &mut Call<'_>) -> Result<Reply> {
@@ -158,9 +149,64 @@ pub fn wait(call: &mut Call<'_>) -> Result<Reply> {
     stream.finish().map(|()| Reply::Done)
 }
 
+/// Docker's interval.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One answer (`stream=0`; with `one-shot` without a look at what came before), or one a second.
+pub fn stats(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    let engine = Arc::clone(call.engine);
+    let is_stream = call.query("stream").is_none_or(|_| call.flag("stream"));
+    let client = second(call)?;
+    let (mut text, mut before) = engine.stats(&container, None);
+    if !is_stream {
+        if before.is_some() && !call.flag("one-shot") {
+            if pause(&client)? {
+                return Ok(Reply::Close);
+            }
+            (text, _) = engine.stats(&container, before.as_ref());
+        }
+        return Ok(Reply::Json(200, text));
+    }
+    let mut stream = call.connection.stream(200, JSON)?;
+    while container.lock().phase != Phase::Removed {
+        // A client that does not read is left alone until it does; it misses what it has missed.
+        text.push('\n');
+        if is_writable(&client)? && stream.write_all(text.as_bytes()).is_err() {
+            return Ok(Reply::Close);
+        }
+        if pause(&client)? {
+            return Ok(Reply::Close);
+        }
+        (text, before) = engine.stats(&container, before.as_ref());
+    }
+    stream.finish().map(|()| Reply::Done)
+}
+
+/// Wait for the next sample. True when the client has gone.
+fn pause(client: &OwnedFd) -> Result<bool> {
+    let ready = poll::wait(&[(client.as_fd(), PollFlags::empty())], Some(STATS_INTERVAL))?;
+    Ok(ready.iter().any(|flags| !flags.is_empty()))
+}
+
+fn is_writable(client: &OwnedFd) -> Result<bool> {
+    let ready = poll::wait(&[(client.as_fd(), PollFlags::OUT)], Some(Duration::ZERO))?;
+    Ok(ready.iter().any(|flags| !flags.is_empty()))
+}
+
 pub fn events(call: &mut Call<'_>) -> Result<Reply> {
     let filters = Filters::parse(call.query("filters"), FILTERS)?;
     let (since, until) = (time(call, "since")?, time(call, "until")?);
+    if let (Some(since), Some(until)) = (since, until)
+        && since > until
+    {
+        let text = |name| call.query(name).unwrap_or_default();
+        return Err(Error::invalid(format!(
+            "`since` time ({}) cannot be after `until` time ({})",
+            text("since"),
+            text("until")
+        )));
+    }
     let client = second(call)?;
     let mut follower = call.engine.events.follow()?;
     if since.is_some() {
@@ -194,22 +240,6 @@ pub fn events(call: &mut Call<'_>) -> Result<Reply> {
         let ready = poll::wait(&fds, left)?;
         if ready.last().is_some_and(|flags| !flags.is_empty()) {
             return Ok(Reply::Close);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_seconds_with_a_fraction() {
-        let time = |seconds, nanos| Some(Time { seconds, nanos });
-        assert_eq!(parse_time("1136073600"), time(1_136_073_600, 0));
-        assert_eq!(parse_time("1136073600.5"), time(1_136_073_600, 500_000_000));
-        assert_eq!(parse_time("1.000000001"), time(1, 1));
-        for bad in ["", "x", "1.x", "-1", "2026-01-01"] {
-            assert_eq!(parse_time(bad), None, "{bad}");
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The engine itself: ping, version, info; and the lists that are always empty so far.
+//! The engine itself: ping, version, info, disk usage; and what Docker has that is not here.
 
-use crate::api::{Call, Reply};
+use crate::api::{Call, JSON, Reply, message};
+use crate::engine::filter::Filters;
 use crate::error::{Error, Result};
 
 /// Clients read the version from the headers, which every answer has; Docker's own adds these.
@@ -21,20 +22,89 @@ pub fn version(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 pub fn info(call: &mut Call<'_>) -> Result<Reply> {
-    Reply::json(200, &call.engine.info()?)
+    let mut text = call.engine.info()?;
+    if call.is_before(42) {
+        let old = [("KernelMemory", "false"), ("KernelMemoryTCP", "false")];
+        text = crate::json::object::complete(&text, &old);
+    }
+    Ok(Reply::Json(200, text))
 }
 
-pub fn no_networks(_call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::Json(200, "[]".to_string()))
+pub fn df(call: &mut Call<'_>) -> Result<Reply> {
+    let kinds: Vec<&str> = call.request.query.all("type").collect();
+    let mut text = call.engine.disk_usage(&kinds)?;
+    if call.is_before(42) {
+        text = crate::json::object::complete(&text, &[("BuilderSize", "0")]);
+    }
+    Ok(Reply::Json(200, text))
 }
 
-pub fn no_volumes(_call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::Json(
-        200,
-        r#"{"Volumes":[],"Warnings":[]}"#.to_string(),
+/// Registries are for later: nobody can be asked whether the password is right.
+pub fn auth(_call: &mut Call<'_>) -> Result<Reply> {
+    Err(Error::unsupported("registries are not supported yet"))
+}
+
+pub fn distribution(_call: &mut Call<'_>) -> Result<Reply> {
+    Err(Error::unsupported("registries are not supported yet"))
+}
+
+pub fn build(_call: &mut Call<'_>) -> Result<Reply> {
+    Err(Error::unsupported("building images is not supported yet"))
+}
+
+pub fn build_prune(call: &mut Call<'_>) -> Result<Reply> {
+    call.engine.tell_prune("builder", 0);
+    let none = r#"{"CachesDeleted":null,"SpaceReclaimed":0}"#;
+    Ok(Reply::Json(200, none.to_string()))
+}
+
+pub fn checkpoint(_call: &mut Call<'_>) -> Result<Reply> {
+    Err(Error::unsupported(
+        "checkpoint and restore are not supported",
     ))
 }
 
-pub fn auth(_call: &mut Call<'_>) -> Result<Reply> {
-    Err(Error::unsupported("registries are not supported yet"))
+pub fn no_volumes(_call: &mut Call<'_>) -> Result<Reply> {
+    let none = r#"{"Volumes":[],"Warnings":null}"#;
+    Ok(Reply::Json(200, none.to_string()))
+}
+
+pub fn no_such_volume(call: &mut Call<'_>) -> Result<Reply> {
+    let name = &call.name;
+    Err(Error::not_found(format!("get {name}: no such volume")))
+}
+
+pub fn volume_create(_call: &mut Call<'_>) -> Result<Reply> {
+    Err(Error::unsupported(
+        "named volumes are not supported yet: bind a directory of the host with -v /path:/path",
+    ))
+}
+
+pub fn volume_prune(call: &mut Call<'_>) -> Result<Reply> {
+    Filters::parse(call.query("filters"), &["all", "label", "label!"])?;
+    call.engine.tell_prune("volume", 0);
+    let none = r#"{"VolumesDeleted":[],"SpaceReclaimed":0}"#;
+    Ok(Reply::Json(200, none.to_string()))
+}
+
+pub fn no_plugins(_call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::Json(200, "[]".to_string()))
+}
+
+/// Whatever belongs to a swarm's manager, in Docker's words; clients know them.
+pub fn swarm(call: &mut Call<'_>) -> Result<Reply> {
+    let text = match call.request.path.rsplit('/').next() {
+        Some("leave") => "This node is not part of a swarm",
+        Some("init" | "join") => {
+            return Err(Error::unsupported(
+                "swarm mode is not supported: this engine runs the containers of its own machine",
+            ));
+        }
+        _ => {
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again."
+        }
+    };
+    call.connection
+        .respond(503, JSON, message(text).as_bytes())?;
+    Ok(Reply::Done)
 }

@@ -1,6 +1,7 @@
 //! What a group has used.
 
 use crate::cgroup::Group;
+use crate::json::object::{self, Object};
 
 /// Each is `None`, or empty, where its controller is not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,38 @@ pub struct Stall {
     /// Percent of the last 10, 60 and 300 seconds, as JSON would have the numbers: `0`, `1.5`.
     pub averages: [String; 3],
     pub total_us: u64,
+}
+
+impl Pressure {
+    pub fn json(&self) -> String {
+        let mut psi = Object::new();
+        for (name, stall) in [("some", &self.some), ("full", &self.full)] {
+            let mut one = Object::new();
+            for (name, average) in ["avg10", "avg60", "avg300"].iter().zip(&stall.averages) {
+                one.put(name, average);
+            }
+            one.number("total", stall.total_us);
+            psi.put(name, &one.finish());
+        }
+        psi.finish()
+    }
+}
+
+/// A list of what went to and from each device, reading and writing under the two names.
+pub fn io_json(io: &[Io], names: [&str; 2], counts: fn(&Io) -> [u64; 2]) -> String {
+    let mut all = Vec::new();
+    for device in io {
+        for (name, value) in names.iter().zip(counts(device)) {
+            let mut entry = Object::new();
+            entry
+                .number("major", device.major)
+                .number("minor", device.minor)
+                .text("op", name)
+                .number("value", value);
+            all.push(entry.finish());
+        }
+    }
+    object::list(&all)
 }
 
 impl Group {

@@ -2,6 +2,7 @@
 
 use crate::engine::container::Container;
 use crate::engine::filter::Filters;
+use crate::engine::network;
 use crate::engine::{Engine, lock};
 use crate::error::Result;
 use crate::sys::poll::Bell;
@@ -103,9 +104,31 @@ impl Engine {
             .publish(event("container", action, &container.id, attributes));
     }
 
+    /// Tell that `action` happened to an image; its labels are attributes, too, while it is there.
     pub(super) fn tell_image(&self, action: &str, id: &str, name: &str) {
-        let attributes = BTreeMap::from([("name".to_string(), name.to_string())]);
+        let config = self.images.find(id).ok().and_then(|found| found.image.config);
+        let mut attributes = config.and_then(|config| config.labels).unwrap_or_default();
+        attributes.insert("name".into(), name.into());
         self.events.publish(event("image", action, id, attributes));
+    }
+
+    /// Tell that a container has come to its network (`connect`), or left it.
+    pub(super) fn tell_network(&self, container: &Container, action: &str) {
+        let mode = container.host.network_mode.as_deref().unwrap_or_default();
+        let attributes = [
+            ("container", container.id.as_str()),
+            ("name", mode),
+            ("type", network::driver(mode)),
+        ];
+        let attributes = attributes.map(|(key, value)| (key.to_string(), value.to_string()));
+        let event = event("network", action, &network::id(mode), attributes.into());
+        self.events.publish(event);
+    }
+
+    /// Tell that all unused things of a kind were removed.
+    pub fn tell_prune(&self, kind: &str, reclaimed: u64) {
+        let attributes = BTreeMap::from([("reclaimed".to_string(), reclaimed.to_string())]);
+        self.events.publish(event(kind, "prune", "", attributes));
     }
 }
 
@@ -114,10 +137,11 @@ fn event(kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String
     let seconds = i64::try_from(now.seconds).unwrap_or(i64::MAX);
     let text = |text: &str| Some(text.to_string());
     let is_container = kind == "container";
+    // Members of old API versions: Docker sends them for containers and images to this day.
+    let old = |value: &str| text(value).filter(|_| is_container || kind == "image");
     Event {
-        // Members of old API versions: Docker sends them for containers and images to this day.
-        status: text(action),
-        id: text(id),
+        status: old(action),
+        id: old(id).filter(|id| !id.is_empty()),
         from: attributes.get("image").filter(|_| is_container).cloned(),
         kind: text(kind),
         action: text(action),
@@ -136,13 +160,19 @@ fn event(kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String
 }
 
 pub const FILTERS: &[&str] = &[
+    "builder",
+    "config",
     "container",
     "daemon",
     "event",
     "image",
     "label",
     "network",
+    "node",
+    "plugin",
     "scope",
+    "secret",
+    "service",
     "type",
     "volume",
 ];
@@ -155,15 +185,17 @@ pub fn wanted(event: &Event, filters: &Filters) -> bool {
     let (id, attributes) = (text(&actor.id), actor.attributes.unwrap_or_default());
     let attribute = |key: &str| attributes.get(key).map_or("", String::as_str);
 
-    let is = |wanted: &str| kind == wanted;
-    let by_container = |value: &str| {
-        let name = value.strip_prefix('/').unwrap_or(value);
-        is("container") && (id.starts_with(value) || attribute("name") == name)
+    // `container=web`, `network=none`…: things of this kind by the beginning of id or name.
+    let by_thing = |key: &str| {
+        filters.get(key).is_empty()
+            || kind == key
+                && (filters.allows_prefix(key, &id)
+                    || filters.allows_prefix(key, attribute("name")))
     };
     let by_image = |value: &str| {
-        let name = attribute(if is("image") { "name" } else { "image" });
+        let name = attribute(if kind == "image" { "name" } else { "image" });
         let bare = name.rsplit_once(':').map_or(name, |(bare, _)| bare);
-        (is("image") && id == value) || name == value || bare == value
+        (kind == "image" && id == value) || name == value || bare == value
     };
     // `exec_create: ls -l` is found by `exec_create`.
     let bare_action = action
@@ -172,13 +204,16 @@ pub fn wanted(event: &Event, filters: &Filters) -> bool {
 
     filters.allows("type", |value| value == kind)
         && filters.allows("event", |value| value == action || value == bare_action)
-        && filters.allows("container", by_container)
         && filters.allows("image", by_image)
         && filters.allows("scope", |value| value == "local")
-        // Things that we have no events of.
-        && ["daemon", "network", "volume"].iter().all(|key| filters.get(key).is_empty())
+        && THINGS.iter().all(|key| by_thing(key))
         && filters.allows_labels(Some(&attributes))
 }
+
+/// Kinds of things that a filter of the same name looks for.
+const THINGS: [&str; 9] = [
+    "builder", "config", "container", "daemon", "network", "node", "plugin", "secret", "volume",
+];
 
 #[cfg(test)]
 mod tests {
@@ -232,7 +267,11 @@ mod tests {
             (r#"{"event":["start"]}"#, false),
             (r#"{"container":["web"]}"#, true),
             (r#"{"container":["abab"]}"#, true),
-            (r#"{"container":["we"]}"#, false),
+            (r#"{"container":["we"]}"#, true),
+            (r#"{"container":["eb"]}"#, false),
+            (r#"{"network":["web"]}"#, false),
+            (r#"{"label":["name=web"]}"#, true),
+            (r#"{"scope":["swarm"]}"#, false),
             (r#"{"image":["busybox"]}"#, true),
             (r#"{"image":["busybox:latest"]}"#, true),
             (r#"{"image":["alpine"]}"#, false),

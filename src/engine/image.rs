@@ -11,36 +11,43 @@ use crate::wire::container::GraphDriver;
 use crate::wire::image::{Deleted, HistoryItem, Inspect, Metadata, RootFs, Summary};
 use std::io::Read;
 
-pub const FILTERS: &[&str] = &["dangling", "label", "reference"];
+pub const FILTERS: &[&str] = &["before", "dangling", "label", "label!", "reference", "since", "until"];
 
 impl Engine {
     pub fn image_list(&self, filters: &Filters) -> Result<Vec<Summary>> {
+        let dangling = filters.boolean("dangling")?;
+        let created = |image: &Record| image.image.created.clone().unwrap_or_default();
+        let of = |key: &str| -> Result<Option<String>> {
+            let name = filters.get(key).first();
+            name.map(|name| self.images.find(name).map(|image| created(&image)))
+                .transpose()
+        };
+        let (before, since) = (of("before")?, of("since")?);
+        let until = filters.until()?;
         let mut images = self.images.list()?;
-        images.retain(|image| passes(image, filters));
+        images.retain(|image| {
+            let made = created(image);
+            let is_young = |until| Time::parse(&made).is_ok_and(|made| made >= until);
+            passes(image, filters)
+                && dangling.is_none_or(|dangling| dangling == image.tags.is_empty())
+                && before.as_ref().is_none_or(|time| made < *time)
+                && since.as_ref().is_none_or(|time| made > *time)
+                && !until.is_some_and(is_young)
+        });
         images.sort_by(|a, b| b.image.created.cmp(&a.image.created));
         Ok(images
             .iter()
-            .map(|image| self.image_summary(image, filters))
+            .map(|image| summary(image, filters))
             .collect())
     }
 
-    fn image_summary(&self, image: &Record, filters: &Filters) -> Summary {
-        let config = image.image.config.clone().unwrap_or_default();
-        let size = i64::try_from(image.size).ok();
-        let containers = self.containers();
-        let users = containers.iter().filter(|c| c.image_id == image.id).count();
-        let tags = image.tags.iter().filter(|tag| is_referred(tag, filters));
-        Summary {
-            id: Some(image.id.clone()),
-            parent_id: Some(String::new()),
-            repo_tags: Some(tags.cloned().collect()),
-            repo_digests: Some(Vec::new()),
-            created: Some(seconds(image.image.created.as_deref())),
-            size,
-            shared_size: Some(-1),
-            virtual_size: size,
-            labels: config.labels,
-            containers: i64::try_from(users).ok(),
+    /// Fill in what each shares with others.
+    pub fn measure_shared(&self, images: &mut [Summary]) {
+        let usage = self.images.usage();
+        for image in images {
+            let id = image.id.as_deref().unwrap_or_default();
+            let shared = usage.shared.get(id).copied().unwrap_or(0);
+            image.shared_size = i64::try_from(shared).ok();
         }
     }
 
@@ -69,7 +76,7 @@ impl Engine {
             variant: image.variant,
             os: image.os,
             size,
-            virtual_size: size,
+            virtual_size: None,
             graph_driver: Some(GraphDriver {
                 name: Some("overlay2".to_string()),
                 data: Some(data.into()),
@@ -160,16 +167,31 @@ fn seconds(time: Option<&str>) -> i64 {
     i64::try_from(seconds).unwrap_or(0)
 }
 
+fn summary(image: &Record, filters: &Filters) -> Summary {
+    let config = image.image.config.clone().unwrap_or_default();
+    let tags = image.tags.iter().filter(|tag| is_referred(tag, filters));
+    Summary {
+        id: Some(image.id.clone()),
+        parent_id: Some(String::new()),
+        repo_tags: Some(tags.cloned().collect()),
+        repo_digests: Some(Vec::new()),
+        created: Some(seconds(image.image.created.as_deref())),
+        size: i64::try_from(image.size).ok(),
+        // Not computed here; `df` does.
+        shared_size: Some(-1),
+        containers: Some(-1),
+        virtual_size: None,
+        labels: config.labels,
+    }
+}
+
 fn passes(image: &Record, filters: &Filters) -> bool {
-    let dangling = image.tags.is_empty();
     let labels = image
         .image
         .config
         .as_ref()
         .and_then(|config| config.labels.as_ref());
-    filters.allows("dangling", |value| {
-        matches!(value, "true" | "1") == dangling
-    }) && filters.allows_labels(labels)
+    filters.allows_labels(labels)
         && (filters.get("reference").is_empty()
             || image.tags.iter().any(|t| is_referred(t, filters)))
 }

@@ -3,6 +3,9 @@
 use crate::engine::container::Phase;
 use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, host};
 use crate::error::Result;
+use crate::json::object::{self, Object};
+use crate::json;
+use crate::sys::machine;
 use crate::time::Time;
 use crate::wire::system::{Component, Info, Platform, Version};
 
@@ -42,6 +45,12 @@ fn machine() -> &'static str {
 /// Where others tell the version of Go.
 const RUST: &str = "none (Rust)";
 
+/// There is no swarm (API, SwarmInfo).
+const SWARM: &str = r#"{"NodeID":"","NodeAddr":"","LocalNodeState":"inactive","ControlAvailable":false,"Error":"","RemoteManagers":null}"#;
+
+/// Registries are not reached yet.
+const REGISTRIES: &str = r#"{"InsecureRegistryCIDRs":[],"IndexConfigs":{},"Mirrors":[]}"#;
+
 impl Engine {
     pub fn version(&self) -> Version {
         let own = env!("CARGO_PKG_VERSION");
@@ -78,7 +87,35 @@ impl Engine {
         }
     }
 
-    pub fn info(&self) -> Result<Info> {
+    /// In JSON, with all members that Docker's has.
+    pub fn info(&self) -> Result<String> {
+        let text = json::to_string(&self.describe_self()?);
+        let commit = |id: &str| Object::new().text("ID", id).text("Expected", id).finish();
+        let own = commit(env!("CARGO_PKG_VERSION"));
+        let bridged = |file: &str| match line(file) == "1" {
+            true => "true",
+            false => "false",
+        };
+        let plugins = r#"{"Volume":[],"Network":["bridge","host","null"],"Authorization":null,"Log":["json-file","none"]}"#;
+        Ok(object::complete(
+            &text,
+            &[
+                ("Plugins", plugins),
+                ("Swarm", SWARM),
+                ("RegistryConfig", REGISTRIES),
+                ("BridgeNfIptables", bridged("/proc/sys/net/bridge/bridge-nf-call-iptables")),
+                ("BridgeNfIp6tables", bridged("/proc/sys/net/bridge/bridge-nf-call-ip6tables")),
+                ("GenericResources", "null"),
+                ("ContainerdCommit", &commit("N/A")),
+                // Both are this program.
+                ("RuncCommit", &own),
+                ("InitCommit", &own),
+                ("CDISpecDirs", "[]"),
+            ],
+        ))
+    }
+
+    fn describe_self(&self) -> Result<Info> {
         let containers = self.containers();
         let count = |is_counted: &dyn Fn(Phase) -> bool| {
             let counted = containers.iter().filter(|c| is_counted(c.lock().phase));
@@ -89,9 +126,11 @@ impl Engine {
         Ok(Info {
             id: text(&format!("tug-{}", host::name())),
             containers: count(&|_| true),
-            containers_running: count(&|phase| phase == Phase::Running),
-            containers_paused: Some(0),
-            containers_stopped: count(&|phase| phase != Phase::Running),
+            containers_running: count(&|phase| matches!(phase.name(), "running" | "restarting")),
+            containers_paused: count(&|phase| phase.name() == "paused"),
+            containers_stopped: count(&|phase| {
+                !matches!(phase.name(), "running" | "restarting" | "paused")
+            }),
             images: i64::try_from(self.images.list()?.len()).ok(),
             driver: text("overlay2"),
             driver_status: Some(vec![vec![
@@ -123,7 +162,7 @@ impl Engine {
             architecture: text(machine()),
             index_server_address: text("https://index.docker.io/v1/"),
             ncpu: Some(cpus()),
-            mem_total: memory_bytes(),
+            mem_total: i64::try_from(machine::memory_bytes()).ok(),
             http_proxy: text(""),
             https_proxy: text(""),
             no_proxy: text(""),
@@ -144,15 +183,6 @@ impl Engine {
 
 fn entries(dir: &str) -> Option<i64> {
     i64::try_from(std::fs::read_dir(dir).ok()?.count()).ok()
-}
-
-fn memory_bytes() -> Option<i64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: i64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 fn os_release(key: &str) -> Option<String> {

@@ -2,12 +2,28 @@
 
 use crate::engine::Engine;
 use crate::engine::container::{Container, ExecPhase, Phase};
+use crate::engine::network;
 use crate::engine::spec::mounts;
-use crate::wire::container::{EndpointSettings, GraphDriver, Inspect, NetworkSettings, State};
+use crate::error::Result;
+use crate::json::node::members;
+use crate::json::object::{self, Object};
+use crate::json;
+use crate::wire::container::{GraphDriver, Inspect, NetworkSettings, State};
 use std::collections::BTreeMap;
 
 impl Engine {
-    pub fn inspect(&self, container: &Container) -> Inspect {
+    /// In JSON, with all members that Docker's has. `size` adds what it has written; it takes time.
+    pub fn inspect(&self, container: &Container, size: bool) -> Result<String> {
+        let mut inspect = self.describe(container);
+        if size {
+            let (written, whole) = self.sizes(container)?;
+            inspect.size_rw = i64::try_from(written).ok();
+            inspect.size_root_fs = i64::try_from(whole).ok();
+        }
+        Ok(complete(&json::to_string(&inspect)))
+    }
+
+    fn describe(&self, container: &Container) -> Inspect {
         let data_dir = self.data_dir(&container.id);
         let path = |name: &str| Some(data_dir.join(name).display().to_string());
         let text = |text: &str| Some(text.to_string());
@@ -18,7 +34,7 @@ impl Engine {
             let ids: Vec<String> = running.map(|exec| exec.id.clone()).collect();
             (format!("/{}", state.name), ids, wire_state(&state))
         };
-        let network = container.host.network_mode.clone().unwrap_or_default();
+        let mode = container.host.network_mode.clone().unwrap_or_default();
         Inspect {
             id: Some(container.id.clone()),
             created: Some(container.created.clone()),
@@ -50,7 +66,7 @@ impl Engine {
                 gateway: text(""),
                 mac_address: text(""),
                 ports: Some(BTreeMap::new()),
-                networks: Some(BTreeMap::from([(network, EndpointSettings::default())])),
+                networks: Some(BTreeMap::from([(mode.clone(), network::endpoint(&mode))])),
             }),
         }
     }
@@ -91,5 +107,180 @@ fn wire_state(state: &crate::engine::container::State) -> State {
         started_at: Some(state.started_at.clone()),
         finished_at: Some(state.finished_at.clone()),
         health: None,
+    }
+}
+
+/// Names and values, in JSON.
+type Defaults = &'static [(&'static str, &'static str)];
+
+/// Scripts and templates look into members whether they have been set or not, and Docker writes
+/// them all. What was never said has these values there.
+fn complete(text: &str) -> String {
+    let mut object = Object::new();
+    for (key, value) in members(text) {
+        let value = match key {
+            "\"HostConfig\"" => object::complete(value, HOST_CONFIG),
+            "\"Config\"" => object::complete(value, CONFIG),
+            "\"NetworkSettings\"" => networks(&object::complete(value, NETWORK_SETTINGS)),
+            _ => value.to_string(),
+        };
+        object.put(key.trim_matches('"'), &value);
+    }
+    object::complete(&object.finish(), &[("ExecIDs", "null")])
+}
+
+fn networks(settings: &str) -> String {
+    let mut object = Object::new();
+    for (key, value) in members(settings) {
+        let mut all = Object::new();
+        if key == "\"Networks\"" {
+            for (name, endpoint) in members(value) {
+                all.put(name.trim_matches('"'), &object::complete(endpoint, ENDPOINT));
+            }
+        }
+        let value = match key {
+            "\"Networks\"" => all.finish(),
+            _ => value.to_string(),
+        };
+        object.put(key.trim_matches('"'), &value);
+    }
+    object.finish()
+}
+
+/// Docker's HostConfig.
+const HOST_CONFIG: Defaults = &[
+    ("Binds", "null"),
+    ("ContainerIDFile", "\"\""),
+    ("PortBindings", "{}"),
+    ("AutoRemove", "false"),
+    ("VolumeDriver", "\"\""),
+    ("VolumesFrom", "null"),
+    ("ConsoleSize", "[0,0]"),
+    ("CapAdd", "null"),
+    ("CapDrop", "null"),
+    ("Dns", "[]"),
+    ("DnsOptions", "[]"),
+    ("DnsSearch", "[]"),
+    ("ExtraHosts", "null"),
+    ("GroupAdd", "null"),
+    ("Cgroup", "\"\""),
+    ("Links", "null"),
+    ("OomScoreAdj", "0"),
+    ("PidMode", "\"\""),
+    ("Privileged", "false"),
+    ("PublishAllPorts", "false"),
+    ("ReadonlyRootfs", "false"),
+    ("SecurityOpt", "null"),
+    ("UTSMode", "\"\""),
+    ("UsernsMode", "\"\""),
+    ("Isolation", "\"\""),
+    ("CpuShares", "0"),
+    ("Memory", "0"),
+    ("NanoCpus", "0"),
+    ("CgroupParent", "\"\""),
+    ("BlkioWeight", "0"),
+    ("BlkioWeightDevice", "[]"),
+    ("BlkioDeviceReadBps", "[]"),
+    ("BlkioDeviceWriteBps", "[]"),
+    ("BlkioDeviceReadIOps", "[]"),
+    ("BlkioDeviceWriteIOps", "[]"),
+    ("CpuPeriod", "0"),
+    ("CpuQuota", "0"),
+    ("CpuRealtimePeriod", "0"),
+    ("CpuRealtimeRuntime", "0"),
+    ("CpusetCpus", "\"\""),
+    ("CpusetMems", "\"\""),
+    ("Devices", "[]"),
+    ("DeviceCgroupRules", "null"),
+    ("DeviceRequests", "null"),
+    ("MemoryReservation", "0"),
+    ("MemorySwap", "0"),
+    ("MemorySwappiness", "null"),
+    ("OomKillDisable", "null"),
+    ("PidsLimit", "null"),
+    ("Ulimits", "[]"),
+    ("CpuCount", "0"),
+    ("CpuPercent", "0"),
+    ("IOMaximumIOps", "0"),
+    ("IOMaximumBandwidth", "0"),
+    ("MaskedPaths", "null"),
+    ("ReadonlyPaths", "null"),
+];
+
+/// Docker's Config of a container, and that of an image before API 1.50.
+pub const CONFIG: Defaults = &[
+    ("Hostname", "\"\""),
+    ("Domainname", "\"\""),
+    ("User", "\"\""),
+    ("AttachStdin", "false"),
+    ("AttachStdout", "false"),
+    ("AttachStderr", "false"),
+    ("Tty", "false"),
+    ("OpenStdin", "false"),
+    ("StdinOnce", "false"),
+    ("Env", "null"),
+    ("Cmd", "null"),
+    ("Image", "\"\""),
+    ("Volumes", "null"),
+    ("WorkingDir", "\"\""),
+    ("Entrypoint", "null"),
+    ("OnBuild", "null"),
+    ("Labels", "{}"),
+];
+
+/// Most of these are from the time of one network; clients before API 1.52 read them still.
+const NETWORK_SETTINGS: Defaults = &[
+    ("Bridge", "\"\""),
+    ("SandboxKey", "\"\""),
+    ("HairpinMode", "false"),
+    ("LinkLocalIPv6Address", "\"\""),
+    ("LinkLocalIPv6PrefixLen", "0"),
+    ("SecondaryIPAddresses", "null"),
+    ("SecondaryIPv6Addresses", "null"),
+    ("EndpointID", "\"\""),
+    ("GlobalIPv6Address", "\"\""),
+    ("GlobalIPv6PrefixLen", "0"),
+    ("IPPrefixLen", "0"),
+    ("IPv6Gateway", "\"\""),
+];
+
+const ENDPOINT: Defaults = &[
+    ("IPAMConfig", "null"),
+    ("Links", "null"),
+    ("Aliases", "null"),
+    ("DriverOpts", "null"),
+    ("GwPriority", "0"),
+    ("EndpointID", "\"\""),
+    ("IPPrefixLen", "0"),
+    ("IPv6Gateway", "\"\""),
+    ("GlobalIPv6Address", "\"\""),
+    ("GlobalIPv6PrefixLen", "0"),
+    ("DNSNames", "null"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::node::Node;
+
+    #[test]
+    fn what_was_never_said_has_dockers_values() {
+        let text = r#"{"Id":"a","Config":{"Tty":true},"HostConfig":{"Memory":5},
+            "NetworkSettings":{"Networks":{"none":{"NetworkID":"b"}}}}"#;
+        let text = complete(text);
+        let node = Node::new(&text, "test").unwrap();
+        for (path, expected) in [
+            ("Id", "\"a\""),
+            ("Config.Tty", "true"),
+            ("Config.OpenStdin", "false"),
+            ("HostConfig.Memory", "5"),
+            ("HostConfig.Ulimits", "[]"),
+            ("NetworkSettings.SandboxKey", "\"\""),
+            ("NetworkSettings.Networks.none.NetworkID", "\"b\""),
+            ("NetworkSettings.Networks.none.IPPrefixLen", "0"),
+        ] {
+            assert_eq!(node.at(path).json(), expected, "{path}");
+        }
+        assert!(node.member("ExecIDs").is_some());
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::engine::Engine;
 use crate::engine::container::{Container, Phase, State};
-use crate::engine::filter::Filters;
+use crate::engine::filter::{Filters, Patterns};
+use crate::engine::network;
 use crate::engine::spec::mounts;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::store::usage;
 use crate::time::Time;
-use crate::wire::container::{EndpointSettings, Summary, SummaryHostConfig, SummaryNetworks};
+use crate::wire::container::{Summary, SummaryHostConfig, SummaryNetworks};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,110 +19,261 @@ pub struct Options {
     pub all: bool,
     /// So many of the newest; includes those that do not run.
     pub limit: Option<usize>,
+    /// Measure what each has written.
+    pub size: bool,
     pub filters: Filters,
 }
 
 pub const FILTERS: &[&str] = &[
-    "ancestor", "before", "exited", "id", "label", "name", "network", "since", "status",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
+
+const STATES: [&str; 7] = [
+    "created",
+    "restarting",
+    "running",
+    "removing",
+    "paused",
+    "exited",
+    "dead",
+];
+
+const HEALTHS: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
 impl Engine {
     pub fn list(&self, options: &Options) -> Result<Vec<Summary>> {
-        let filters = &options.filters;
-        let all = options.all || options.limit.is_some() || !filters.get("status").is_empty();
+        let wanted = Wanted::read(self, &options.filters)?;
+        let all =
+            options.all || options.limit.is_some() || !options.filters.get("status").is_empty();
+        let is_listed =
+            |container: &&Arc<Container>| (all || is_up(&container.lock())) && wanted.has(container);
+        let containers = self.containers();
+        containers
+            .iter()
+            .filter(is_listed)
+            .take(options.limit.unwrap_or(usize::MAX))
+            .map(|container| self.summary(container, options.size))
+            .collect()
+    }
+}
+
+/// What the filters ask for, made ready for many containers.
+struct Wanted<'a> {
+    filters: &'a Filters,
+    ids: Patterns,
+    names: Patterns,
+    /// Created before and after these moments.
+    before: Option<String>,
+    since: Option<String>,
+    /// Ids of images; `None` where there is no image of the name.
+    ancestors: Vec<Option<String>>,
+    exited: Vec<i64>,
+    exposed: Vec<Ports>,
+    published: Vec<Ports>,
+    is_task: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn read(engine: &Engine, filters: &'a Filters) -> Result<Wanted<'a>> {
+        for (key, known) in [("status", &STATES[..]), ("health", &HEALTHS)] {
+            let mut values = filters.get(key).iter();
+            if let Some(value) = values.find(|value| !known.contains(&value.as_str())) {
+                return Err(Error::invalid(format!("invalid filter '{key}={value}'")));
+            }
+        }
         let created = |key: &str| -> Result<Option<String>> {
             let name = filters.get(key).first();
-            name.map(|name| self.find(name).map(|c| c.created.clone()))
+            name.map(|name| engine.find(name).map(|c| c.created.clone()))
                 .transpose()
         };
-        let (before, since) = (created("before")?, created("since")?);
-        let ancestors: Vec<Option<String>> = filters
-            .get("ancestor")
-            .iter()
-            .map(|name| self.images.find(name).ok().map(|image| image.id))
-            .collect();
-        let is_wanted = |container: &&Arc<Container>| {
-            let state = container.lock();
-            (all || state.phase == Phase::Running)
-                && before.as_ref().is_none_or(|time| container.created < *time)
-                && since.as_ref().is_none_or(|time| container.created > *time)
-                && (ancestors.is_empty() || ancestors.contains(&Some(container.image_id.clone())))
-                && passes(container, &state, filters)
+        let exited = |value: &String| {
+            value.parse().map_err(|_| {
+                Error::invalid(format!(
+                    "strconv.Atoi: parsing \"{value}\": invalid syntax"
+                ))
+            })
         };
-        let containers = self.containers();
-        Ok(containers
-            .iter()
-            .filter(is_wanted)
-            .take(options.limit.unwrap_or(usize::MAX))
-            .map(|container| summary(container))
-            .collect())
-    }
-}
-
-fn passes(container: &Container, state: &State, filters: &Filters) -> bool {
-    let exited =
-        |value: &str| state.phase == Phase::Exited && value.parse::<i64>() == Ok(state.exit_code);
-    filters.allows("id", |value| container.id.starts_with(value))
-        && filters.allows("name", |value| name_matches(value, &state.name))
-        && filters.allows("status", |value| value == state.phase.name())
-        && filters.allows("exited", exited)
-        && filters.allows("network", |value| {
-            container.host.network_mode.as_deref() == Some(value)
+        let ports = |key: &'static str| {
+            let values = filters.get(key).iter();
+            values.map(move |value| Ports::parse(key, value))
+        };
+        let image = |name: &String| engine.images.id(name).ok();
+        Ok(Wanted {
+            filters,
+            ids: filters.patterns("id"),
+            names: filters.patterns("name"),
+            before: created("before")?,
+            since: created("since")?,
+            ancestors: filters.get("ancestor").iter().map(image).collect(),
+            exited: filters.get("exited").iter().map(exited).collect::<Result<_>>()?,
+            exposed: ports("expose").collect::<Result<_>>()?,
+            published: ports("publish").collect::<Result<_>>()?,
+            is_task: filters.boolean("is-task")? == Some(true),
         })
-        && filters.allows_labels(container.config.labels.as_ref())
-}
+    }
 
-/// Docker takes a regular expression here. We know its anchors, which is what people use.
-fn name_matches(pattern: &str, name: &str) -> bool {
-    let (start, pattern) = match pattern.strip_prefix('^') {
-        Some(rest) => (true, rest),
-        None => (false, pattern),
-    };
-    let (end, pattern) = match pattern.strip_suffix('$') {
-        Some(rest) => (true, rest),
-        None => (false, pattern),
-    };
-    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
-    match (start, end) {
-        (true, true) => name == pattern,
-        (true, false) => name.starts_with(pattern),
-        (false, true) => name.ends_with(pattern),
-        (false, false) => name.contains(pattern),
+    fn has(&self, container: &Container) -> bool {
+        let state = container.lock();
+        let filters = self.filters;
+        let name = state.name.as_str();
+        let ended = state.phase == Phase::Exited;
+        let created = &container.created;
+        // There is no swarm that would have given us a task.
+        !self.is_task
+            && self.ids.allow(&container.id)
+            && (self.names.allow(name) || self.names.allow(&format!("/{name}")))
+            && self.before.as_ref().is_none_or(|time| created < time)
+            && self.since.as_ref().is_none_or(|time| created > time)
+            && (self.ancestors.is_empty()
+                || self.ancestors.contains(&Some(container.image_id.clone())))
+            && (self.exited.is_empty() || ended && self.exited.contains(&state.exit_code))
+            && filters.allows("status", |value| value == state.phase.name())
+            && filters.allows("health", |value| value == health(&state))
+            && filters.allows("network", |value| network::is_called(&container.host, value))
+            && filters.allows("volume", |value| has_mount(container, value))
+            && filters.allows_labels(container.config.labels.as_ref())
+            && has_port(&self.exposed, container.config.exposed_ports.as_ref())
+            && has_port(&self.published, container.host.port_bindings.as_ref())
     }
 }
 
-fn summary(container: &Container) -> Summary {
-    let state = container.lock();
-    // Docker's quoting, for the eye alone: a quote inside is not escaped.
+/// Docker counts a container as running that is paused or about to start again.
+pub fn is_up(state: &State) -> bool {
+    matches!(state.phase.name(), "running" | "paused" | "restarting")
+}
+
+/// As the filter names it.
+fn health(_state: &State) -> &'static str {
+    "none"
+}
+
+/// Whether it has a volume or a bind mount of this name, source or place.
+fn has_mount(container: &Container, value: &str) -> bool {
+    let is = |text: &Option<String>| text.as_deref() == Some(value);
+    let points = mounts::points(&container.host);
+    points
+        .iter()
+        .any(|point| is(&point.name) || is(&point.source) || is(&point.destination))
+}
+
+fn has_port<T>(wanted: &[Ports], ports: Option<&BTreeMap<String, T>>) -> bool {
+    let mut names = ports.into_iter().flat_map(|ports| ports.keys());
+    wanted.is_empty() || names.any(|name| wanted.iter().any(|wanted| wanted.has(name)))
+}
+
+/// `80`, `80/udp`, `8000-8010/tcp`.
+#[derive(Debug, PartialEq, Eq)]
+struct Ports {
+    first: u16,
+    last: u16,
+    protocol: String,
+}
+
+impl Ports {
+    fn parse(key: &str, value: &str) -> Result<Ports> {
+        if value.contains(':') {
+            return Err(Error::invalid(format!(
+                "filter for '{key}' should not contain ':': {value}"
+            )));
+        }
+        let (range, protocol) = value.split_once('/').unwrap_or((value, "tcp"));
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let port = |text: &str| {
+            text.parse::<u16>().map_err(|_| {
+                Error::invalid(format!(
+                    "error while looking up for {key} {value}: invalid port {text:?}"
+                ))
+            })
+        };
+        Ok(Ports {
+            first: port(first)?,
+            last: port(last)?,
+            protocol: protocol.to_string(),
+        })
+    }
+
+    /// `80/tcp`, as configurations name a port.
+    fn has(&self, name: &str) -> bool {
+        Ports::parse("", name).is_ok_and(|other| {
+            other.protocol == self.protocol
+                && self.first <= other.first
+                && other.last <= self.last
+        })
+    }
+}
+
+impl Engine {
+    pub(super) fn summary(&self, container: &Container, size: bool) -> Result<Summary> {
+        let mode = container.host.network_mode.clone().unwrap_or_default();
+        let created = Time::parse(&container.created).map_or(0, |time| time.seconds);
+        let (written, whole) = match size {
+            true => self.sizes(container)?,
+            false => (0, 0),
+        };
+        let shown = |bytes: u64| i64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+        let state = container.lock();
+        Ok(Summary {
+            id: Some(container.id.clone()),
+            names: Some(vec![format!("/{}", state.name)]),
+            image: Some(self.image_shown(container)),
+            image_id: Some(container.image_id.clone()),
+            command: Some(command(container)),
+            created: i64::try_from(created).ok(),
+            ports: Some(Vec::new()),
+            size_rw: shown(written),
+            size_root_fs: shown(whole),
+            labels: Some(container.config.labels.clone().unwrap_or_default()),
+            state: Some(state.phase.name().to_string()),
+            status: Some(status(&state, Time::now())),
+            host_config: Some(SummaryHostConfig {
+                network_mode: Some(mode.clone()),
+            }),
+            network_settings: Some(SummaryNetworks {
+                networks: Some(BTreeMap::from([(mode.clone(), network::endpoint(&mode))])),
+            }),
+            mounts: Some(mounts::points(&container.host)),
+        })
+    }
+
+    /// The image as the user named it, as long as the name still means it.
+    fn image_shown(&self, container: &Container) -> String {
+        match self.images.id(&container.image) {
+            Ok(id) if id == container.image_id => container.image.clone(),
+            _ => container.image_id.clone(),
+        }
+    }
+
+    /// The bytes that a container has written, and those together with its image's.
+    pub(super) fn sizes(&self, container: &Container) -> Result<(u64, u64)> {
+        let written = usage::bytes(&self.data_dir(&container.id).join("upper"))?;
+        let image = self.images.size(&container.image_id).unwrap_or(0);
+        Ok((written, written + image))
+    }
+}
+
+/// Docker's quoting, for the eye alone: a quote inside is not escaped.
+fn command(container: &Container) -> String {
     let quoted = |arg: &String| match arg.contains(' ') {
         true => format!("'{arg}'"),
         false => arg.clone(),
     };
-    let mut command = vec![container.path.clone()];
-    command.extend(container.args.iter().map(quoted));
-    let network = container.host.network_mode.clone().unwrap_or_default();
-    let created = Time::parse(&container.created).map_or(0, |time| time.seconds);
-    Summary {
-        id: Some(container.id.clone()),
-        names: Some(vec![format!("/{}", state.name)]),
-        image: Some(container.image.clone()),
-        image_id: Some(container.image_id.clone()),
-        command: Some(command.join(" ")),
-        created: i64::try_from(created).ok(),
-        ports: Some(Vec::new()),
-        size_rw: None,
-        size_root_fs: None,
-        labels: Some(container.config.labels.clone().unwrap_or_default()),
-        state: Some(state.phase.name().to_string()),
-        status: Some(status(&state, Time::now())),
-        host_config: Some(SummaryHostConfig {
-            network_mode: Some(network.clone()),
-        }),
-        network_settings: Some(SummaryNetworks {
-            networks: Some(BTreeMap::from([(network, EndpointSettings::default())])),
-        }),
-        mounts: Some(mounts::points(&container.host)),
-    }
+    let mut words = vec![container.path.clone()];
+    words.extend(container.args.iter().map(quoted));
+    words.join(" ")
 }
 
 /// Docker's STATUS column.
@@ -187,16 +340,24 @@ mod tests {
     }
 
     #[test]
-    fn names_match_by_part_or_by_anchors() {
-        for (pattern, name, expected) in [
-            ("eb", "web", true),
-            ("^web$", "web", true),
-            ("^/web$", "web", true),
-            ("^eb", "web", false),
-            ("we$", "web", false),
-            ("web", "web2", true),
+    fn ports_are_found_by_number_range_and_protocol() {
+        for (wanted, name, expected) in [
+            ("80", "80/tcp", true),
+            ("80", "80/udp", false),
+            ("80/udp", "80/udp", true),
+            ("80-90", "85/tcp", true),
+            ("80-90", "91/tcp", false),
+            ("80", "81/tcp", false),
         ] {
-            assert_eq!(name_matches(pattern, name), expected, "{pattern} {name}");
+            let ports = Ports::parse("expose", wanted).unwrap();
+            assert_eq!(ports.has(name), expected, "{wanted} {name}");
+        }
+        for (value, message) in [
+            ("x", "error while looking up for expose x: invalid port \"x\""),
+            ("99999", "error while looking up for expose 99999: invalid port \"99999\""),
+            ("1:2", "filter for 'expose' should not contain ':': 1:2"),
+        ] {
+            assert_eq!(Ports::parse("expose", value).unwrap_err().message, message);
         }
     }
 }

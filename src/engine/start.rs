@@ -70,6 +70,7 @@ impl Engine {
         // A client may have attached since.
         let joined = hand_over(&shim, container);
         self.persist(container);
+        self.tell_network(container, "connect");
         self.tell(container, "start", &[]);
         self.watcher.add(container, watch);
         joined.or_else(|error| {

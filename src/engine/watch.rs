@@ -140,6 +140,7 @@ impl Engine {
             "die",
             &[("exitCode", &code), ("execDuration", &seconds)],
         );
+        self.tell_network(container, "disconnect");
         container.update(|state| state.ends += 1);
 
         if container.is_disposable() && !container.lock().is_restarting {

@@ -160,6 +160,7 @@ pub fn reason(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
+        301 => "Moved Permanently",
         503 => "Service Unavailable",
         // Any phrase will do (RFC 9112, section 4).
         _ => "Status",

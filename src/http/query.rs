@@ -15,6 +15,16 @@ impl Query {
         Some(Query(pairs))
     }
 
+    /// As it stands behind a path: nothing, or `?name=value&…`.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.0 {
+            text.push(if text.is_empty() { '?' } else { '&' });
+            text.push_str(&format!("{}={}", encode(name), encode(value)));
+        }
+        text
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
@@ -101,5 +111,6 @@ mod tests {
             .into();
         assert_eq!(flags, [true, false, false, false, true, true, false]);
         assert_eq!(query.all("a").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(query.text(), "?a=1&b=0&c=&d=False&e=x&f=true&a=2");
     }
 }

@@ -12,6 +12,7 @@ use crate::image::archive::Archive;
 use crate::image::gzip::Gzip;
 use crate::image::source::{self, Format, Hashed, SNIFF_BYTES, Source, Stream};
 use crate::image::unpack;
+use crate::store::record;
 use crate::store::staging::{self, Staging};
 use crate::{id, json};
 use miniserde::{Deserialize, Serialize};
@@ -113,6 +114,13 @@ impl Staged {
 /// Whether the store has the layer. It appears by a rename, so it is whole or not there.
 pub fn exists(dir: &Path, diff: &str) -> bool {
     dir.join(diff).join(RECORD).exists()
+}
+
+/// Bytes of all its regular files, as it was unpacked.
+pub fn size(dir: &Path, diff: &str) -> Option<u64> {
+    let bytes = record::load(&dir.join(diff), RECORD).ok()??;
+    let record: Record = json::parse_bytes(&bytes, RECORD).ok()?;
+    record.size
 }
 
 /// The directory for overlayfs.

@@ -29,6 +29,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod unpack;
+pub mod usage;
 
 use crate::error::{Error, Result};
 use crate::oci::image::Image;
@@ -127,6 +128,19 @@ impl Images {
     pub fn find(&self, name: &str) -> Result<Record> {
         let digits = self.resolve(name)?;
         self.record(&digits).map_err(|_| no_such_image(name))
+    }
+
+    /// The id of the image called `name`.
+    pub fn id(&self, name: &str) -> Result<String> {
+        self.resolve(name).map(|digits| format!("sha256:{digits}"))
+    }
+
+    /// Bytes of all files in all layers of an image.
+    pub fn size(&self, id: &str) -> Result<u64> {
+        let digits = self.resolve(id)?;
+        let shelf = self.shelf();
+        let held = shelf.held(&digits).ok_or_else(|| no_such_image(id))?;
+        Ok(held.size)
     }
 
     /// Give the image `name` one more name.

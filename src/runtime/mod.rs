@@ -32,6 +32,7 @@ mod pivot;
 mod plan;
 mod procfs;
 mod program;
+pub mod ps;
 mod record;
 mod report;
 mod rootfs;

@@ -7,3 +7,4 @@
 pub mod record;
 pub mod staging;
 pub mod tree;
+pub mod usage;

@@ -57,6 +57,29 @@ fn parse_start_time(stat: &[u8]) -> Option<u64> {
     }
 }
 
+/// A numbered field of /proc/PID/stat, from the third on; 0 when the process has gone.
+pub fn stat(pid: i32, at: usize) -> u64 {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let field = fields(&stat).and_then(|mut fields| fields.nth(at - 3)?.parse().ok());
+    field.unwrap_or(0)
+}
+
+/// Every process there is.
+pub fn all() -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// The memory of a process, its share of what it has together with others (proc_pid_smaps(5)).
+pub fn memory_bytes(pid: i32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
 /// A line of /proc/PID/status (proc_pid_status(5)) without its name: `CapBnd:`.
 pub fn status(pid: i32, name: &str) -> Result<String> {
     let path = format!("/proc/{pid}/status");

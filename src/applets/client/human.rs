@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::time::Time;
+use crate::time::moment::parse_decimal;
 use std::time::Duration;
 
 const DECIMAL: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
@@ -96,82 +97,6 @@ pub fn parse_size(text: &str) -> Result<i64> {
     parse_decimal(number, 1 << shift).ok_or_else(invalid)
 }
 
-/// `number`, which may have a fraction, times `unit`.
-pub fn parse_decimal(number: &str, unit: i64) -> Option<i64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() {
-        return None;
-    }
-    let digits = |text: &str| match text {
-        "" => Some(0),
-        text if text.bytes().all(|b| b.is_ascii_digit()) => text.parse::<i64>().ok(),
-        _ => None,
-    };
-    let fraction = fraction.get(..12).unwrap_or(fraction);
-    let part = i128::from(digits(fraction)?) * i128::from(unit) / 10i128.pow(fraction.len() as u32);
-    digits(whole)?
-        .checked_mul(unit)?
-        .checked_add(i64::try_from(part).ok()?)
-}
-
-/// Go's durations: `42m`, `1h30m`, `1.5s`, in nanoseconds.
-pub fn parse_duration(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("ns", 1),
-        ("us", 1_000),
-        ("µs", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-        ("m", 60_000_000_000),
-        ("h", 3_600_000_000_000),
-    ];
-    let mut total = 0i64;
-    let mut rest = text;
-    while !rest.is_empty() || text.is_empty() {
-        let at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, behind) = rest.split_at(at);
-        let end = behind
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(end);
-        let (_, nanos) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        total = total.checked_add(parse_decimal(number, *nanos)?)?;
-        rest = behind;
-    }
-    Some(total)
-}
-
-/// `--since` and `--until`: a time, a date (UTC), seconds since 1970, or how long ago. As the
-/// engine wants it: seconds and a fraction.
-pub fn parse_moment(text: &str, now: Time) -> Result<String> {
-    if let Some(nanos) = parse_duration(text).and_then(|nanos| u64::try_from(nanos).ok()) {
-        let now = Duration::new(now.seconds, now.nanos);
-        let then = now.saturating_sub(Duration::from_nanos(nanos));
-        return Ok(format!("{}.{:09}", then.as_secs(), then.subsec_nanos()));
-    }
-    if text.starts_with(|c: char| c.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-    {
-        return Ok(text.to_string());
-    }
-    // What Docker lets one leave out at the end.
-    let full = match text.len() {
-        10 => format!("{text}T00:00:00Z"),
-        13 => format!("{text}:00:00Z"),
-        16 => format!("{text}:00Z"),
-        19 => format!("{text}Z"),
-        _ => text.to_string(),
-    };
-    let time = Time::parse(&full)
-        .or_else(|_| Time::parse(&format!("{text}Z")))
-        .map_err(|_| {
-            Error::invalid(format!(
-                "failed to parse value as time or duration: {text:?}"
-            ))
-        })?;
-    Ok(format!("{}.{:09}", time.seconds, time.nanos))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,31 +165,6 @@ mod tests {
             "9999999p",
         ] {
             assert!(parse_size(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn moments_are_read_in_all_of_dockers_forms() {
-        let now = Time {
-            seconds: 1_800_000_000,
-            nanos: 0,
-        };
-        for (text, expected) in [
-            ("42m", "1799997480.000000000"),
-            ("1h30m", "1799994600.000000000"),
-            ("1.5s", "1799999998.500000000"),
-            ("1136073845", "1136073845"),
-            ("1136073845.5", "1136073845.5"),
-            ("2013-01-02T13:23:37Z", "1357133017.000000000"),
-            ("2013-01-02T13:23:37.5", "1357133017.500000000"),
-            ("2013-01-02T14:23:37+01:00", "1357133017.000000000"),
-            ("2013-01-02", "1357084800.000000000"),
-            ("2013-01-02T13:23", "1357132980.000000000"),
-        ] {
-            assert_eq!(parse_moment(text, now).unwrap(), expected, "{text}");
-        }
-        for text in ["", "yesterday", "2013-13-01", "1x"] {
-            assert!(parse_moment(text, now).is_err(), "{text}");
         }
     }
 }

@@ -1,14 +1,13 @@
 //! `tug logs`: what a container has written.
 
 use super::attach::Target;
-use super::human;
 use super::options::{Options, Verb, flag};
 use super::pump::Output;
 use super::remote::Engine;
 use crate::error::{Error, Result};
 use crate::http::client::Body;
 use crate::http::query;
-use crate::time::Time;
+use crate::time::{Time, moment};
 use std::io::Read;
 
 pub const VERB: Verb = Verb {
@@ -71,9 +70,9 @@ pub fn moments(options: &Options) -> Result<String> {
     let mut text = String::new();
     for name in ["since", "until"] {
         if let Some(moment) = options.get(name) {
-            let moment = human::parse_moment(moment, Time::now())
+            let moment = moment::parse(moment, Time::now())
                 .map_err(|error| Error::invalid(format!("invalid value for {name:?}: {error}")))?;
-            text.push_str(&format!("&{name}={moment}"));
+            text.push_str(&format!("&{name}={}.{:09}", moment.seconds, moment.nanos));
         }
     }
     Ok(text)

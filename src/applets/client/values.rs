@@ -1,11 +1,11 @@
 //! Option values with an inner structure: mounts, devices, ports, limits, environment.
 
 use super::create::Create;
-use super::human;
 use super::options::Options;
 use crate::error::{Error, Kind, Result};
 use crate::json::node::{self, Node};
 use crate::oci::image::Empty;
+use crate::time::moment;
 use crate::wire::container::{DeviceMapping, MountRequest, PortBinding, RestartPolicy, Ulimit};
 
 pub fn attach(create: &mut Create, value: &str) -> Result<()> {
@@ -21,7 +21,7 @@ pub fn attach(create: &mut Create, value: &str) -> Result<()> {
 }
 
 pub fn cpus(create: &mut Create, value: &str) -> Result<()> {
-    let nano = human::parse_decimal(value, 1_000_000_000)
+    let nano = moment::parse_decimal(value, 1_000_000_000)
         .ok_or_else(|| Error::invalid(format!("failed to parse {value} as a rational number")))?;
     create.host.nano_cpus = Some(nano);
     Ok(())

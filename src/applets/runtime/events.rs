@@ -4,13 +4,14 @@
 use super::help::{need_id, refuse};
 use super::print::write;
 use super::{Global, text};
-use crate::applets::client::human;
 use crate::cgroup::Group;
-use crate::cgroup::stats::{Io, Pressure, Stats};
+use crate::cgroup::stats::{self, Pressure, Stats};
 use crate::error::{Error, Kind, Result};
 use crate::json;
+use crate::json::object::Object;
 use crate::runtime::list;
 use crate::sys::poll;
+use crate::time::moment;
 use lexopt::prelude::*;
 use rustix::event::PollFlags;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -79,7 +80,7 @@ fn parse(mut args: lexopt::Parser) -> Result<Options> {
             Long("stats") => once = true,
             Long("interval") => {
                 let value = text(&mut args)?;
-                interval = human::parse_duration(&value).ok_or_else(|| {
+                interval = moment::parse_duration(&value).ok_or_else(|| {
                     Error::new(
                         Kind::Usage,
                         format!("invalid value {value:?} for --interval: want a time such as 5s"),
@@ -114,37 +115,6 @@ fn print_stats(id: &str, group: &Group) -> Result<u8> {
     ))
 }
 
-/// An object in the making.
-struct Object(String);
-
-impl Object {
-    fn new() -> Object {
-        Object(String::from("{"))
-    }
-
-    /// `value` is JSON.
-    fn put(&mut self, name: &str, value: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
-        self.0.push_str(value);
-    }
-
-    fn number(&mut self, name: &str, value: Option<u64>) {
-        if let Some(value) = value {
-            self.put(name, &value.to_string());
-        }
-    }
-
-    fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
-}
-
 /// All that runc's `Stats` has and cgroup v2 counts.
 fn data(stats: &Stats) -> String {
     let mut all = Object::new();
@@ -162,7 +132,7 @@ fn data(stats: &Stats) -> String {
     let mut pids = Object::new();
     pids.number("current", stats.pids);
     pids.number("limit", stats.pids_max);
-    all.put("pids", &pids.end());
+    all.put("pids", &pids.finish());
     all.put("blkio", &io(stats));
     let mut hugetlb = Object::new();
     for pages in &stats.hugetlb {
@@ -174,10 +144,10 @@ fn data(stats: &Stats) -> String {
         );
         hugetlb.put(&pages.size, &usage);
     }
-    all.put("hugetlb", &hugetlb.end());
+    all.put("hugetlb", &hugetlb.finish());
     all.put("intel_rdt", "{}");
     all.put("network_interfaces", "null");
-    all.end()
+    all.finish()
 }
 
 fn cpu(stats: &Stats) -> String {
@@ -192,10 +162,10 @@ fn cpu(stats: &Stats) -> String {
     throttling.number("throttledPeriods", stats.throttled_periods);
     throttling.number("throttledTime", nanos(stats.throttled_us));
     let mut cpu = Object::new();
-    cpu.put("usage", &usage.end());
-    cpu.put("throttling", &throttling.end());
+    cpu.put("usage", &usage.finish());
+    cpu.put("throttling", &throttling.finish());
     put_pressure(&mut cpu, stats.cpu_pressure.as_ref());
-    cpu.end()
+    cpu.finish()
 }
 
 fn memory(stats: &Stats) -> String {
@@ -230,9 +200,9 @@ fn memory(stats: &Stats) -> String {
     );
     memory.put("kernel", &entry(stat("kernel"), None, Some(0), 0));
     memory.put("kernelTCP", &entry(stat("sock"), None, Some(0), 0));
-    memory.put("raw", &raw.end());
+    memory.put("raw", &raw.finish());
     put_pressure(&mut memory, stats.memory_pressure.as_ref());
-    memory.end()
+    memory.finish()
 }
 
 fn entry(usage: Option<u64>, peak: Option<u64>, limit: Option<u64>, failures: u64) -> String {
@@ -241,49 +211,26 @@ fn entry(usage: Option<u64>, peak: Option<u64>, limit: Option<u64>, failures: u6
     entry.number("usage", usage);
     entry.number("max", peak);
     entry.number("failcnt", Some(failures));
-    entry.end()
+    entry.finish()
 }
 
 fn io(stats: &Stats) -> String {
-    let entries = |counts: &dyn Fn(&Io) -> [(&'static str, u64); 2]| {
-        let mut all = Vec::new();
-        for io in &stats.io {
-            for (op, value) in counts(io) {
-                let mut entry = Object::new();
-                entry.number("major", Some(io.major));
-                entry.number("minor", Some(io.minor));
-                entry.put("op", &format!("\"{op}\""));
-                entry.number("value", Some(value));
-                all.push(entry.end());
-            }
-        }
-        format!("[{}]", all.join(","))
-    };
     let mut blkio = Object::new();
     if !stats.io.is_empty() {
-        let bytes = |io: &Io| [("Read", io.read_bytes), ("Write", io.written_bytes)];
-        blkio.put("ioServiceBytesRecursive", &entries(&bytes));
-        let operations = |io: &Io| [("Read", io.reads), ("Write", io.writes)];
-        blkio.put("ioServicedRecursive", &entries(&operations));
+        const NAMES: [&str; 2] = ["Read", "Write"];
+        let bytes = stats::io_json(&stats.io, NAMES, |io| [io.read_bytes, io.written_bytes]);
+        blkio.put("ioServiceBytesRecursive", &bytes);
+        let operations = stats::io_json(&stats.io, NAMES, |io| [io.reads, io.writes]);
+        blkio.put("ioServicedRecursive", &operations);
     }
     put_pressure(&mut blkio, stats.io_pressure.as_ref());
-    blkio.end()
+    blkio.finish()
 }
 
 fn put_pressure(object: &mut Object, pressure: Option<&Pressure>) {
-    let Some(pressure) = pressure else {
-        return;
-    };
-    let mut psi = Object::new();
-    for (name, stall) in [("some", &pressure.some), ("full", &pressure.full)] {
-        let mut one = Object::new();
-        for (name, average) in ["avg10", "avg60", "avg300"].iter().zip(&stall.averages) {
-            one.put(name, average);
-        }
-        one.number("total", Some(stall.total_us));
-        psi.put(name, &one.end());
+    if let Some(pressure) = pressure {
+        object.put("psi", &pressure.json());
     }
-    object.put("psi", &psi.end());
 }
 
 #[cfg(test)]
@@ -313,11 +260,11 @@ mod tests {
             swap_bytes: Some(1),
             swap_bytes_max: Some(0),
             memory_stat: vec![("file".to_string(), 3)],
-            io: vec![Io {
+            io: vec![stats::Io {
                 major: 8,
                 minor: 16,
                 written_bytes: 2,
-                ..Io::default()
+                ..stats::Io::default()
             }],
             ..Stats::default()
         };

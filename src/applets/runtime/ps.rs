@@ -1,19 +1,13 @@
 //! `ps`: the processes of a container, as the host's `ps` shows them.
 
 use super::help::{need_id, refuse};
-use super::print::{format_is_json, passwd, user_name, write};
+use super::print::{format_is_json, write};
 use super::{Global, text};
 use crate::error::{Error, Kind, Result};
 use crate::json;
-use crate::runtime::kill;
-use crate::sys::process;
-use crate::time::Time;
+use crate::runtime::{kill, ps};
 use lexopt::prelude::*;
-use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
-
-/// The kernel's clock ticks for user space: 100 on every architecture of ours.
-const TICKS_PER_SECOND: u64 = 100;
 
 pub fn main(global: &Global, mut args: lexopt::Parser) -> Result<u8> {
     let (mut id, mut is_json) = (None, false);
@@ -42,7 +36,7 @@ pub fn main(global: &Global, mut args: lexopt::Parser) -> Result<u8> {
     match Command::new("ps").args(&rest).output() {
         Ok(output) if output.status.success() => write(&only(&output, &pids)?),
         // Small systems have none, or one that knows no options.
-        _ if is_default => write(&table(&pids)),
+        _ if is_default => write(&table(&pids)?),
         Ok(output) => Err(Error::new(
             Kind::System,
             format!("ps: {}", String::from_utf8_lossy(&output.stderr).trim_end()),
@@ -94,73 +88,17 @@ fn only(output: &Output, pids: &[i32]) -> Result<String> {
     Ok(shown)
 }
 
-/// What `ps -ef` shows, read from /proc; times of day in UTC.
-fn table(pids: &[i32]) -> String {
+/// The same by ourselves.
+fn table(pids: &[i32]) -> Result<String> {
     let mut text = String::from("UID          PID    PPID  C STIME TTY          TIME CMD\n");
-    let passwd = passwd();
-    let booted = booted();
-    for pid in pids {
-        // Gone meanwhile is gone.
-        if let Some(line) = line(*pid, &passwd, booted) {
-            text.push_str(&line);
+    for row in ps::table(pids, "-ef")?.rows {
+        if let [user, pid, parent, c, began, terminal, time, command] = &row[..] {
+            text.push_str(&format!(
+                "{user:<8} {pid:>7} {parent:>7} {c:>2} {began:<5} {terminal:<8} {time:>8} {command}\n"
+            ));
         }
     }
-    text
-}
-
-fn line(pid: i32, passwd: &str, booted: u64) -> Option<String> {
-    let dir = format!("/proc/{pid}");
-    let stat = std::fs::read(format!("{dir}/stat")).ok()?;
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let name = stat.iter().position(|byte| *byte == b'(')?;
-    let name = String::from_utf8_lossy(stat.get(name + 1..end)?).into_owned();
-    // Numbered from the third on (proc_pid_stat(5)): the process's state.
-    let fields: Vec<&str> = process::fields(&stat)?.collect();
-    let number = |at: usize| fields.get(at - 3).and_then(|text| text.parse::<u64>().ok());
-
-    let uid = std::fs::metadata(&dir).ok()?.uid();
-    let user = match user_name(passwd, uid) {
-        Some(name) => name.to_string(),
-        None => uid.to_string(),
-    };
-    let used = (number(14)? + number(15)?) / TICKS_PER_SECOND;
-    let began = booted + number(22)? / TICKS_PER_SECOND;
-    let age = Time::now().seconds.saturating_sub(began).max(1);
-    let command = std::fs::read(format!("{dir}/cmdline")).unwrap_or_default();
-    let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    let command = match command.trim_end() {
-        "" => format!("[{name}]"),
-        command => command.to_string(),
-    };
-    Some(format!(
-        "{user:<8} {pid:>7} {:>7} {:>2} {:02}:{:02} {:<8} {:02}:{:02}:{:02} {command}\n",
-        number(4)?,
-        (used * 100 / age).min(99),
-        began / 3600 % 24,
-        began / 60 % 60,
-        terminal(number(7)?),
-        used / 3600,
-        used / 60 % 60,
-        used % 60,
-    ))
-}
-
-/// The name of a terminal by its device number.
-fn terminal(number: u64) -> String {
-    let (major, minor) = (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xfff00);
-    match major {
-        0 => "?".to_string(),
-        136..=143 => format!("pts/{}", (major - 136) << 20 | minor),
-        4 => format!("tty{minor}"),
-        _ => format!("{major}:{minor}"),
-    }
-}
-
-/// Seconds since 1970 when the machine started.
-fn booted() -> u64 {
-    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let line = stat.lines().find_map(|line| line.strip_prefix("btime "));
-    line.and_then(|line| line.trim().parse().ok()).unwrap_or(0)
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -184,17 +122,10 @@ mod tests {
     #[test]
     fn our_own_process_is_in_our_own_table() {
         let pid = std::process::id().cast_signed();
-        let text = table(&[pid, i32::MAX]);
+        let text = table(&[pid, i32::MAX]).unwrap();
         let line = text.lines().nth(1).unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(words[1], pid.to_string());
         assert_eq!(text.lines().count(), 2);
-    }
-
-    #[test]
-    fn terminals_have_names() {
-        assert_eq!(terminal(0), "?");
-        assert_eq!(terminal(0x8803), "pts/3");
-        assert_eq!(terminal(0x0401), "tty1");
     }
 }
