@@ -115,7 +115,10 @@ impl Engine {
 
     pub fn image_import(&self, from: &mut dyn Read, import: &Import) -> Result<String> {
         let id = self.images.import(from, import)?;
-        self.tell_image("import", &id, import.reference.as_deref().unwrap_or(&id));
+        if let Some(reference) = &import.reference {
+            self.tell_image("tag", &id, reference);
+        }
+        self.tell_image("import", &id, &id);
         Ok(id)
     }
 

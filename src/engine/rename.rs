@@ -2,14 +2,15 @@
 
 use crate::engine::container::Container;
 use crate::engine::{Engine, names};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 impl Engine {
     pub fn rename(&self, container: &Container, name: &str) -> Result<()> {
         if name.is_empty() {
             return Err(Error::invalid("Neither old nor new names may be empty"));
         }
-        let name = names::check(name)?;
+        let allocating = || "Error when allocating new name";
+        let name = names::check(name).context(allocating)?;
         let _busy = container.occupy();
         let old = container.name();
         if name == old {
@@ -17,7 +18,7 @@ impl Engine {
                 "Renaming a container with the same name as its current name",
             ));
         }
-        self.reserve_name(name, &container.id)?;
+        self.reserve_name(name, &container.id).context(allocating)?;
         container.lock().name = name.to_string();
         self.persist(container);
         self.release_name(&old, &container.id);
