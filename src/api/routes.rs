@@ -93,7 +93,11 @@ pub fn cleaned(path: &str) -> Option<String> {
             part => parts.push(query::encode(part).replace("%3A", ":")),
         }
     }
-    let end = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
+    let end = if path.ends_with('/') && !parts.is_empty() {
+        "/"
+    } else {
+        ""
+    };
     Some(format!("/{}{end}", parts.join("/")))
 }
 

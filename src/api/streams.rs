@@ -185,7 +185,10 @@ pub fn stats(call: &mut Call<'_>) -> Result<Reply> {
 
 /// Wait for the next sample. True when the client has gone.
 fn pause(client: &OwnedFd) -> Result<bool> {
-    let ready = poll::wait(&[(client.as_fd(), PollFlags::empty())], Some(STATS_INTERVAL))?;
+    let ready = poll::wait(
+        &[(client.as_fd(), PollFlags::empty())],
+        Some(STATS_INTERVAL),
+    )?;
     Ok(ready.iter().any(|flags| !flags.is_empty()))
 }
 

@@ -106,7 +106,11 @@ impl Engine {
 
     /// Tell that `action` happened to an image; its labels are attributes, too, while it is there.
     pub(super) fn tell_image(&self, action: &str, id: &str, name: &str) {
-        let config = self.images.find(id).ok().and_then(|found| found.image.config);
+        let config = self
+            .images
+            .find(id)
+            .ok()
+            .and_then(|found| found.image.config);
         let mut attributes = config.and_then(|config| config.labels).unwrap_or_default();
         attributes.insert("name".into(), name.into());
         self.events.publish(event("image", action, id, attributes));
@@ -212,7 +216,15 @@ pub fn wanted(event: &Event, filters: &Filters) -> bool {
 
 /// Kinds of things that a filter of the same name looks for.
 const THINGS: [&str; 9] = [
-    "builder", "config", "container", "daemon", "network", "node", "plugin", "secret", "volume",
+    "builder",
+    "config",
+    "container",
+    "daemon",
+    "network",
+    "node",
+    "plugin",
+    "secret",
+    "volume",
 ];
 
 #[cfg(test)]

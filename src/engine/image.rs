@@ -11,7 +11,15 @@ use crate::wire::container::GraphDriver;
 use crate::wire::image::{Deleted, HistoryItem, Inspect, Metadata, RootFs, Summary};
 use std::io::Read;
 
-pub const FILTERS: &[&str] = &["before", "dangling", "label", "label!", "reference", "since", "until"];
+pub const FILTERS: &[&str] = &[
+    "before",
+    "dangling",
+    "label",
+    "label!",
+    "reference",
+    "since",
+    "until",
+];
 
 impl Engine {
     pub fn image_list(&self, filters: &Filters) -> Result<Vec<Summary>> {
@@ -35,10 +43,7 @@ impl Engine {
                 && !until.is_some_and(is_young)
         });
         images.sort_by(|a, b| b.image.created.cmp(&a.image.created));
-        Ok(images
-            .iter()
-            .map(|image| summary(image, filters))
-            .collect())
+        Ok(images.iter().map(|image| summary(image, filters)).collect())
     }
 
     /// Fill in what each shares with others.

@@ -3,8 +3,8 @@
 use crate::engine::container::Phase;
 use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, host};
 use crate::error::Result;
-use crate::json::object::{self, Object};
 use crate::json;
+use crate::json::object::{self, Object};
 use crate::sys::machine;
 use crate::time::Time;
 use crate::wire::system::{Component, Info, Platform, Version};
@@ -103,8 +103,14 @@ impl Engine {
                 ("Plugins", plugins),
                 ("Swarm", SWARM),
                 ("RegistryConfig", REGISTRIES),
-                ("BridgeNfIptables", bridged("/proc/sys/net/bridge/bridge-nf-call-iptables")),
-                ("BridgeNfIp6tables", bridged("/proc/sys/net/bridge/bridge-nf-call-ip6tables")),
+                (
+                    "BridgeNfIptables",
+                    bridged("/proc/sys/net/bridge/bridge-nf-call-iptables"),
+                ),
+                (
+                    "BridgeNfIp6tables",
+                    bridged("/proc/sys/net/bridge/bridge-nf-call-ip6tables"),
+                ),
                 ("GenericResources", "null"),
                 ("ContainerdCommit", &commit("N/A")),
                 // Both are this program.

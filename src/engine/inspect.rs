@@ -5,9 +5,9 @@ use crate::engine::container::{Container, ExecPhase, Phase};
 use crate::engine::network;
 use crate::engine::spec::mounts;
 use crate::error::Result;
+use crate::json;
 use crate::json::node::members;
 use crate::json::object::{self, Object};
-use crate::json;
 use crate::wire::container::{GraphDriver, Inspect, NetworkSettings, State};
 use std::collections::BTreeMap;
 
@@ -135,7 +135,10 @@ fn networks(settings: &str) -> String {
         let mut all = Object::new();
         if key == "\"Networks\"" {
             for (name, endpoint) in members(value) {
-                all.put(name.trim_matches('"'), &object::complete(endpoint, ENDPOINT));
+                all.put(
+                    name.trim_matches('"'),
+                    &object::complete(endpoint, ENDPOINT),
+                );
             }
         }
         let value = match key {

@@ -59,8 +59,9 @@ impl Engine {
         let wanted = Wanted::read(self, &options.filters)?;
         let all =
             options.all || options.limit.is_some() || !options.filters.get("status").is_empty();
-        let is_listed =
-            |container: &&Arc<Container>| (all || is_up(&container.lock())) && wanted.has(container);
+        let is_listed = |container: &&Arc<Container>| {
+            (all || is_up(&container.lock())) && wanted.has(container)
+        };
         let containers = self.containers();
         containers
             .iter()
@@ -102,9 +103,7 @@ impl<'a> Wanted<'a> {
         };
         let exited = |value: &String| {
             value.parse().map_err(|_| {
-                Error::invalid(format!(
-                    "strconv.Atoi: parsing \"{value}\": invalid syntax"
-                ))
+                Error::invalid(format!("strconv.Atoi: parsing \"{value}\": invalid syntax"))
             })
         };
         let ports = |key: &'static str| {
@@ -119,7 +118,11 @@ impl<'a> Wanted<'a> {
             before: created("before")?,
             since: created("since")?,
             ancestors: filters.get("ancestor").iter().map(image).collect(),
-            exited: filters.get("exited").iter().map(exited).collect::<Result<_>>()?,
+            exited: filters
+                .get("exited")
+                .iter()
+                .map(exited)
+                .collect::<Result<_>>()?,
             exposed: ports("expose").collect::<Result<_>>()?,
             published: ports("publish").collect::<Result<_>>()?,
             is_task: filters.boolean("is-task")? == Some(true),
@@ -143,7 +146,9 @@ impl<'a> Wanted<'a> {
             && (self.exited.is_empty() || ended && self.exited.contains(&state.exit_code))
             && filters.allows("status", |value| value == state.phase.name())
             && filters.allows("health", |value| value == health(&state))
-            && filters.allows("network", |value| network::is_called(&container.host, value))
+            && filters.allows("network", |value| {
+                network::is_called(&container.host, value)
+            })
             && filters.allows("volume", |value| has_mount(container, value))
             && filters.allows_labels(container.config.labels.as_ref())
             && has_port(&self.exposed, container.config.exposed_ports.as_ref())
@@ -209,9 +214,7 @@ impl Ports {
     /// `80/tcp`, as configurations name a port.
     fn has(&self, name: &str) -> bool {
         Ports::parse("", name).is_ok_and(|other| {
-            other.protocol == self.protocol
-                && self.first <= other.first
-                && other.last <= self.last
+            other.protocol == self.protocol && self.first <= other.first && other.last <= self.last
         })
     }
 }
@@ -353,8 +356,14 @@ mod tests {
             assert_eq!(ports.has(name), expected, "{wanted} {name}");
         }
         for (value, message) in [
-            ("x", "error while looking up for expose x: invalid port \"x\""),
-            ("99999", "error while looking up for expose 99999: invalid port \"99999\""),
+            (
+                "x",
+                "error while looking up for expose x: invalid port \"x\"",
+            ),
+            (
+                "99999",
+                "error while looking up for expose 99999: invalid port \"99999\"",
+            ),
             ("1:2", "filter for 'expose' should not contain ':': 1:2"),
         ] {
             assert_eq!(Ports::parse("expose", value).unwrap_err().message, message);

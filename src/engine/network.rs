@@ -33,7 +33,7 @@ pub fn endpoint(name: &str) -> EndpointSettings {
         ip_address: none(),
         gateway: none(),
         mac_address: none(),
-        aliases: None,
+        ..EndpointSettings::default()
     }
 }
 

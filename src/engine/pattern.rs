@@ -347,7 +347,18 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_refused() {
         for text in [
-            "(", ")", "[", "[a", "*a", "a**", "\\", "\\q", "[b-a]", "(?i)a", "a{1001}", "a{3,2}",
+            "(",
+            ")",
+            "[",
+            "[a",
+            "*a",
+            "a**",
+            "\\",
+            "\\q",
+            "[b-a]",
+            "(?i)a",
+            "a{1001}",
+            "a{3,2}",
             "((a{1000}){1000}){1000}",
         ] {
             assert!(Pattern::parse(text).is_err(), "{text}");

@@ -50,7 +50,9 @@ impl Engine {
         }
         // Another runtime made it. Where that has the controllers on cgroup v1, what is left here
         // is the group that all have.
-        cgroup::of_process(pid).ok()?.filter(|group| !group.is_top())
+        cgroup::of_process(pid)
+            .ok()?
+            .filter(|group| !group.is_top())
     }
 
     /// All processes; `pid` is the first.
@@ -65,7 +67,8 @@ impl Engine {
 
 /// Without a group: all in the process namespace of `pid`, or only itself where that is ours.
 fn beside(pid: i32) -> Vec<i32> {
-    let namespace = |pid: &str| std::fs::read_link(Path::new("/proc").join(pid).join("ns/pid")).ok();
+    let namespace =
+        |pid: &str| std::fs::read_link(Path::new("/proc").join(pid).join("ns/pid")).ok();
     let own = namespace("self");
     let wanted = namespace(&pid.to_string());
     if wanted.is_none() || wanted == own {

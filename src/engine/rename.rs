@@ -10,7 +10,8 @@ impl Engine {
             return Err(Error::invalid("Neither old nor new names may be empty"));
         }
         let allocating = || "Error when allocating new name";
-        let name = names::check(name).context(allocating)?;
+        let slashed = format!("/{}", name.trim_start_matches('/'));
+        let name = names::check(&slashed).context(allocating)?;
         let _busy = container.occupy();
         let old = container.name();
         if name == old {

@@ -21,7 +21,11 @@ pub struct Sample {
 impl Engine {
     /// One answer in JSON (API, ContainerStatsResponse), and what the next one has to know of it.
     /// A container that does not run uses nothing.
-    pub fn stats(&self, container: &Container, before: Option<&Sample>) -> (String, Option<Sample>) {
+    pub fn stats(
+        &self,
+        container: &Container,
+        before: Option<&Sample>,
+    ) -> (String, Option<Sample>) {
         let (name, pid) = {
             let state = container.lock();
             (format!("/{}", state.name), state.pid)
@@ -54,7 +58,10 @@ impl Engine {
             .text("read", &sample.read)
             .text("preread", &before.map_or_else(never, |s| s.read.clone()))
             .put("cpu_stats", &sample.cpu)
-            .put("precpu_stats", &before.map_or_else(nothing, |s| s.cpu.clone()))
+            .put(
+                "precpu_stats",
+                &before.map_or_else(nothing, |s| s.cpu.clone()),
+            )
             .put("memory_stats", &memory(&stats, &pids))
             .put("pids_stats", &count(&stats, &pids))
             .put("blkio_stats", &io(&stats))
@@ -125,7 +132,10 @@ fn memory(stats: &Stats, pids: &[i32]) -> String {
         .number("max_usage", stats.memory_bytes_peak)
         .put("stats", &raw.finish())
         // No limit is the whole machine, as Docker has it.
-        .number("limit", stats.memory_bytes_max.unwrap_or_else(machine::memory_bytes));
+        .number(
+            "limit",
+            stats.memory_bytes_max.unwrap_or_else(machine::memory_bytes),
+        );
     memory.finish()
 }
 

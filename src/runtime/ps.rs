@@ -31,11 +31,7 @@ struct Machine {
 }
 
 /// One column: what `-o` calls it, its title, its text.
-type Column = (
-    &'static str,
-    &'static str,
-    fn(&Process, &Machine) -> String,
-);
+type Column = (&'static str, &'static str, fn(&Process, &Machine) -> String);
 
 /// Those that procps shows under these names (ps(1), STANDARD FORMAT SPECIFIERS).
 const COLUMNS: &[Column] = &[
@@ -48,7 +44,9 @@ const COLUMNS: &[Column] = &[
     ("ppid", "PPID", |p, _| p.text(4)),
     ("pgid", "PGID", |p, _| p.text(5)),
     ("sid", "SID", |p, _| p.text(6)),
-    ("c", "C", |p, m| (p.tenths_of_cpu(m) / 10).min(99).to_string()),
+    ("c", "C", |p, m| {
+        (p.tenths_of_cpu(m) / 10).min(99).to_string()
+    }),
     ("pcpu", "%CPU", |p, m| tenths(p.tenths_of_cpu(m))),
     ("pmem", "%MEM", |p, m| {
         tenths(p.resident_kib() * 1000 / m.memory_kib.max(1))
@@ -60,7 +58,9 @@ const COLUMNS: &[Column] = &[
     ("stat", "STAT", states),
     ("s", "S", |p, _| p.text(3)),
     ("ni", "NI", |p, _| p.text(19)),
-    ("pri", "PRI", |p, _| (39 - p.text(18).parse().unwrap_or(0)).to_string()),
+    ("pri", "PRI", |p, _| {
+        (39 - p.text(18).parse().unwrap_or(0)).to_string()
+    }),
     ("nlwp", "NLWP", |p, _| p.text(20)),
     ("psr", "PSR", |p, _| p.text(39)),
     ("stime", "STIME", began),
@@ -110,7 +110,10 @@ pub struct Table {
 /// The table that `ps` with these arguments shows, of these processes only.
 pub fn table(pids: &[i32], args: &str) -> Result<Table> {
     let mut columns: Vec<(String, &Column)> = Vec::new();
-    for wanted in format(args)?.split([',', ' ']).filter(|name| !name.is_empty()) {
+    for wanted in format(args)?
+        .split([',', ' '])
+        .filter(|name| !name.is_empty())
+    {
         let (name, title) = match wanted.split_once('=') {
             Some((name, title)) => (name, Some(title)),
             None => (wanted, None),
@@ -353,7 +356,10 @@ mod tests {
         assert_eq!(shown.titles, ["PID", "PARENT", "COMMAND"]);
         assert_eq!(shown.rows.len(), 1);
         assert_eq!(shown.rows[0][0], pid.to_string());
-        assert_eq!(shown.rows[0][1], std::os::unix::process::parent_id().to_string());
+        assert_eq!(
+            shown.rows[0][1],
+            std::os::unix::process::parent_id().to_string()
+        );
     }
 
     #[test]
@@ -362,8 +368,14 @@ mod tests {
         for (args, expected) in [
             ("-ef", "UID PID PPID C STIME TTY TIME CMD"),
             ("-e -f", "UID PID PPID C STIME TTY TIME CMD"),
-            ("aux", "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND"),
-            ("-aux", "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND"),
+            (
+                "aux",
+                "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND",
+            ),
+            (
+                "-aux",
+                "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND",
+            ),
             ("ax", "PID TTY STAT TIME COMMAND"),
             ("-e", "PID TTY TIME CMD"),
             ("-o pid,%cpu,comm", "PID %CPU COMMAND"),
@@ -377,7 +389,10 @@ mod tests {
         for (args, message) in [
             ("-Zfoo", "ps: \"-Zfoo\" is not understood here"),
             ("-o", "ps: \"-o\" is not understood here"),
-            ("-o nope", "ps: error: unknown user-defined format specifier \"nope\""),
+            (
+                "-o nope",
+                "ps: error: unknown user-defined format specifier \"nope\"",
+            ),
         ] {
             let error = table(&[], args).unwrap_err();
             assert!(error.message.starts_with(message), "{args}: {error}");
