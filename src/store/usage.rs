@@ -51,6 +51,8 @@ pub fn bytes(path: &Path) -> Result<u64> {
                     pending.push(name);
                     continue;
                 }
+                // 32 bits on ARM.
+                #[allow(clippy::useless_conversion)]
                 let links = u64::from(stat.st_nlink).max(1);
                 sum += u64::try_from(stat.st_size).unwrap_or(0) / links;
             }
