@@ -1,15 +1,16 @@
 //! `tug init PROGRAM`: process 1 of a container, with tini's job and options.
 //!
 //! Starts one program, passes signals on to it, reaps every process that is left to it, and exits
-//! as the program did. It sleeps in sigwaitinfo(2) in between.
+//! as the program did. It sleeps in sigwaitinfo(2) in between. What it says is what tini says, for
+//! whoever looks for that in a log.
 
 use crate::error::{Error, Kind, Result};
 use crate::sys::init::{self, Split};
 use crate::sys::signal::{self, Set};
-use crate::sys::{raw, supervisor};
+use crate::sys::supervisor;
 use lexopt::prelude::*;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -26,13 +27,13 @@ Options:
   -g          pass signals on to the program's whole process group
   -e CODE     exit with 0 when the program exits with CODE; may be repeated
   -w          warn when an orphan is reaped
-  -v          say more; may be repeated
+  -v          say more; may be repeated up to three times
   -l          print the license
   -h          print this
   --version   print the version
 
 Environment: TINI_SUBREAPER (as -s), TINI_KILL_PROCESS_GROUP (as -g),
-TINI_VERBOSITY=NUMBER
+TINI_VERBOSITY=NUMBER (0 silences warnings; 1 is the default)
 ";
 
 /// Signals that tell of a fault of our own, or of our own terminal: they are not passed on.
@@ -56,7 +57,7 @@ struct Options {
     /// Exit codes that count as 0.
     as_success: Vec<u8>,
     warns_of_orphans: bool,
-    verbosity: u32,
+    verbosity: i32,
     program: OsString,
     args: Vec<OsString>,
 }
@@ -68,40 +69,59 @@ pub fn main(args: &[OsString]) -> Result<u8> {
     }
     if options.is_subreaper {
         supervisor::adopt_orphans()?;
-    } else if !init::is_first_process() {
-        options.say(1, "WARN ", NOT_FIRST);
+    } else if !init::is_first_process() && !supervisor::adopts_orphans() {
+        options.say(WARN, NOT_FIRST);
     }
 
     // Blocked before the program starts, so that no signal is missed.
     let passed_on = OWN.iter().fold(Set::ALL, |set, own| set.without(*own));
-    signal::set_mask(passed_on)?;
+    let inherited = signal::set_mask(passed_on)?;
     match init::split()? {
-        Split::Child => Ok(options.exec()),
-        Split::Parent { child } => options.look_after(child, passed_on),
+        Split::Child => Ok(options.exec(inherited)),
+        Split::Parent { child } => {
+            let name = options.program.to_string_lossy();
+            options.say(
+                INFO,
+                &format!("Spawned child process '{name}' with pid '{child}'"),
+            );
+            options.look_after(child, passed_on)
+        }
     }
 }
 
-const NOT_FIRST: &str = "Not running as process 1 and not registered as a child subreaper: \
-    zombies will not be reaped. Use -s, set TINI_SUBREAPER, or run as process 1.";
+const NOT_FIRST: &str = "Tini is not running as PID 1 and isn't registered as a child subreaper.
+Zombie processes will not be re-parented to Tini, so zombie reaping won't work.
+To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to register Tini as a child subreaper, or run Tini as PID 1.";
+
+/// The verbosity from which on something is said, and its name.
+type Level = (i32, &'static str);
+const FATAL: Level = (i32::MIN, "FATAL");
+const WARN: Level = (1, "WARN ");
+const INFO: Level = (2, "INFO ");
+const DEBUG: Level = (3, "DEBUG");
 
 impl Options {
-    /// Become the program. Answers an exit code when that fails.
-    fn exec(&self) -> u8 {
-        // Not from the background, if that is where we are: the terminal would stop us.
-        let _ = signal::ignore(signal::SIGTTOU);
-        if let Err(error) = init::take_foreground() {
-            self.say(0, "FATAL", &error.message);
+    /// Become the program, with the mask of signals that we were started with, and whatever was
+    /// ignored then. Answers an exit code when that fails.
+    fn exec(&self, mask: Set) -> u8 {
+        // From the background, if that is where we are, the terminal would stop us for this, were
+        // the signal not blocked (tcsetpgrp(3)).
+        let isolated = signal::set_mask(Set::ALL)
+            .and_then(|_| init::take_foreground())
+            .and_then(|()| signal::set_mask(mask));
+        if let Err(error) = isolated {
+            self.say(FATAL, &error.message);
             return 1;
         }
-        raw::reset_signals();
         let error = Command::new(&self.program).args(&self.args).exec();
         let name = self.program.to_string_lossy();
-        self.say(0, "FATAL", &format!("exec {name} failed: {error}"));
-        match error.kind() {
-            std::io::ErrorKind::NotFound => 127,
-            std::io::ErrorKind::PermissionDenied => 126,
-            _ => 1,
-        }
+        let (why, code) = match error.kind() {
+            ErrorKind::NotFound => ("No such file or directory".to_string(), 127),
+            ErrorKind::PermissionDenied => ("Permission denied".to_string(), 126),
+            _ => (error.to_string(), 1),
+        };
+        self.say(FATAL, &format!("exec {name} failed: {why}"));
+        code
     }
 
     /// Pass signals on and reap, until the program has ended.
@@ -113,18 +133,24 @@ impl Options {
         loop {
             let signal = signal::wait(signals)?;
             if signal != signal::SIGCHLD {
-                self.say(3, "DEBUG", &format!("passing on signal {signal}"));
+                self.say(DEBUG, &format!("Passing signal: '{signal}'"));
+                // It may be dead already, and its end on its way to us.
                 if let Err(error) = signal::kill(target, signal) {
-                    self.say(1, "WARN ", &error.message);
+                    self.say(WARN, &error.message);
                 }
                 continue;
             }
+            self.say(DEBUG, "Received SIGCHLD");
             let mut outcome = None;
             while let Some(ended) = signal::reap()? {
+                self.say(DEBUG, &format!("Reaped child with pid: '{}'", ended.pid));
                 if ended.pid == child {
-                    outcome = Some(self.exit_code(ended.code));
+                    let code = ended.code;
+                    self.say(INFO, &format!("Main child exited (with status '{code}')"));
+                    outcome = Some(self.exit_code(code));
                 } else if self.warns_of_orphans {
-                    self.say(0, "WARN ", &format!("reaped zombie process {}", ended.pid));
+                    let pid = ended.pid;
+                    self.say(WARN, &format!("Reaped zombie process with pid={pid}"));
                 }
             }
             if let Some(code) = outcome {
@@ -143,12 +169,15 @@ impl Options {
         }
     }
 
-    fn say(&self, verbosity: u32, level: &str, message: &str) {
-        if self.verbosity >= verbosity {
-            let pid = std::process::id();
-            let line = format!("[{level} tug-init ({pid})] {message}\n");
-            let _ = std::io::stderr().write_all(line.as_bytes());
+    fn say(&self, level: Level, message: &str) {
+        if self.verbosity < level.0 {
+            return;
         }
+        let line = format!("[{} tini ({})] {message}\n", level.1, std::process::id());
+        let _ = match level {
+            INFO | DEBUG => std::io::stdout().write_all(line.as_bytes()),
+            _ => std::io::stderr().write_all(line.as_bytes()),
+        };
     }
 }
 
@@ -167,20 +196,19 @@ fn parse(args: &[OsString], environment: &dyn Fn(&str) -> Option<String>) -> Res
         match arg {
             Short('h') | Long("help") => return Err(Error::new(Kind::Help, HELP)),
             Short('l') => return Err(Error::new(Kind::Help, "Apache License, Version 2.0")),
-            Long("version") => {
-                let version = format!("tug init version {}", env!("CARGO_PKG_VERSION"));
-                return Err(Error::new(Kind::Help, version));
-            }
+            Long("version") => return Err(Error::new(Kind::Help, VERSION)),
             Short('s') => options.is_subreaper = true,
             Short('g') => options.to_group = true,
             Short('w') => options.warns_of_orphans = true,
             Short('v') => options.verbosity += 1,
             Short('p') => {
                 let name = args.value().and_then(ValueExt::string).map_err(usage)?;
-                options.parent_death_signal = Some(signal::parse(&name)?);
+                let signal = signal::parse(&name).map_err(|_| no_value("-p", &name))?;
+                options.parent_death_signal = Some(signal);
             }
             Short('e') => {
-                let code = args.value().and_then(|code| code.parse()).map_err(usage)?;
+                let code = args.value().and_then(ValueExt::string).map_err(usage)?;
+                let code = code.parse().map_err(|_| no_value("-e", &code))?;
                 options.as_success.push(code);
             }
             // The options end here; all that follows is the program's.
@@ -193,9 +221,18 @@ fn parse(args: &[OsString], environment: &dyn Fn(&str) -> Option<String>) -> Res
         }
     }
     if let Some(verbosity) = environment("TINI_VERBOSITY") {
-        options.verbosity = verbosity.parse().unwrap_or(options.verbosity);
+        // As tini reads it: what is no number is 0.
+        options.verbosity = verbosity.trim().parse().unwrap_or(0);
     }
     Ok(options)
+}
+
+/// Whoever starts an init asks for this line and looks for the first three words (moby,
+/// daemon/info_unix.go: parseInitVersion).
+const VERSION: &str = concat!("tini version 0.19.0 - tug ", env!("CARGO_PKG_VERSION"));
+
+fn no_value(option: &str, value: &str) -> Error {
+    Error::invalid(format!("Not a valid option for {option}: {value}"))
 }
 
 /// tini exits with 1, not with the client's 125.

@@ -17,6 +17,11 @@ pub fn adopt_orphans() -> Result<()> {
         .map_err(|errno| failed("prctl", "PR_SET_CHILD_SUBREAPER", errno))
 }
 
+/// Whether somebody has made us one before (PR_GET_CHILD_SUBREAPER).
+pub fn adopts_orphans() -> bool {
+    matches!(rustix::process::child_subreaper(), Ok(Some(_)))
+}
+
 /// The name that `ps` shows, of which the kernel keeps 15 bytes.
 pub fn set_name(name: &CStr) {
     let _ = rustix::thread::set_name(name);
