@@ -56,3 +56,4 @@ mod security;
 mod shim_lost;
 mod terminal;
 mod under_engines;
+mod websocket;

@@ -13,6 +13,7 @@ mod system;
 
 use crate::engine::{API_VERSION, API_VERSION_MIN, Engine};
 use crate::error::{Error, Kind, Result};
+use crate::http::pump::Pumps;
 use crate::http::server::{Connection, Request};
 use crate::json;
 use crate::wire;
@@ -41,6 +42,7 @@ const DEFAULT_HEADERS: &str = concat!(
 /// One request on its way.
 pub struct Call<'a> {
     engine: &'a Arc<Engine>,
+    pumps: &'a Arc<Pumps>,
     connection: &'a mut Connection,
     request: Request,
     /// What stands in the path for `{}`.
@@ -71,6 +73,7 @@ pub struct Api {
     /// only look on must leave threads for those who act.
     onlookers: AtomicUsize,
     onlookers_max: usize,
+    pumps: Arc<Pumps>,
 }
 
 /// A connection of the API's.
@@ -81,11 +84,12 @@ pub fn connection(stream: OwnedFd) -> Connection {
 }
 
 impl Api {
-    pub fn new(engine: Arc<Engine>, onlookers_max: usize) -> Api {
+    pub fn new(engine: Arc<Engine>, pumps: Arc<Pumps>, onlookers_max: usize) -> Api {
         Api {
             engine,
             onlookers: AtomicUsize::new(0),
             onlookers_max,
+            pumps,
         }
     }
 
@@ -116,10 +120,10 @@ impl Api {
 
     fn tell_and_dispatch(&self, connection: &mut Connection, request: Request) -> Result<Reply> {
         if !self.engine.is_debug() {
-            return dispatch(&self.engine, connection, request);
+            return self.dispatch(connection, request);
         }
         let line = format!("{} {}", request.method, request.path);
-        let outcome = dispatch(&self.engine, connection, request);
+        let outcome = self.dispatch(connection, request);
         let what = match &outcome {
             Ok(Reply::Json(status, _) | Reply::Status(status)) => status.to_string(),
             Ok(_) => "streamed".to_string(),
@@ -127,6 +131,30 @@ impl Api {
         };
         crate::log::line("tugd", format_args!("{line}: {what}"));
         outcome
+    }
+
+    fn dispatch(&self, connection: &mut Connection, request: Request) -> Result<Reply> {
+        // As Docker's router: one path, one spelling.
+        if let Some(clean) = routes::cleaned(&request.path) {
+            let location = clean + &request.query.text();
+            connection.respond_with(301, &[("Location", &location)], b"")?;
+            return Ok(Reply::Done);
+        }
+        let (version, path) = split_version(&request.path);
+        if let Some(version) = version {
+            check_version(version)?;
+        }
+        let Some((handler, name)) = routes::find(&request.method, path) else {
+            return Err(Error::not_found("page not found"));
+        };
+        let name = name.to_string();
+        handler(&mut Call {
+            engine: &self.engine,
+            pumps: &self.pumps,
+            connection,
+            request,
+            name,
+        })
     }
 }
 
@@ -140,29 +168,6 @@ fn is_onlooker(path: &str) -> bool {
 /// Say that there are as many requests as we have threads for.
 pub fn refuse(connection: Connection) {
     connection.turn_away(503, JSON, message(BUSY).as_bytes());
-}
-
-fn dispatch(engine: &Arc<Engine>, connection: &mut Connection, request: Request) -> Result<Reply> {
-    // As Docker's router: one path, one spelling.
-    if let Some(clean) = routes::cleaned(&request.path) {
-        let location = clean + &request.query.text();
-        connection.respond_with(301, &[("Location", &location)], b"")?;
-        return Ok(Reply::Done);
-    }
-    let (version, path) = split_version(&request.path);
-    if let Some(version) = version {
-        check_version(version)?;
-    }
-    let Some((handler, name)) = routes::find(&request.method, path) else {
-        return Err(Error::not_found("page not found"));
-    };
-    let name = name.to_string();
-    handler(&mut Call {
-        engine,
-        connection,
-        request,
-        name,
-    })
 }
 
 fn answer(connection: &mut Connection, outcome: Result<Reply>) -> Result<()> {

@@ -49,6 +49,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/containers/{}/kill", containers::kill),
     ("POST", "/containers/{}/wait", streams::wait),
     ("POST", "/containers/{}/attach", streams::attach),
+    ("GET", "/containers/{}/attach/ws", streams::attach_websocket),
     ("POST", "/containers/{}/resize", containers::resize),
     ("POST", "/containers/{}/rename", containers::rename),
     ("POST", "/containers/{}/exec", exec::create),

@@ -1,13 +1,15 @@
 //! Answers that take their time: attach, logs, wait, events.
 
 use crate::api::{Call, JSON, Reply};
-use crate::engine::container::Phase;
+use crate::engine::API_VERSION;
+use crate::engine::container::{Container, Phase};
 use crate::engine::events::{self, FILTERS};
 use crate::engine::filter::Filters;
 use crate::engine::logs;
 use crate::engine::wait::Condition;
 use crate::error::{Context, Error, Result};
 use crate::http::server::Request;
+use crate::http::websocket::{self, Frames};
 use crate::json;
 use crate::shim::client::Attach;
 use crate::shim::keys;
@@ -16,6 +18,7 @@ use crate::sys::poll;
 use crate::time::{Time, moment};
 use crate::wire::container::WaitResponse;
 use rustix::event::PollFlags;
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -26,11 +29,15 @@ const RAW: &str = "application/vnd.docker.raw-stream";
 /// Frames of stdout and stderr (`wire::stdcopy`).
 const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 
+/// The version of the API that a request is for; the newest where it does not say.
+fn version(request: &Request) -> (u64, u64) {
+    let (version, _) = super::split_version(&request.path);
+    super::numbers(version.unwrap_or(API_VERSION))
+}
+
 /// Clients before API 1.42 know one name for both.
 pub(super) fn stream_type(terminal: bool, request: &Request) -> &'static str {
-    let (version, _) = super::split_version(&request.path);
-    let knows_both = version.is_none_or(|version| super::numbers(version) >= (1, 42));
-    match terminal || !knows_both {
+    match terminal || version(request) < (1, 42) {
         true => RAW,
         false => MULTIPLEXED,
     }
@@ -44,22 +51,55 @@ fn second(call: &Call<'_>) -> Result<OwnedFd> {
 
 pub fn attach(call: &mut Call<'_>) -> Result<Reply> {
     let container = call.container()?;
+    let mut attach = wishes(call, &container, true)?;
+    let content_type = stream_type(container.has_terminal(), &call.request);
+    attach.leftover = call.connection.upgrade(&call.request, content_type)?;
+    let client = second(call)?;
+    join(call, &container, attach, client)
+}
+
+/// The same by a websocket. It has no frames of ours: both streams are one, as Docker has it.
+pub fn attach_websocket(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    let accept = websocket::accept(&call.request.headers)?;
+    let version = version(&call.request);
+    // Older clients could not say which streams they want, and read text.
+    let attach = wishes(call, &container, version >= (1, 42))?;
+    let frames = Frames::new(version >= (1, 28), !container.has_terminal());
+
+    let ahead = call.connection.upgrade_to_websocket(&accept)?;
+    let outer = second(call)?;
+    match call.pumps.add(outer, Box::new(frames), &ahead) {
+        Ok(client) => join(call, &container, attach, client),
+        Err(error) => Ok(cannot_attach(&container, &error)),
+    }
+}
+
+/// Which streams the client wants; all of them where it `can_choose` none.
+fn wishes(call: &Call<'_>, container: &Container, can_choose: bool) -> Result<Attach> {
     let detach_keys = call.query("detachKeys").map(str::to_string);
     if let Some(text) = &detach_keys {
         keys::parse(text)?;
     }
-    let (stream, with_logs) = (call.flag("stream"), call.flag("logs"));
-    let mut attach = Attach {
-        stdin: call.flag("stdin") && container.config.open_stdin == Some(true),
-        stdout: call.flag("stdout"),
-        stderr: call.flag("stderr"),
+    let wants = |stream: &str| !can_choose || call.flag(stream);
+    Ok(Attach {
+        stdin: wants("stdin") && container.config.open_stdin == Some(true),
+        stdout: wants("stdout"),
+        stderr: wants("stderr"),
         detach_keys,
         leftover: Vec::new(),
-    };
-    let content_type = stream_type(container.has_terminal(), &call.request);
-    attach.leftover = call.connection.upgrade(&call.request, content_type)?;
+    })
+}
 
-    if with_logs {
+/// Write the log to the client and hand it over, as far as it wants that.
+fn join(
+    call: &Call<'_>,
+    container: &Arc<Container>,
+    attach: Attach,
+    client: OwnedFd,
+) -> Result<Reply> {
+    let mut client = File::from(client);
+    if call.flag("logs") {
         let options = logs::Options {
             select: Select {
                 stdout: attach.stdout,
@@ -70,21 +110,27 @@ pub fn attach(call: &mut Call<'_>) -> Result<Reply> {
             timestamps: false,
             details: false,
         };
-        let mut client = std::fs::File::from(second(call)?);
         let connection = call.connection.fd();
         let written = call
             .engine
-            .logs(&container, options)
+            .logs(container, options)
             .and_then(|logs| logs.write(&mut client, connection));
         if written.is_err() {
             return Ok(Reply::Close);
         }
     }
-    if stream && let Err(error) = call.engine.attach(&container, attach, call.connection.fd()) {
-        // HTTP is over on this connection; closing it is all that can be said.
-        crate::log::line("tugd", format_args!("attach {}: {error}", container.id));
+    if call.flag("stream")
+        && let Err(error) = call.engine.attach(container, attach, client.as_fd())
+    {
+        return Ok(cannot_attach(container, &error));
     }
     Ok(Reply::Close)
+}
+
+/// HTTP is over on this connection; closing it is all that can be said.
+fn cannot_attach(container: &Container, error: &Error) -> Reply {
+    crate::log::line("tugd", format_args!("attach {}: {error}", container.id));
+    Reply::Close
 }
 
 pub fn logs(call: &mut Call<'_>) -> Result<Reply> {

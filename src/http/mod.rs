@@ -12,7 +12,10 @@ pub mod client;
 mod head;
 mod link;
 pub mod lobby;
+pub mod pump;
 pub mod query;
 pub mod server;
+mod sha1;
 #[cfg(test)]
 mod tests;
+pub mod websocket;

@@ -308,11 +308,23 @@ impl Connection {
     pub fn upgrade(&mut self, request: &Request, content_type: &str) -> Result<Vec<u8>> {
         let is_asked = request.headers.has_token("connection", "upgrade")
             && request.headers.has_token("upgrade", "tcp");
-        let mut head = String::from(match is_asked {
+        let head = match is_asked {
             true => "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n",
             false => "HTTP/1.1 200 OK\r\n",
-        });
-        head::push(&mut head, "Content-Type", content_type);
+        };
+        self.leave_http(head, "Content-Type", content_type)
+    }
+
+    /// The same for a websocket; `accept` answers the client's key.
+    pub fn upgrade_to_websocket(&mut self, accept: &str) -> Result<Vec<u8>> {
+        let head =
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+        self.leave_http(head, "Sec-WebSocket-Accept", accept)
+    }
+
+    fn leave_http(&mut self, head: &str, name: &str, value: &str) -> Result<Vec<u8>> {
+        let mut head = head.to_string();
+        head::push(&mut head, name, value);
         head.push_str(self.defaults);
         head.push_str("\r\n");
         self.keep_alive = false;

@@ -4,6 +4,7 @@ use crate::api::{self, Api};
 use crate::engine::{Engine, watch};
 use crate::error::Result;
 use crate::http::lobby::{Door, Lobby};
+use crate::http::pump::Pumps;
 use crate::http::server::Connection;
 use crate::shim::client;
 use crate::sys::{signal, socket};
@@ -54,7 +55,11 @@ pub fn until_told(
 ) -> Result<()> {
     let limits = Limits::new(descriptors_max);
     let mut service = Service {
-        api: Arc::new(Api::new(Arc::clone(engine), limits.onlookers)),
+        api: Arc::new(Api::new(
+            Arc::clone(engine),
+            Pumps::new()?,
+            limits.onlookers,
+        )),
         lobby: Lobby::new(limits.idle)?,
         requests: Arc::new(AtomicUsize::new(0)),
         requests_max: limits.requests,
