@@ -4,6 +4,7 @@
 //! the list of them. Knows the engine by its HTTP API only.
 
 mod attach;
+mod complete;
 mod config;
 mod create;
 mod events;
@@ -42,6 +43,7 @@ use std::ffi::OsString;
 
 const VERBS: &[&Verb] = &[
     &attach::VERB,
+    &complete::VERB,
     &create::VERB,
     &events::VERB,
     &exec::VERB,
@@ -93,6 +95,9 @@ const GLOBAL: &[&[Flag]] = &[&[
 ]];
 
 pub fn main(args: &[OsString]) -> Result<u8> {
+    if args.first().is_some_and(|word| word == "__complete") {
+        return complete::complete(args.get(1..).unwrap_or_default());
+    }
     let (given, rest) = read_global(args)?;
     let is = |name: &str| {
         given

@@ -44,12 +44,12 @@ impl Flag {
         self.name().rsplit("--").next().unwrap_or_default()
     }
 
-    fn is_short(&self, letter: char) -> bool {
+    pub fn is_short(&self, letter: char) -> bool {
         let mut short = self.head.chars().skip(1);
         short.next() == Some(letter) && short.next() == Some(',')
     }
 
-    fn is_switch(&self) -> bool {
+    pub fn is_switch(&self) -> bool {
         self.name().len() == self.head.len()
     }
 
