@@ -5,6 +5,7 @@
 
 mod api;
 mod applets;
+mod base64;
 mod boot;
 mod build;
 mod cgroup;

@@ -5,6 +5,7 @@
 
 mod containers;
 mod exec;
+mod files;
 mod images;
 mod networks;
 mod routes;

@@ -1,6 +1,6 @@
 //! The table of what can be asked for.
 
-use crate::api::{Call, Reply, containers, exec, images, networks, streams, system};
+use crate::api::{Call, Reply, containers, exec, files, images, networks, streams, system};
 use crate::error::Result;
 use crate::http::query;
 
@@ -52,6 +52,11 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/containers/{}/attach/ws", streams::attach_websocket),
     ("POST", "/containers/{}/resize", containers::resize),
     ("POST", "/containers/{}/rename", containers::rename),
+    ("HEAD", "/containers/{}/archive", files::archive_head),
+    ("GET", "/containers/{}/archive", files::archive_get),
+    ("PUT", "/containers/{}/archive", files::archive_put),
+    ("GET", "/containers/{}/changes", files::changes),
+    ("GET", "/containers/{}/export", files::export),
     ("POST", "/containers/{}/exec", exec::create),
     ("DELETE", "/containers/{}", containers::remove),
     ("POST", "/exec/{}/start", exec::start),

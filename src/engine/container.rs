@@ -9,6 +9,7 @@
 
 use crate::engine::lock;
 use crate::engine::record::{Asked, Happened};
+use crate::engine::view::Writers;
 use crate::error::Result;
 use crate::shim::client::{Attach, Shim};
 use crate::sys::poll::Bell;
@@ -34,6 +35,8 @@ pub struct Container {
     pub host: HostConfig,
     busy: Mutex<()>,
     state: Mutex<State>,
+    /// Of its files, while it does not run.
+    pub writers: Writers,
     /// Held while state.json is replaced, so that two writers don't meet.
     pub recording: Mutex<()>,
 }
@@ -123,6 +126,7 @@ impl Container {
             host: asked.host_config.unwrap_or_default(),
             busy: Mutex::new(()),
             recording: Mutex::new(()),
+            writers: Writers::default(),
             state: Mutex::new(State {
                 name: happened.name.clone().or(asked.name).unwrap_or_default(),
                 phase: if exited {

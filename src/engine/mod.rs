@@ -9,13 +9,16 @@
 //!
 //! Knows nothing of HTTP; `api` calls the verbs on `Engine`, each in the file of its name.
 
+pub mod archive;
 pub mod attach;
+pub mod changes;
 pub mod config;
 pub mod container;
 pub mod create;
 pub mod df;
 pub mod events;
 pub mod exec;
+pub mod export;
 pub mod filter;
 pub mod host;
 pub mod image;
@@ -40,6 +43,7 @@ pub mod start;
 pub mod stats;
 pub mod stop;
 pub mod validate;
+pub mod view;
 pub mod wait;
 pub mod watch;
 

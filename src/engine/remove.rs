@@ -73,6 +73,7 @@ impl Engine {
     }
 
     fn take_apart(&self, container: &Container, kill_shim: bool) -> Result<()> {
+        container.writers.stop();
         self.sweep_run(&container.id, kill_shim);
         let data_dir = self.data_dir(&container.id);
         let recording = lock(&container.recording);

@@ -50,6 +50,7 @@ impl Engine {
                 container.id
             )));
         }
+        container.writers.stop();
         let run_dir = self.prepare(container)?;
         let shim = Arc::new(client::launch(&run_dir)?);
         container.lock().shim = Some(Arc::clone(&shim));

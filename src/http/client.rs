@@ -168,6 +168,7 @@ impl Pending {
         };
         Ok(Response {
             status,
+            headers,
             link: self.link,
             body,
         })
@@ -191,6 +192,7 @@ fn read_head(link: &mut Link) -> Result<(u16, Headers)> {
 /// An answer; reading gives its body.
 pub struct Response {
     pub status: u16,
+    pub headers: Headers,
     link: Link,
     body: Framing,
 }

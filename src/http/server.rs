@@ -284,11 +284,24 @@ impl Connection {
 
     /// Begin an answer of unknown length. The head is sent at once: clients wait for it.
     pub fn stream(&mut self, status: u16, content_type: &str) -> Result<Stream<'_>> {
+        self.stream_with(status, content_type, &[])
+    }
+
+    /// The same with further headers.
+    pub fn stream_with(
+        &mut self,
+        status: u16,
+        content_type: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Stream<'_>> {
         // The reader may take a pause, as `logs | less` does, as long as it is there.
         let _ = sys::socket::set_send_timeout(self.fd(), None);
         let keep_alive = self.keep_alive && !self.expects_continue && !self.is_http10;
         let mut head = self.head(status);
         head::push(&mut head, "Content-Type", content_type);
+        for (name, value) in headers {
+            head::push(&mut head, name, value);
+        }
         if !self.is_http10 {
             head::push(&mut head, "Transfer-Encoding", "chunked");
         }

@@ -15,7 +15,7 @@ use crate::image::source::{Stream, bad, truncated};
 use crate::sys::fs::ModifiedAt;
 use std::io;
 
-const BLOCK: usize = 512;
+pub const BLOCK: usize = 512;
 
 /// Longest extended header or name that is read, as in Go's archive/tar.
 const SPECIAL_BYTES_MAX: u64 = 1 << 20;
@@ -446,7 +446,7 @@ impl Header {
             other => {
                 return Err(bad(format!(
                     "{}: tar entry of type {:?} is not supported",
-                    crate::image::unpack::shown(path),
+                    crate::image::inside::shown(path),
                     char::from(other)
                 )));
             }
@@ -481,6 +481,7 @@ fn until_nul(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
-fn padding(size: u64) -> u64 {
+/// As many zeros as fill the last block of `size` bytes.
+pub fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK as u64
 }

@@ -60,9 +60,7 @@ pub fn stage(dir: &Path, from: &mut Source<'_>, end: End) -> Result<Staged> {
     match source::sniff(head) {
         Format::Tar => stage_tar(dir, from, end),
         Format::Gzip => stage_tar(dir, &mut Gzip::new(from), end),
-        Format::Foreign(name) => Err(Error::invalid(format!(
-            "{name}-compressed archives are not supported: decompress it, or use gzip"
-        ))),
+        Format::Foreign(name) => Err(source::foreign(name)),
         Format::Empty => Err(Error::invalid("the archive is empty")),
         Format::Json | Format::Unknown => Err(Error::invalid("this is not a tar archive")),
     }

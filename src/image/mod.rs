@@ -13,12 +13,16 @@
 
 mod archive;
 mod change;
+pub mod changes;
 mod gzip;
+mod head;
 pub mod import;
+pub mod inside;
 mod layer;
 pub mod load;
 mod manifest;
 pub mod overlay;
+pub mod pack;
 mod pax;
 pub mod reference;
 mod remove;
@@ -28,8 +32,9 @@ mod source;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod unpack;
+pub mod unpack;
 pub mod usage;
+pub mod view;
 
 use crate::error::{Error, Result};
 use crate::oci::image::Image;

@@ -23,6 +23,20 @@ pub fn mount(
     target: &Path,
     volatile: bool,
 ) -> Result<()> {
+    let changes = Some((upper, work, volatile));
+    mount_on(layers, changes, target)
+}
+
+/// The same without a directory for changes: to read only. Two layers at least.
+pub fn mount_readonly(layers: &[PathBuf], target: &Path) -> Result<()> {
+    mount_on(layers, None, target)
+}
+
+fn mount_on(
+    layers: &[PathBuf],
+    changes: Option<(&Path, &Path, bool)>,
+    target: &Path,
+) -> Result<()> {
     if layers.is_empty() {
         return Err(Error::invalid("an overlay needs at least one layer"));
     }
@@ -33,9 +47,14 @@ pub fn mount(
         .iter()
         .map(|layer| fs::open_path(layer))
         .collect::<Result<Vec<OwnedFd>>>()?;
-    let (upper, work) = (fs::open_path(upper)?, fs::open_path(work)?);
+    let changes = match changes {
+        Some((upper, work, volatile)) => {
+            Some((fs::open_path(upper)?, fs::open_path(work)?, volatile))
+        }
+        None => None,
+    };
 
-    let options = options(&lower, &upper, &work, volatile)?;
+    let options = options(&lower, changes.as_ref())?;
     let numbers = Path::new("/proc/self/fd");
     sys::process::change_dir(numbers)
         .map_err(|errno| sys::failed("chdir", "/proc/self/fd (is /proc mounted?)", errno))?;
@@ -48,7 +67,7 @@ pub fn mount(
 
 /// Some kernels are built with the index on; with it a layer could not serve two containers
 /// without a complaint (overlayfs.rst, "Sharing and copying layers").
-fn options(lower: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, volatile: bool) -> Result<CString> {
+fn options(lower: &[OwnedFd], changes: Option<&(OwnedFd, OwnedFd, bool)>) -> Result<CString> {
     let mut text = String::from("index=off,lowerdir=");
     for (n, layer) in lower.iter().enumerate() {
         if n > 0 {
@@ -56,12 +75,14 @@ fn options(lower: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, volatile: bool) -
         }
         text.push_str(&layer.as_raw_fd().to_string());
     }
-    text.push_str(",upperdir=");
-    text.push_str(&upper.as_raw_fd().to_string());
-    text.push_str(",workdir=");
-    text.push_str(&work.as_raw_fd().to_string());
-    if volatile {
-        text.push_str(",volatile");
+    if let Some((upper, work, volatile)) = changes {
+        text.push_str(",upperdir=");
+        text.push_str(&upper.as_raw_fd().to_string());
+        text.push_str(",workdir=");
+        text.push_str(&work.as_raw_fd().to_string());
+        if *volatile {
+            text.push_str(",volatile");
+        }
     }
     // The kernel would cut silently at a page.
     if text.len() >= 4096 {

@@ -158,6 +158,13 @@ pub enum Format {
     Unknown,
 }
 
+/// What to say of a compression that we do not read.
+pub fn foreign(name: &str) -> Error {
+    Error::invalid(format!(
+        "{name}-compressed archives are not supported: decompress it, or use gzip"
+    ))
+}
+
 /// As many bytes as `sniff` wants to see: a tar header.
 pub const SNIFF_BYTES: usize = 512;
 

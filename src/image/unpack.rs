@@ -1,37 +1,38 @@
-//! Unpacks a layer's archive into a directory of its own, in the form that overlayfs wants.
+//! Unpacks an archive into a directory: a layer into one of its own, in the form that overlayfs
+//! wants; what `cp` brings into a container's tree, or into the user's directory.
 //!
-//! The archive is not trusted. Every path is resolved by the kernel inside the layer's root, as a
+//! The archive is not trusted. Every path is resolved by the kernel inside the root, as a
 //! process would that has it for its root: absolute links and `..` lead nowhere else, and are not
 //! refused, because real images have them. The parent directory is opened first, and the entry is
 //! made under one name in that descriptor; nothing that lies there already is ever followed.
 //! Parents are looked up afresh for each entry: keeping them open for the next one is the
 //! optimisation that was containerd's CVE-2025-47290.
 //!
-//! Where two entries meet, the later one wins, as with Docker. Whiteouts (`.wh.NAME`) become
-//! character devices 0:0, opaque directories (`.wh..wh..opq`) an attribute; both speak of the layers
-//! below only, never of what the same layer brings.
+//! The tree need not be trusted either: a running container may change it meanwhile, and what was
+//! made a moment ago may be a link now. So all that is done to a new entry goes to a descriptor.
+//!
+//! Where two entries meet, the later one wins, as with Docker. In a layer, whiteouts (`.wh.NAME`)
+//! become character devices 0:0, opaque directories (`.wh..wh..opq`) an attribute; both speak of the
+//! layers below only, never of what the same layer brings.
 
 use crate::error::{Context, Error, Result};
 use crate::image::archive::{Archive, Entry, Kind};
-use crate::image::source;
+use crate::image::gzip::Gzip;
+use crate::image::inside::{self, as_path, c_string, components, is_whiteout, kind, shown};
+use crate::image::source::{self, Format, Input, SNIFF_BYTES, Source, Stream};
 use crate::store::tree;
 use crate::sys::fs::{self, ModifiedAt};
 use crate::sys::is;
-use rustix::fs::{FileType, OFlags, Stat};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
-use std::collections::VecDeque;
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// AUFS kept its own things under such names; no content.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
-
-/// The kernel's own limit when it follows links (path_resolution(7)).
-const LINKS_MAX: usize = 40;
 
 /// Device numbers that the kernel has: 12 bits of major, 20 of minor.
 const MAJOR_MAX: i64 = 0xfff;
@@ -47,33 +48,102 @@ pub struct Unpacked {
     pub size: u64,
 }
 
-/// Unpack all of `archive` into the directory `root`, which is new and out of others' reach.
+/// Unpack all of `archive`, a layer, into the directory `root`, which is new and out of others'
+/// reach.
 pub fn unpack(root: &Path, archive: &mut Archive<'_>) -> Result<Unpacked> {
-    let mut writer = Writer {
-        root: fs::open_dir(root)?,
-        buffer: vec![0; COPY_BYTES],
-        done: Unpacked::default(),
-    };
-    while let Some(entry) = archive
-        .next()
-        .map_err(|e| source::failed("read archive", &e))?
-    {
-        writer
-            .entry(&entry, archive)
-            .context(|| format!("unpack {}", shown(&entry.path)))?;
-        writer.done.entries += 1;
-    }
-    Ok(writer.done)
+    let writer = Writer::new(fs::open_dir(root)?, None);
+    writer.all(archive)
 }
 
-struct Writer {
+/// How `copy` lays an archive over a tree.
+pub struct Copy<'a> {
+    /// Where in the tree the archive's names begin; without links.
+    pub base: Vec<Vec<u8>>,
+    /// What messages call that place.
+    pub name: String,
+    pub owner: Owner,
+    /// A directory stays a directory and a file a file (`noOverwriteDirNonDir`).
+    pub keep_kinds: bool,
+    /// What the names in the archive begin with, and what they are to begin with. `.` and `/` stand
+    /// for nothing.
+    pub rename: Option<(Vec<u8>, Vec<u8>)>,
+    /// Asked before each entry and each piece of a file.
+    pub may_go_on: &'a dyn Fn() -> Result<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// As the archive says.
+    Archive,
+    /// The user who unpacks.
+    Caller,
+    User(u32, u32),
+}
+
+/// Unpack an archive, plain or gzip'd, into the tree below `root`. No program decompresses it, so it
+/// does not matter which ones the tree has.
+pub fn copy_any(root: OwnedFd, how: &Copy<'_>, from: &mut dyn std::io::Read) -> Result<Unpacked> {
+    let mut input = Input(from);
+    let mut source = Source::new(&mut input);
+    let head = source
+        .peek(SNIFF_BYTES)
+        .map_err(|e| source::failed("read archive", &e))?;
+    match source::sniff(head) {
+        Format::Tar => copy(root, how, &mut source),
+        Format::Gzip => copy(root, how, &mut Gzip::new(&mut source)),
+        Format::Empty => Ok(Unpacked::default()),
+        Format::Foreign(name) => Err(source::foreign(name)),
+        Format::Json | Format::Unknown => Err(Error::invalid("this is not a tar archive")),
+    }
+}
+
+fn copy(root: OwnedFd, how: &Copy<'_>, from: &mut dyn Stream) -> Result<Unpacked> {
+    let unpacked = Writer::new(root, Some(how)).all(&mut Archive::new(from))?;
+    // A client that is still sending when the answer comes would see a broken connection.
+    let mut rest = vec![0; 16 << 10];
+    loop {
+        match from.read(&mut rest) {
+            Ok(0) => return Ok(unpacked),
+            Ok(_) => {}
+            Err(e) => return Err(source::failed("read archive", &e)),
+        }
+    }
+}
+
+struct Writer<'a> {
     root: OwnedFd,
+    /// None: a layer.
+    how: Option<&'a Copy<'a>>,
     buffer: Vec<u8>,
     done: Unpacked,
 }
 
-impl Writer {
-    fn entry(&mut self, entry: &Entry, archive: &mut Archive<'_>) -> Result<()> {
+impl<'a> Writer<'a> {
+    fn new(root: OwnedFd, how: Option<&'a Copy<'a>>) -> Writer<'a> {
+        Writer {
+            root,
+            how,
+            buffer: vec![0; COPY_BYTES],
+            done: Unpacked::default(),
+        }
+    }
+
+    fn all(mut self, archive: &mut Archive<'_>) -> Result<Unpacked> {
+        while let Some(entry) = archive
+            .next()
+            .map_err(|e| source::failed("read archive", &e))?
+        {
+            let outcome = match self.how {
+                None => self.layer_entry(&entry, archive),
+                Some(how) => self.copied_entry(how, &entry, archive),
+            };
+            outcome.context(|| format!("unpack {}", shown(&entry.path)))?;
+            self.done.entries += 1;
+        }
+        Ok(self.done)
+    }
+
+    fn layer_entry(&mut self, entry: &Entry, archive: &mut Archive<'_>) -> Result<()> {
         let mut path = components(&entry.path);
         // The root itself belongs to whoever mounts the layer.
         let Some(name) = path.pop() else {
@@ -99,56 +169,55 @@ impl Writer {
         fs::set_modified(parent, modified)
     }
 
+    fn copied_entry(
+        &mut self,
+        how: &Copy<'_>,
+        entry: &Entry,
+        archive: &mut Archive<'_>,
+    ) -> Result<()> {
+        (how.may_go_on)()?;
+        let mut path = how.place(&entry.path);
+        let Some(last) = path.pop().filter(|_| path.len() >= how.base.len()) else {
+            return Ok(());
+        };
+        let parent = self.parent(&path)?;
+        let parent = parent.as_fd();
+        let name = as_path(&last);
+        if how.keep_kinds {
+            let names = [&path[how.base.len()..], std::slice::from_ref(&last)].concat();
+            how.check_kind(parent, name, entry, &names)?;
+        }
+        let above = ModifiedAt::of(&fs::stat(parent)?);
+        self.make(parent, name, entry, archive)?;
+        // Of directories that the archive has brought, the time is the archive's.
+        match path.len() > how.base.len() {
+            true => fs::set_modified(parent, above),
+            false => Ok(()),
+        }
+    }
+
+    /// A directory that no entry spoke of (yet). In a layer its time must not depend on when it
+    /// was unpacked.
+    fn implied(&self, parent: BorrowedFd<'_>, name: &Path) -> Result<()> {
+        if self.how.is_some() {
+            return make_dir(parent, name).map(drop);
+        }
+        let before = ModifiedAt::of(&fs::stat(parent)?);
+        let dir = make_dir(parent, name)?;
+        fs::set_modified(dir.as_fd(), ModifiedAt::default())?;
+        fs::set_modified(parent, before)
+    }
+
     /// The directory `path`; what is missing of it is made. Links lead to where they would lead in a
-    /// container that had only this layer.
+    /// container that had only this layer; a link whose target is missing has it made.
     fn parent(&self, path: &[Vec<u8>]) -> Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        match fs::open_inside(&self.root, &joined(path), flags) {
+        match inside::open_dir(&self.root, path) {
             Err(e) if is(&e, Errno::NOENT) => {}
             opened => return opened,
         }
-
-        // Component by component, links by hand: a link whose target is missing has it made.
-        // `real` has no links, so its last `..` is the name before.
-        let mut real: Vec<Vec<u8>> = Vec::new();
-        let mut pending: VecDeque<Vec<u8>> = path.iter().cloned().collect();
-        let mut links = 0;
-        while let Some(name) = pending.pop_front() {
-            if name == b".." {
-                real.pop();
-                continue;
-            }
-            let dir = fs::open_inside(&self.root, &joined(&real), flags)?;
-            let dir = dir.as_fd();
-            let file = as_path(&name);
-            match fs::stat_at(dir, file)? {
-                None => {
-                    let modified = ModifiedAt::of(&fs::stat(dir)?);
-                    make_dir(dir, file)?;
-                    fs::set_modified(dir, modified)?;
-                    real.push(name);
-                }
-                Some(stat) if kind(&stat) == FileType::Symlink => {
-                    links += 1;
-                    if links > LINKS_MAX {
-                        return Err(Error::system(
-                            format_args!("open {}", shown(&name)),
-                            Errno::LOOP.raw_os_error(),
-                        ));
-                    }
-                    let target = fs::read_link_at(dir, file)?;
-                    if target.starts_with(b"/") {
-                        real.clear();
-                    }
-                    for part in parts(&target).rev() {
-                        pending.push_front(part.to_vec());
-                    }
-                }
-                // A file in the way is the kernel's to refuse, in the next round or below.
-                Some(_) => real.push(name),
-            }
-        }
-        fs::open_inside(&self.root, &joined(&real), flags)
+        let make = |parent: BorrowedFd<'_>, name: &Path| self.implied(parent, name);
+        let real = inside::real(&self.root, path, Some(&make))?;
+        inside::open_dir(&self.root, &real)
     }
 
     /// Make the entry under `name` in `parent`, in place of what is there.
@@ -159,39 +228,43 @@ impl Writer {
         entry: &Entry,
         archive: &mut Archive<'_>,
     ) -> Result<()> {
-        let owner = owner(entry)?;
+        let owner = self.owner(entry)?;
         let device = device(entry)?;
         if entry.kind == Kind::HardLink {
             return self.hard_link(parent, name, &entry.link);
         }
 
         let was_whiteout = clear(parent, name, entry.kind == Kind::Directory)?;
-        match entry.kind {
+        let node = |kind, device| fs::make_node_at(parent, name, kind, 0o600, device);
+        let made = match entry.kind {
             Kind::File => return self.file(parent, name, entry, owner, archive),
             Kind::Directory => {
-                return directory(parent, name, entry, owner, was_whiteout);
+                return directory(
+                    parent,
+                    name,
+                    entry,
+                    owner,
+                    was_whiteout && self.how.is_none(),
+                );
             }
-            Kind::Symlink => fs::symlink_at(as_path(&entry.link), parent, name)?,
+            Kind::Symlink | Kind::HardLink => {
+                fs::symlink_at(as_path(&entry.link), parent, name)?;
+                FileType::Symlink
+            }
             Kind::CharDevice => {
-                fs::make_node_at(parent, name, FileType::CharacterDevice, 0o600, device)?;
+                node(FileType::CharacterDevice, device)?;
+                FileType::CharacterDevice
             }
             Kind::BlockDevice => {
-                fs::make_node_at(parent, name, FileType::BlockDevice, 0o600, device)?;
+                node(FileType::BlockDevice, device)?;
+                FileType::BlockDevice
             }
-            Kind::Fifo => fs::make_node_at(parent, name, FileType::Fifo, 0o600, (0, 0))?,
-            Kind::HardLink => {}
-        }
-        // Opening a device or fifo would act on it, so these are named, not opened.
-        fs::chown_at(parent, name, owner.0, owner.1)?;
-        for (key, value) in attributes(entry)? {
-            let set = fs::set_attribute_at(parent, name, &key, value);
-            // user.* attributes are for files and directories only.
-            tolerate(set, &[Errno::OPNOTSUPP, Errno::PERM])?;
-        }
-        if entry.kind != Kind::Symlink {
-            fs::chmod_new_node_at(parent, name, entry.mode)?;
-        }
-        fs::set_modified_at(parent, name, entry.modified)
+            Kind::Fifo => {
+                node(FileType::Fifo, (0, 0))?;
+                FileType::Fifo
+            }
+        };
+        finish_unopened(parent, name, entry, owner, made)
     }
 
     fn file(
@@ -199,7 +272,7 @@ impl Writer {
         parent: BorrowedFd<'_>,
         name: &Path,
         entry: &Entry,
-        owner: (u32, u32),
+        owner: Option<(u32, u32)>,
         archive: &mut Archive<'_>,
     ) -> Result<()> {
         let file = fs::create_at(parent, name, 0o600)?;
@@ -209,6 +282,9 @@ impl Writer {
                 .map_err(|e| source::failed("read archive", &e))?;
             if count == 0 {
                 break;
+            }
+            if let Some(how) = self.how {
+                (how.may_go_on)()?;
             }
             fs::write_at(file.as_fd(), &self.buffer[..count], offset)?;
             self.done.size += count as u64;
@@ -222,13 +298,16 @@ impl Writer {
     /// The target is named from the layer's root. It is not followed if it is a symbolic link, and
     /// never looked for in our own current directory.
     fn hard_link(&self, parent: BorrowedFd<'_>, name: &Path, target: &[u8]) -> Result<()> {
-        let mut path = components(target);
+        let mut path = match self.how {
+            Some(how) => how.place(target),
+            None => components(target),
+        };
         let last = path
             .pop()
             .ok_or_else(|| Error::invalid("hard link to the root"))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let link = || format!("link to {}", shown(target));
-        let dir = fs::open_inside(&self.root, &joined(&path), flags).context(link)?;
+        let dir = fs::open_inside(&self.root, &inside::joined(&path), flags).context(link)?;
         let last = as_path(&last);
         let there = fs::stat_at(dir.as_fd(), last)?;
         let here = fs::stat_at(parent, name)?;
@@ -244,6 +323,67 @@ impl Writer {
         clear(parent, name, false)?;
         fs::link_at(dir.as_fd(), last, parent, name).context(link)
     }
+
+    /// None: it stays as it is. -1 would mean that to chown(2), and what is longer would be cut to
+    /// another user.
+    fn owner(&self, entry: &Entry) -> Result<Option<(u32, u32)>> {
+        let checked = |id: i64| {
+            u32::try_from(id)
+                .ok()
+                .filter(|id| *id != u32::MAX)
+                .ok_or_else(|| Error::invalid(format!("user or group {id} is out of range")))
+        };
+        match self.how.map_or(Owner::Archive, |how| how.owner) {
+            Owner::Archive => Ok(Some((checked(entry.uid)?, checked(entry.gid)?))),
+            Owner::Caller => Ok(None),
+            Owner::User(uid, gid) => Ok(Some((uid, gid))),
+        }
+    }
+}
+
+impl Copy<'_> {
+    /// Where a name of the archive lies in the tree.
+    fn place(&self, path: &[u8]) -> Vec<Vec<u8>> {
+        let mut names = components(path);
+        if let Some((old, new)) = &self.rename {
+            match names.first() {
+                Some(first) if first == old => names[0].clone_from(new),
+                _ if matches!(&old[..], b"." | b"/") => names.insert(0, new.clone()),
+                _ => {}
+            }
+        }
+        [&self.base[..], &names].concat()
+    }
+
+    /// Docker's words. `names` lead from the base to the entry.
+    fn check_kind(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &Path,
+        entry: &Entry,
+        names: &[Vec<u8>],
+    ) -> Result<()> {
+        let Some(there) = fs::stat_at(parent, name)? else {
+            return Ok(());
+        };
+        let place = &self.name;
+        let path = format!(
+            "{}/{}",
+            place.trim_end_matches('/'),
+            shown(&names.join(&b'/'))
+        );
+        let sentence = match (kind(&there) == FileType::Directory, entry.kind) {
+            (true, Kind::Directory) => return Ok(()),
+            (true, _) => {
+                format!("cannot overwrite directory \"{path}\" with non-directory \"{place}\"")
+            }
+            (false, Kind::Directory) => {
+                format!("cannot overwrite non-directory \"{path}\" with directory \"{place}\"")
+            }
+            (false, _) => return Ok(()),
+        };
+        Err(Error::invalid(sentence))
+    }
 }
 
 /// Remove what is at `name`, but keep a directory for a directory. True if it was a whiteout.
@@ -254,7 +394,7 @@ fn clear(parent: BorrowedFd<'_>, name: &Path, keep_dir: bool) -> Result<bool> {
     if keep_dir && kind(&stat) == FileType::Directory {
         return Ok(false);
     }
-    tree::remove_in(parent, &c_string(name.as_os_str().as_bytes())?)?;
+    tree::remove_in(parent, &c_string(name.as_os_str().as_encoded_bytes())?)?;
     Ok(is_whiteout(&stat))
 }
 
@@ -262,7 +402,7 @@ fn directory(
     parent: BorrowedFd<'_>,
     name: &Path,
     entry: &Entry,
-    owner: (u32, u32),
+    owner: Option<(u32, u32)>,
     was_whiteout: bool,
 ) -> Result<()> {
     tolerate(fs::make_dir_at(parent, name, 0o700), &[Errno::EXIST])?;
@@ -277,22 +417,59 @@ fn directory(
 
 /// Owner, attributes, mode, time, in this order: chown(2) takes away setuid and file capabilities,
 /// and all of them change what comes after.
-fn finish(file: BorrowedFd<'_>, entry: &Entry, owner: (u32, u32)) -> Result<()> {
-    fs::chown(file, owner.0, owner.1)?;
+fn finish(file: BorrowedFd<'_>, entry: &Entry, owner: Option<(u32, u32)>) -> Result<()> {
+    if let Some((uid, gid)) = owner {
+        fs::chown(file, uid, gid)?;
+    }
     for (key, value) in attributes(entry)? {
-        tolerate(fs::set_attribute(file, &key, value), &[Errno::OPNOTSUPP])?;
+        // What a user may not set is left out; only root has an owner to give.
+        let unprivileged = owner.is_none().then_some(Errno::PERM);
+        let set = fs::set_attribute(file, &key, value);
+        tolerate(
+            set,
+            &[Errno::OPNOTSUPP, unprivileged.unwrap_or(Errno::OPNOTSUPP)],
+        )?;
     }
     fs::chmod(file, entry.mode)?;
     fs::set_modified(file, entry.modified)
 }
 
-/// A directory that no entry spoke of (yet).
-fn make_dir(parent: BorrowedFd<'_>, name: &Path) -> Result<()> {
+/// The same for a link, a device or a fifo, which cannot be opened without acting on it. If it is
+/// no longer what we made, somebody else answers for what is there now.
+fn finish_unopened(
+    parent: BorrowedFd<'_>,
+    name: &Path,
+    entry: &Entry,
+    owner: Option<(u32, u32)>,
+    made: FileType,
+) -> Result<()> {
+    let Some(named) = fs::name_at(parent, &c_string(name.as_os_str().as_encoded_bytes())?)? else {
+        return Ok(());
+    };
+    let named = named.as_fd();
+    if kind(&fs::stat(named)?) != made {
+        return Ok(());
+    }
+    if let Some((uid, gid)) = owner {
+        fs::chown_named(named, uid, gid)?;
+    }
+    for (key, value) in attributes(entry)? {
+        // user.* attributes are for files and directories only.
+        let set = fs::set_attribute_named(named, &key, value);
+        tolerate(set, &[Errno::OPNOTSUPP, Errno::PERM])?;
+    }
+    if made != FileType::Symlink {
+        fs::chmod_named(named, entry.mode)?;
+    }
+    fs::set_modified_named(named, entry.modified)
+}
+
+fn make_dir(parent: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd> {
     fs::make_dir_at(parent, name, 0o755)?;
     let dir = fs::open_dir_at(parent, name)?;
-    // Whatever our umask is; and a time that does not depend on when the layer was unpacked.
+    // Whatever our umask is.
     fs::chmod(dir.as_fd(), 0o755)?;
-    fs::set_modified(dir.as_fd(), ModifiedAt::default())
+    Ok(dir)
 }
 
 /// `hidden` of the layers below is not to be seen.
@@ -319,10 +496,6 @@ fn set_opaque(dir: BorrowedFd<'_>) -> Result<()> {
     fs::set_attribute(dir, c"trusted.overlay.opaque", b"y")
 }
 
-fn is_whiteout(stat: &Stat) -> bool {
-    kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
 /// The attributes to set. Those of overlayfs itself are not for an image to say: a redirect would
 /// lead out of its own directories (overlayfs.rst, "Trusted and user xattrs").
 fn attributes(entry: &Entry) -> Result<Vec<(CString, &[u8])>> {
@@ -336,17 +509,6 @@ fn attributes(entry: &Entry) -> Result<Vec<(CString, &[u8])>> {
     Ok(list)
 }
 
-/// -1 would mean "leave it" to chown(2), and what is longer would be cut to another user.
-fn owner(entry: &Entry) -> Result<(u32, u32)> {
-    let checked = |id: i64| {
-        u32::try_from(id)
-            .ok()
-            .filter(|id| *id != u32::MAX)
-            .ok_or_else(|| Error::invalid(format!("user or group {id} is out of range")))
-    };
-    Ok((checked(entry.uid)?, checked(entry.gid)?))
-}
-
 fn device(entry: &Entry) -> Result<(u32, u32)> {
     let (major, minor) = entry.device;
     if !(0..=MAJOR_MAX).contains(&major) || !(0..=MINOR_MAX).contains(&minor) {
@@ -357,58 +519,11 @@ fn device(entry: &Entry) -> Result<(u32, u32)> {
     Ok((major as u32, minor as u32))
 }
 
-/// A path's parts, `.` left out and `..` worked out by the text, as Go's filepath.Clean does; a
-/// path that would leave the root begins there instead.
-pub fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    let mut clean: Vec<Vec<u8>> = Vec::new();
-    for part in parts(path) {
-        if part == b".." {
-            clean.pop();
-        } else {
-            clean.push(part.to_vec());
-        }
-    }
-    clean
-}
-
-fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/')
-        .filter(|part| !part.is_empty() && *part != b".")
-}
-
-fn joined(path: &[Vec<u8>]) -> PathBuf {
-    let mut joined = PathBuf::from(".");
-    joined.extend(path.iter().map(|part| as_path(part)));
-    joined
-}
-
-fn as_path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
-}
-
-fn c_string(bytes: &[u8]) -> Result<CString> {
-    CString::new(bytes).map_err(|_| Error::invalid("name with a NUL in it"))
-}
-
-fn kind(stat: &Stat) -> FileType {
-    FileType::from_raw_mode(stat.st_mode)
-}
-
 fn tolerate(outcome: Result<()>, errnos: &[Errno]) -> Result<()> {
     match outcome {
         Err(e) if errnos.iter().any(|errno| is(&e, *errno)) => Ok(()),
         other => other,
     }
-}
-
-/// A name out of an archive as it can go into a message: one line, not too long.
-pub fn shown(path: &[u8]) -> String {
-    let head = path.get(..200).unwrap_or(path);
-    let mut text = String::from_utf8_lossy(head).replace(char::is_control, "?");
-    if head.len() < path.len() {
-        text.push('…');
-    }
-    text
 }
 
 #[cfg(test)]

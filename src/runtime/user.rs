@@ -54,7 +54,8 @@ fn numeric(user: &User) -> Ids {
     }
 }
 
-fn resolve_in(root: BorrowedFd<'_>, user: &User) -> Result<Resolved> {
+/// The same inside `root`, and at home.
+pub fn resolve_in(root: BorrowedFd<'_>, user: &User) -> Result<Resolved> {
     let passwd = read(root, Path::new("/etc/passwd"))?;
     let extra = user.additional_gids.as_deref().unwrap_or_default();
     match user.username.as_deref().filter(|name| !name.is_empty()) {

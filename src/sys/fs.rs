@@ -85,6 +85,91 @@ fn resolve(
     Err(Errno::AGAIN)
 }
 
+/// `name` in an open directory, whatever it is, without opening it (O_PATH): a device is not set
+/// in motion, a symbolic link is not followed. None: there is nothing.
+pub fn name_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(dir, name, flags, Mode::empty()) {
+        Ok(named) => Ok(Some(named)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(failed("open", name.to_string_lossy(), errno)),
+    }
+}
+
+/// Open for reading what `named` (O_PATH) is, and nothing else that has taken its name since.
+pub fn reopen(named: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(proc_fd(named), flags, Mode::empty())
+        .map_err(|errno| failed("open", "file", errno))
+}
+
+/// What a symbolic link says that is named by a descriptor (O_PATH).
+pub fn read_link(named: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    rustix::fs::readlinkat(named, c"", Vec::new())
+        .map(CString::into_bytes)
+        .map_err(|errno| failed("readlink", "descriptor", errno))
+}
+
+/// Some bytes of a file; none at its end.
+pub fn read_some(file: BorrowedFd<'_>, into: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match rustix::io::read(file, &mut *into) {
+            Err(Errno::INTR) => {}
+            read => return Ok(read?),
+        }
+    }
+}
+
+/// All extended attributes of what `named` (O_PATH will do) is. None where the file system has
+/// no such thing.
+pub fn attributes(named: BorrowedFd<'_>) -> Result<Vec<(CString, Vec<u8>)>> {
+    let path = proc_fd(named);
+    let list = grown(|buffer| rustix::fs::listxattr(&path, buffer));
+    let list = match list {
+        Err(Errno::OPNOTSUPP | Errno::PERM) => return Ok(Vec::new()),
+        list => list.map_err(|errno| failed("listxattr", "descriptor", errno))?,
+    };
+    let mut attributes = Vec::new();
+    for name in list.split_inclusive(|byte| *byte == 0) {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else {
+            continue;
+        };
+        match grown(|buffer| rustix::fs::getxattr(&path, name, buffer)) {
+            Ok(value) => attributes.push((name.to_owned(), value)),
+            // It has gone meanwhile.
+            Err(Errno::NODATA) => {}
+            Err(errno) => return Err(failed("getxattr", name.to_string_lossy(), errno)),
+        }
+    }
+    Ok(attributes)
+}
+
+/// One extended attribute of what `named` (O_PATH will do) is.
+pub fn attribute(named: BorrowedFd<'_>, name: &CStr) -> Result<Option<Vec<u8>>> {
+    let path = proc_fd(named);
+    match grown(|buffer| rustix::fs::getxattr(&path, name, buffer)) {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        Err(errno) => Err(failed("getxattr", name.to_string_lossy(), errno)),
+    }
+}
+
+/// What `call` writes into a buffer, which it says is too small until it is not (xattr(7)).
+fn grown(
+    mut call: impl FnMut(&mut [u8]) -> std::result::Result<usize, Errno>,
+) -> std::result::Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0; 256];
+    loop {
+        match call(&mut buffer) {
+            Err(Errno::RANGE) if buffer.len() <= 64 << 10 => buffer.resize(buffer.len() * 8, 0),
+            written => {
+                buffer.truncate(written?);
+                return Ok(buffer);
+            }
+        }
+    }
+}
+
 /// fsync(2).
 pub fn sync(file: impl AsFd, name: &Path) -> Result<()> {
     rustix::fs::fsync(file).map_err(|errno| failed("fsync", name.display(), errno))
@@ -294,12 +379,30 @@ pub fn set_attribute(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<
         .map_err(|errno| failed("setxattr", name.to_string_lossy(), errno))
 }
 
-/// For what can't be opened: a symbolic link, a device, a fifo. There is no setxattrat(2) before
-/// 6.13; /proc names the directory, and lsetxattr does not follow the last component.
-pub fn set_attribute_at(dir: BorrowedFd<'_>, file: &Path, name: &CStr, value: &[u8]) -> Result<()> {
-    let path = proc_fd(dir).join(file);
-    rustix::fs::lsetxattr(&path, name, value, XattrFlags::empty())
+// ---- What is named by a descriptor and not open (O_PATH) ----------------------------------
+//
+// The system calls for descriptors want open ones, so these go through /proc, whose link leads to
+// the very thing, be it a link itself.
+
+pub fn chown_named(named: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    rustix::fs::chownat(named, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+        .map_err(|errno| failed("chown", format_args!("{uid:?}:{gid:?}"), errno))
+}
+
+pub fn chmod_named(named: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    rustix::fs::chmod(proc_fd(named), Mode::from_raw_mode(mode))
+        .map_err(|errno| failed("chmod", format_args!("{mode:o}"), errno))
+}
+
+pub fn set_attribute_named(named: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<()> {
+    rustix::fs::setxattr(proc_fd(named), name, value, XattrFlags::empty())
         .map_err(|errno| failed("setxattr", name.to_string_lossy(), errno))
+}
+
+pub fn set_modified_named(named: BorrowedFd<'_>, at: ModifiedAt) -> Result<()> {
+    rustix::fs::utimensat(CWD, proc_fd(named), &at.timestamps(), AtFlags::empty())
+        .map_err(|errno| failed("utimensat", at.seconds, errno))
 }
 
 /// The path by which this process reaches what `fd` has open.
@@ -351,6 +454,24 @@ pub fn next_names(dir: BorrowedFd<'_>) -> Result<Vec<(CString, FileType)>> {
             return Ok(names);
         }
     }
+}
+
+/// All names in an open directory, sorted.
+pub fn sorted_names(dir: BorrowedFd<'_>) -> Result<Vec<CString>> {
+    let mut all = Vec::new();
+    loop {
+        let names = next_names(dir)?;
+        if names.is_empty() {
+            all.sort_unstable();
+            return Ok(all);
+        }
+        all.extend(names.into_iter().map(|(name, _)| name));
+    }
+}
+
+/// The directory that an open one is in; anywhere, if somebody has moved it.
+pub fn parent_of(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
+    open_dir_at(dir, Path::new(".."))
 }
 
 /// Read an open directory from its beginning again.

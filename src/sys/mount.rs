@@ -222,6 +222,13 @@ pub fn id(place: impl AsFd) -> Result<u64> {
         .map_err(|errno| failed("statx", "mount", errno))
 }
 
+/// Whether `place` is the root of a mount of type tmpfs.
+pub fn is_tmpfs(place: impl AsFd) -> Result<bool> {
+    rustix::fs::fstatfs(place)
+        .map(|found| found.f_type == linux_raw_sys::general::TMPFS_MAGIC.into())
+        .map_err(|errno| failed("fstatfs", "mount", errno))
+}
+
 /// The old way to the same end, for an attached mount: a remount, by way of /proc/self/fd.
 /// Keeps the flags that the mount has.
 pub fn remount(tree: BorrowedFd<'_>, attributes: Attributes) -> std::result::Result<(), Errno> {

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::sys::{failed, fs, raw};
 use linux_raw_sys::general as kernel;
 use rustix::io::Errno;
+use rustix::mount::MountPropagationFlags;
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -40,6 +41,7 @@ pub const TYPES: [Type; 8] = [
     of("time", "time", LinkNameSpaceType::Time),
 ];
 
+pub const MOUNT: Type = TYPES[1];
 pub const NETWORK: Type = TYPES[3];
 pub const TIME: Type = TYPES[7];
 
@@ -58,6 +60,11 @@ pub fn type_of(file: impl AsFd) -> std::result::Result<u32, Errno> {
 /// One of our own, by its name in /proc/self/ns.
 pub fn own(file: &str) -> Result<OwnedFd> {
     open(&format!("/proc/self/ns/{file}"))
+}
+
+/// One of the calling thread's, which may differ from the process's.
+pub fn of_thread(file: &str) -> Result<OwnedFd> {
+    open(&format!("/proc/thread-self/ns/{file}"))
 }
 
 /// One that a process is in, by its name in /proc/PID/ns.
@@ -79,6 +86,17 @@ pub fn join_process(pidfd: impl AsFd, flags: u32) -> Result<()> {
     let types = ThreadNameSpaceType::from_bits_retain(flags);
     rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), types)
         .map_err(|errno| failed("setns", "container's namespaces", errno))
+}
+
+/// A mount namespace for the calling thread alone, and with it a current directory of its own. An
+/// unmount on the host still arrives and frees its disk; nothing that is mounted here leaves.
+pub fn unshare_mounts() -> Result<()> {
+    let flags = UnshareFlags::NEWNS | UnshareFlags::FS;
+    // SAFETY: no descriptor table is unshared, so no descriptor of another thread goes away.
+    unsafe { rustix::thread::unshare_unsafe(flags) }
+        .map_err(|errno| failed("unshare", "mount namespace", errno))?;
+    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    crate::sys::mount::propagate(Path::new("/"), flags)
 }
 
 /// unshare(2) of the cgroup namespace: the group that the process is in becomes its root.

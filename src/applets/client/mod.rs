@@ -6,9 +6,12 @@
 mod attach;
 mod complete;
 mod config;
+mod cp;
 mod create;
+mod diff;
 mod events;
 mod exec;
+mod export;
 mod format;
 pub(super) mod human;
 mod images;
@@ -44,9 +47,12 @@ use std::ffi::OsString;
 const VERBS: &[&Verb] = &[
     &attach::VERB,
     &complete::VERB,
+    &cp::VERB,
     &create::VERB,
+    &diff::VERB,
     &events::VERB,
     &exec::VERB,
+    &export::VERB,
     &images::VERB,
     &import::VERB,
     &info::VERB,

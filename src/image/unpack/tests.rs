@@ -3,6 +3,7 @@ use crate::image::source::Input;
 use crate::image::testing::{Tar, attributes, is_root, is_whiteout, names, scratch, tree};
 use crate::store::staging::Staging;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// `root` to unpack into, and beside it a canary that must not change.

@@ -1,0 +1,102 @@
+//! `tug export`.
+
+use super::options::{Options, Verb, flag};
+use super::remote::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::http::client::{Body, Response};
+use crate::http::query;
+use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+pub const VERB: Verb = Verb {
+    names: &["export", "container export"],
+    usage: "[OPTIONS] CONTAINER",
+    about: "Export a container's filesystem as a tar archive",
+    flags: &[&[flag(
+        "-o, --output string",
+        "Write to a file, instead of STDOUT",
+    )]],
+    args: (1, 1),
+    has_command: false,
+    main,
+};
+
+fn main(engine: &Engine, options: &Options) -> Result<u8> {
+    let output = options.get("output").filter(|path| !path.is_empty());
+    match output {
+        None if std::io::stdout().is_terminal() => {
+            return Err(Error::invalid(
+                "cowardly refusing to save to a terminal. Use the -o flag or redirect",
+            ));
+        }
+        None => {}
+        Some(path) => check_output(Path::new(path))?,
+    }
+    let path = format!("/containers/{}/export", query::encode(&options.args[0]));
+    let mut response = engine.send("GET", &path, Body::Empty)?;
+    match output {
+        None => pass_on(&mut response, &mut std::io::stdout().lock())?,
+        Some(path) => write_file(&mut response, Path::new(path))?,
+    }
+    Ok(0)
+}
+
+/// The file appears when it is whole: a broken connection leaves an older one as it was.
+fn write_file(response: &mut Response, path: &Path) -> Result<()> {
+    // Where the path is a link, what it leads to is replaced.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let failed = |e| Error::io(format_args!("write {}", path.display()), &e);
+    let mut temporary = path.clone().into_os_string();
+    temporary.push(format!(".tmp-{}", std::process::id()));
+    let mut write = || {
+        let mut file = std::fs::File::create_new(&temporary).map_err(failed)?;
+        pass_on(response, &mut file)?;
+        std::fs::rename(&temporary, &path).map_err(failed)
+    };
+    write().inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })
+}
+
+/// All of the answer. Its end, without which it is not whole, is checked on the way.
+pub fn pass_on(from: &mut dyn Read, to: &mut dyn Write) -> Result<()> {
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&piece[..count]).map_err(|e| match e.kind() {
+                ErrorKind::BrokenPipe => Error::new(Kind::Help, ""),
+                _ => Error::io("write archive", &e),
+            })?,
+            Err(e) => return Err(Error::io("read the engine's answer", &e)),
+        }
+    }
+}
+
+/// Docker's sentences about a place that cannot take a file.
+fn check_output(path: &Path) -> Result<()> {
+    let refused = |why: &str| Err(Error::invalid(format!("failed to export container: {why}")));
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    if !dir.exists() {
+        let dir = dir.display();
+        return refused(&format!(
+            "invalid output path: stat {dir}: no such file or directory"
+        ));
+    }
+    let Ok(there) = std::fs::metadata(path) else {
+        return Ok(());
+    };
+    let kind = there.file_type();
+    match () {
+        () if kind.is_file() => Ok(()),
+        () if kind.is_dir() => refused("cannot write to a directory"),
+        () if kind.is_char_device() => refused("cannot write to a character device file"),
+        () if kind.is_block_device() => refused("cannot write to a block device file"),
+        () if kind.is_fifo() => refused("cannot write to a named pipe file"),
+        () => refused("cannot write to a socket file"),
+    }
+}

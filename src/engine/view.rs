@@ -1,0 +1,191 @@
+//! A container's files, for the verbs that read and write them from outside: whatever state it is in.
+
+use crate::engine::container::{Container, Phase, State};
+use crate::engine::spec::mounts;
+use crate::engine::{Engine, lock};
+use crate::error::{Error, Kind, Result};
+use crate::image::view::{Base, Extra, View};
+use crate::shim::client::{self, Shim};
+use crate::sys::{namespace, process};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+/// How long a shim may take to let go of a container that has just ended.
+const SETTLE: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The layers alone, as `export` has them: with nothing of what is mounted.
+    Layers,
+    /// All that the user sees inside.
+    Read,
+    Write,
+}
+
+/// Who writes to the files of a container that does not run. A start or a removal takes them away:
+/// it does not wait for a client that sends an archive slowly.
+#[derive(Default)]
+pub struct Writers(Mutex<Turn>);
+
+/// Guarded by `Writers`.
+#[derive(Default)]
+struct Turn {
+    number: u64,
+    /// Two overlays over one directory would not see each other's changes: writers share one.
+    view: Weak<View>,
+}
+
+impl Writers {
+    /// From now on nobody who writes goes on.
+    pub fn stop(&self) {
+        let mut turn = lock(&self.0);
+        turn.number += 1;
+        turn.view = Weak::new();
+    }
+
+    pub fn turn(&self) -> u64 {
+        lock(&self.0).number
+    }
+
+    pub fn may_go_on(&self, turn: u64) -> Result<()> {
+        match self.turn() == turn {
+            true => Ok(()),
+            false => Err(Error::conflict(
+                "the container was started or removed while files were copied into it: copy them again",
+            )),
+        }
+    }
+}
+
+impl Engine {
+    /// The container's files. As long as the answer lives, they can be reached.
+    pub(super) fn view(&self, container: &Container, purpose: Purpose) -> Result<Arc<View>> {
+        let extra = match purpose {
+            Purpose::Layers => Vec::new(),
+            _ => self.extra(container)?,
+        };
+        let shim = container.lock().shim.clone();
+        if let Some(shim) = shim {
+            match self.mounted(container, &shim, &extra) {
+                // It ends at this moment. What it had mounted is free when it has left.
+                Err(error) if error.kind == Kind::Gone => {
+                    let has_left = |state: &State| state.shim.is_none();
+                    if !container.wait_until(&has_left, None, Some(SETTLE))? {
+                        return Err(error);
+                    }
+                }
+                view => return view.map(Arc::new),
+            }
+        }
+
+        // While we mount, nobody starts or removes it.
+        let _busy = container.occupy();
+        match container.lock().phase {
+            Phase::Removing | Phase::Removed => {
+                return Err(Error::conflict(format!(
+                    "container {} is marked for removal",
+                    container.id
+                )));
+            }
+            _ => {}
+        }
+        match purpose {
+            Purpose::Write => self.writable(container, &extra),
+            _ => self.unmounted(container, &extra).map(Arc::new),
+        }
+    }
+
+    /// The layers of the image, without what the container has changed.
+    pub(super) fn layers(&self, container: &Container) -> Result<View> {
+        let layers = self.images.lower_dirs(&container.image_id)?;
+        View::open(&Base::Layers(&layers), &[], &self.data_dir(&container.id))
+    }
+
+    pub(super) fn upper(&self, container: &Container) -> PathBuf {
+        self.data_dir(&container.id).join("upper")
+    }
+
+    fn unmounted(&self, container: &Container, extra: &[Extra]) -> Result<View> {
+        let mut layers = vec![self.upper(container)];
+        layers.extend(self.images.lower_dirs(&container.image_id)?);
+        View::open(&Base::Layers(&layers), extra, &self.data_dir(&container.id))
+    }
+
+    fn writable(&self, container: &Container, extra: &[Extra]) -> Result<Arc<View>> {
+        let mut turn = lock(&container.writers.0);
+        if let Some(view) = turn.view.upgrade() {
+            return Ok(view);
+        }
+        let layers = self.images.lower_dirs(&container.image_id)?;
+        let data_dir = self.data_dir(&container.id);
+        let base = Base::Writable {
+            layers: &layers,
+            upper: &data_dir.join("upper"),
+            work: &data_dir.join("work"),
+        };
+        let view = Arc::new(View::open(&base, extra, &data_dir)?);
+        turn.view = Arc::downgrade(&view);
+        Ok(view)
+    }
+
+    /// The files as a shim has them mounted. `Kind::Gone`: it has left.
+    fn mounted(&self, container: &Container, shim: &Shim, extra: &[Extra]) -> Result<View> {
+        // 0 when it does not run.
+        let pid = container.lock().pid;
+        let run_dir = self.run_dir(&container.id);
+        let base = Base::Mounted {
+            shim: mounts_of(shim, &run_dir)?,
+            rootfs: &run_dir.join("bundle/rootfs"),
+            container: inner(pid),
+        };
+        View::open(&base, extra, &self.data_dir(&container.id))
+    }
+
+    /// What is mounted for the user, parents first, and the three files that the engine writes.
+    pub(super) fn extra(&self, container: &Container) -> Result<Vec<Extra>> {
+        let data_dir = self.data_dir(&container.id);
+        let mut extra = Vec::new();
+        for name in ["hostname", "hosts", "resolv.conf"] {
+            let source = data_dir.join(name);
+            if source.exists() {
+                extra.push(Extra {
+                    source: Some(source),
+                    destination: Path::new("/etc").join(name),
+                    readonly: false,
+                });
+            }
+        }
+        for wanted in mounts::wanted(&container.host)? {
+            let destination = PathBuf::from(&wanted.destination);
+            extra.retain(|other| other.destination != destination);
+            extra.push(Extra {
+                source: wanted.source.map(PathBuf::from),
+                destination,
+                readonly: wanted.readonly,
+            });
+        }
+        extra.sort_by_key(|mount| mount.destination.components().count());
+        Ok(extra)
+    }
+}
+
+/// The shim's mount namespace. The number of a process may be another's by now; that the shim still
+/// serves after we have looked says that it was not.
+fn mounts_of(shim: &Shim, run_dir: &Path) -> Result<OwnedFd> {
+    let gone = || Error::new(Kind::Gone, "the container's shim has left");
+    let namespace = namespace::of_process(shim.pid(), "mnt").map_err(|_| gone())?;
+    match client::connect(run_dir)?.pid() == shim.pid() {
+        true => Ok(namespace),
+        false => Err(gone()),
+    }
+}
+
+/// The mount namespace of the container's first process, if it lives on: held by a descriptor while
+/// we look, so that it is no other's.
+fn inner(pid: i32) -> Option<OwnedFd> {
+    let process = process::open(pid).ok()?;
+    let namespace = namespace::of_process(pid, "mnt").ok()?;
+    process::signal(&process, 0).ok().map(|()| namespace)
+}
