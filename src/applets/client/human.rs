@@ -13,6 +13,11 @@ pub fn size(bytes: i64) -> String {
     scaled(u64::try_from(bytes).unwrap_or(0), 1000, 3, &DECIMAL)
 }
 
+/// The same with four digits: what sums of sizes are told in.
+pub fn size_in_four(bytes: i64) -> String {
+    scaled(u64::try_from(bytes).unwrap_or(0), 1000, 4, &DECIMAL)
+}
+
 /// `7.654GiB`: four digits that count.
 pub fn memory(bytes: i64) -> String {
     scaled(u64::try_from(bytes).unwrap_or(0), 1024, 4, &BINARY)

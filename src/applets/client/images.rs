@@ -3,11 +3,10 @@
 use super::human;
 use super::list::{self, Columns, Row};
 use super::options::{Options, Verb, flag};
-use super::ps::{FILTER, FORMAT, filters, shown_id};
+use super::ps::{FILTER, FORMAT, filters_with, shown_id};
 use super::remote::{Engine, parse};
 use crate::error::Result;
-use crate::http::query;
-use crate::json::node::{self, Node};
+use crate::json::node::Node;
 
 pub const VERB: Verb = Verb {
     names: &["images", "image ls", "image list"],
@@ -29,7 +28,7 @@ pub const VERB: Verb = Verb {
     main,
 };
 
-const FIELDS: [&str; 10] = [
+pub const FIELDS: [&str; 10] = [
     "Containers",
     "CreatedAt",
     "CreatedSince",
@@ -50,13 +49,9 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     if options.is("all") {
         path.push_str("all=1&");
     }
-    let mut filters = filters(options)?;
-    if let Some(name) = options.args.first() {
-        // Beside -f the engine's own filter would have to be merged in; it has this one alone.
-        let reference = format!("{{\"reference\":{{{}:true}}}}", node::quote(name));
-        filters = format!("filters={}", query::encode(&reference));
-    }
-    path.push_str(&filters);
+    let name = options.args.first();
+    let reference = name.map(|name| ("reference", name.as_str()));
+    path.push_str(&filters_with(options, reference)?);
     let answer = engine.text(path.trim_end_matches(['&', '?']))?;
     let mut rows: Vec<Row> = Vec::new();
     for image in parse(&answer)?.items() {
@@ -88,7 +83,7 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
 }
 
 /// A line per name that the image has.
-fn add_rows(rows: &mut Vec<Row>, image: Node<'_>, is_whole: bool) {
+pub fn add_rows(rows: &mut Vec<Row>, image: Node<'_>, is_whole: bool) {
     const NONE: &str = "<none>";
     let created = image.at("Created").integer();
     let mut digest = NONE.to_string();

@@ -51,9 +51,11 @@ pub const IMAGE: Verb = Verb {
 
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
     match options.get("type").unwrap_or("") {
-        kind @ ("" | "container" | "image") => inspect(engine, options, kind),
+        kind @ ("" | "container" | "image" | "network" | "volume") => {
+            inspect(engine, options, kind)
+        }
         kind => Err(Error::invalid(format!(
-            "{kind:?} is not a valid value for --type"
+            "unknown type: {kind:?}: must be one of \"container\", \"image\", \"network\", \"volume\""
         ))),
     }
 }
@@ -82,24 +84,23 @@ fn inspect(engine: &Engine, options: &Options, kind: &str) -> Result<u8> {
     }
 }
 
-/// What the engine says of `name`: a container's description goes before an image's.
+/// What the engine says of `name`: the first kind of things that has it.
 fn find(engine: &Engine, name: &str, kind: &str, size: bool) -> Result<String> {
-    let escaped = query::encode(name);
+    let escaped = query::encode(name.strip_prefix('/').unwrap_or(name));
     let size = if size { "?size=1" } else { "" };
-    let container = format!("/containers/{escaped}/json{size}");
-    let image = format!("/images/{escaped}/json");
-    match kind {
-        "container" => engine.text(&container),
-        "image" => engine.text(&image),
-        _ => engine
-            .text(&container)
-            .or_else(|error| match error.kind {
-                Kind::NotFound => engine.text(&image),
-                _ => Err(error),
-            })
-            .map_err(|error| match error.kind {
-                Kind::NotFound => Error::not_found(format!("Error: No such object: {name}")),
-                _ => error,
-            }),
+    let paths = [
+        ("container", format!("/containers/{escaped}/json{size}")),
+        ("image", format!("/images/{escaped}/json")),
+        ("network", format!("/networks/{escaped}")),
+        ("volume", format!("/volumes/{escaped}")),
+    ];
+    for (own, path) in &paths {
+        if kind.is_empty() || kind == *own {
+            match engine.text(path) {
+                Err(error) if error.kind == Kind::NotFound && kind.is_empty() => {}
+                found => return found,
+            }
+        }
     }
+    Err(Error::not_found(format!("Error: No such object: {name}")))
 }

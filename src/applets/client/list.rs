@@ -26,6 +26,12 @@ fn row_json(row: &Row) -> String {
     text
 }
 
+/// All rows as one list.
+pub fn json(rows: &[Row]) -> String {
+    let rows: Vec<String> = rows.iter().map(row_json).collect();
+    format!("[{}]", rows.join(","))
+}
+
 /// As Go writes JSON that might come to stand in a web page.
 fn escape(json: &str) -> String {
     json.replace('<', "\\u003c")
@@ -38,8 +44,15 @@ fn title(field: &str, id: &str) -> String {
     match field {
         "ID" => id,
         "RunningFor" | "CreatedSince" => "CREATED",
+        "BlockIO" => "BLOCK I/O",
+        "CPUPerc" => "CPU %",
         "CreatedAt" => "CREATED AT",
+        "CreatedBy" => "CREATED BY",
         "LocalVolumes" => "LOCAL VOLUMES",
+        "MemPerc" => "MEM %",
+        "MemUsage" => "MEM USAGE / LIMIT",
+        "NetIO" => "NET I/O",
+        "TotalCount" => "TOTAL",
         "SharedSize" => "SHARED SIZE",
         "UniqueSize" => "UNIQUE SIZE",
         field => return field.to_ascii_uppercase(),

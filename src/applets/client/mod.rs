@@ -8,11 +8,13 @@ mod complete;
 mod config;
 mod cp;
 mod create;
+mod df;
 mod diff;
 mod events;
 mod exec;
 mod export;
 mod format;
+mod history;
 pub(super) mod human;
 mod images;
 mod import;
@@ -23,16 +25,22 @@ mod list;
 mod load;
 mod logs;
 pub(super) mod options;
+mod port;
 mod print;
+mod prune;
 mod ps;
 mod pump;
 mod remote;
+mod rename;
 mod restart;
 mod rm;
 mod rmi;
 mod run;
 mod start;
+mod stats;
 mod stop;
+mod tag;
+mod top;
 mod values;
 mod version;
 mod wait;
@@ -49,10 +57,12 @@ const VERBS: &[&Verb] = &[
     &complete::VERB,
     &cp::VERB,
     &create::VERB,
+    &df::VERB,
     &diff::VERB,
     &events::VERB,
     &exec::VERB,
     &export::VERB,
+    &history::VERB,
     &images::VERB,
     &import::VERB,
     &info::VERB,
@@ -62,13 +72,21 @@ const VERBS: &[&Verb] = &[
     &kill::VERB,
     &load::VERB,
     &logs::VERB,
+    &port::VERB,
+    &prune::CONTAINER,
+    &prune::IMAGE,
+    &prune::SYSTEM,
     &ps::VERB,
+    &rename::VERB,
     &restart::VERB,
     &rm::VERB,
     &rmi::VERB,
     &run::VERB,
     &start::VERB,
+    &stats::VERB,
     &stop::VERB,
+    &tag::VERB,
+    &top::VERB,
     &version::VERB,
     &wait::VERB,
 ];

@@ -56,13 +56,18 @@ pub fn wrap(to: &mut String, indent: usize, text: &str) {
 /// lines that follow each other is at least 10 wide, with 3 blanks to the next; nothing is put
 /// behind the last cell. Letters count one, however wide a terminal shows them.
 pub fn table(text: &str) -> String {
+    table_of(text, 10)
+}
+
+/// The same with columns of another least width.
+pub fn table_of(text: &str, least: usize) -> String {
     let rows: Vec<Vec<&str>> = text
         .lines()
         .map(|line| line.split('\t').collect())
         .collect();
     // A line's last cell is in no column.
     let has = |row: &Vec<&str>, column: usize| column + 1 < row.len();
-    let width = |row: &Vec<&str>, column: usize| (row[column].chars().count() + 3).max(10);
+    let width = |row: &Vec<&str>, column: usize| (row[column].chars().count() + 3).max(least);
     // Per column: the width of the block that the last line seen is in.
     let mut widths: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

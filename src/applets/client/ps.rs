@@ -47,7 +47,7 @@ const RAW: &str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command
     created_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\n\
     names: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n";
 
-const FIELDS: [&str; 15] = [
+pub const FIELDS: [&str; 15] = [
     "Command",
     "CreatedAt",
     "ID",
@@ -116,13 +116,22 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
 
 /// `-f name=value…` as the query that the engine reads (API, ContainerList).
 pub fn filters(options: &Options) -> Result<String> {
-    let mut names: Vec<(String, Vec<String>)> = Vec::new();
+    filters_with(options, None)
+}
+
+/// The same with one more, a name and its value.
+pub fn filters_with(options: &Options, more: Option<(&str, &str)>) -> Result<String> {
+    let mut given: Vec<(&str, &str)> = Vec::new();
     for filter in options.all("filter") {
-        let (name, value) = filter.split_once('=').ok_or_else(|| {
+        given.push(filter.split_once('=').ok_or_else(|| {
             usage(format!(
-                "invalid argument {filter:?} for \"-f, --filter\" flag: invalid filter '{filter}'"
+                "invalid argument {filter:?} for \"-f, --filter\" flag: bad format of filter (expected name=value)"
             ))
-        })?;
+        })?);
+    }
+    given.extend(more);
+    let mut names: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, value) in given {
         let name = name.trim().to_ascii_lowercase();
         let value = format!("{}:true", node::quote(value.trim()));
         match names.iter_mut().find(|(known, _)| *known == name) {
@@ -151,7 +160,7 @@ pub fn shown_id(id: Node<'_>, is_whole: bool) -> String {
     }
 }
 
-fn row(container: Node<'_>, is_whole: bool) -> Row {
+pub fn row(container: Node<'_>, is_whole: bool) -> Row {
     let text = |name: &str| container.at(name).text();
     let created = container.at("Created").integer();
     let mut command = text("Command");
@@ -189,6 +198,8 @@ fn row(container: Node<'_>, is_whole: bool) -> Row {
             print::ellipsis(&name, 15)
         });
     }
+    let local = |mount: &&Node<'_>| mount.at("Driver").text() == "local";
+    let volumes = container.at("Mounts").items().iter().filter(local).count();
     let mut networks = Vec::new();
     for (name, _) in container.at("NetworkSettings.Networks").pairs() {
         networks.push(name);
@@ -199,7 +210,7 @@ fn row(container: Node<'_>, is_whole: bool) -> Row {
         ("ID", shown_id(container.at("Id"), is_whole)),
         ("Image", image),
         ("Labels", labels.join(",")),
-        ("LocalVolumes", "0".to_string()),
+        ("LocalVolumes", volumes.to_string()),
         ("Mounts", mounts.join(",")),
         ("Names", names.join(",")),
         ("Networks", networks.join(",")),
