@@ -117,7 +117,13 @@ type Defaults = &'static [(&'static str, &'static str)];
 /// them all. What was never said has these values there.
 fn complete(text: &str) -> String {
     let mut object = Object::new();
+    let mut has_execs = false;
     for (key, value) in members(text) {
+        has_execs |= key == "\"ExecIDs\"";
+        // Where Docker has it.
+        if key == "\"HostConfig\"" && !has_execs {
+            object.put("ExecIDs", "null");
+        }
         let value = match key {
             "\"HostConfig\"" => object::complete(value, HOST_CONFIG),
             "\"Config\"" => object::complete(value, CONFIG),
@@ -126,7 +132,7 @@ fn complete(text: &str) -> String {
         };
         object.put(key.trim_matches('"'), &value);
     }
-    object::complete(&object.finish(), &[("ExecIDs", "null")])
+    object.finish()
 }
 
 fn networks(settings: &str) -> String {
@@ -154,18 +160,23 @@ fn networks(settings: &str) -> String {
 const HOST_CONFIG: Defaults = &[
     ("Binds", "null"),
     ("ContainerIDFile", "\"\""),
+    ("LogConfig", "{\"Type\":\"\",\"Config\":{}}"),
+    ("NetworkMode", "\"\""),
     ("PortBindings", "{}"),
+    ("RestartPolicy", "{\"Name\":\"no\",\"MaximumRetryCount\":0}"),
     ("AutoRemove", "false"),
     ("VolumeDriver", "\"\""),
     ("VolumesFrom", "null"),
     ("ConsoleSize", "[0,0]"),
     ("CapAdd", "null"),
     ("CapDrop", "null"),
+    ("CgroupnsMode", "\"\""),
     ("Dns", "[]"),
     ("DnsOptions", "[]"),
     ("DnsSearch", "[]"),
     ("ExtraHosts", "null"),
     ("GroupAdd", "null"),
+    ("IpcMode", "\"\""),
     ("Cgroup", "\"\""),
     ("Links", "null"),
     ("OomScoreAdj", "0"),
@@ -176,6 +187,8 @@ const HOST_CONFIG: Defaults = &[
     ("SecurityOpt", "null"),
     ("UTSMode", "\"\""),
     ("UsernsMode", "\"\""),
+    ("ShmSize", "0"),
+    ("Runtime", "\"\""),
     ("Isolation", "\"\""),
     ("CpuShares", "0"),
     ("Memory", "0"),
@@ -234,26 +247,35 @@ pub const CONFIG: Defaults = &[
 /// Most of these are from the time of one network; clients before API 1.52 read them still.
 const NETWORK_SETTINGS: Defaults = &[
     ("Bridge", "\"\""),
+    ("SandboxID", "\"\""),
     ("SandboxKey", "\"\""),
+    ("Ports", "{}"),
     ("HairpinMode", "false"),
     ("LinkLocalIPv6Address", "\"\""),
     ("LinkLocalIPv6PrefixLen", "0"),
     ("SecondaryIPAddresses", "null"),
     ("SecondaryIPv6Addresses", "null"),
     ("EndpointID", "\"\""),
+    ("Gateway", "\"\""),
     ("GlobalIPv6Address", "\"\""),
     ("GlobalIPv6PrefixLen", "0"),
+    ("IPAddress", "\"\""),
     ("IPPrefixLen", "0"),
     ("IPv6Gateway", "\"\""),
+    ("MacAddress", "\"\""),
 ];
 
 const ENDPOINT: Defaults = &[
     ("IPAMConfig", "null"),
     ("Links", "null"),
     ("Aliases", "null"),
+    ("MacAddress", "\"\""),
     ("DriverOpts", "null"),
     ("GwPriority", "0"),
+    ("NetworkID", "\"\""),
     ("EndpointID", "\"\""),
+    ("Gateway", "\"\""),
+    ("IPAddress", "\"\""),
     ("IPPrefixLen", "0"),
     ("IPv6Gateway", "\"\""),
     ("GlobalIPv6Address", "\"\""),

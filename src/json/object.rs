@@ -55,17 +55,21 @@ pub fn replace(text: &str, name: &str, value: &str) -> String {
     object.finish()
 }
 
-/// `text`, an object, with each of `defaults` (names and JSON) that it has not.
+/// `text`, an object, with the members of `defaults` (names and JSON) in front and in their order,
+/// each with the value that it has in `text`, if it is there.
 pub fn complete(text: &str, defaults: &[(&str, &str)]) -> String {
-    let known = members(text);
+    let mut known = members(text);
     let mut object = Object::new();
-    for (key, value) in &known {
-        object.put(key.trim_matches('"'), value);
+    for (name, default) in defaults {
+        let is_it = |(key, _): &(&str, &str)| key.trim_matches('"') == *name;
+        let value = match known.iter().position(is_it) {
+            Some(at) => known.remove(at).1,
+            None => default,
+        };
+        object.put(name, value);
     }
-    for (name, value) in defaults {
-        if !known.iter().any(|(key, _)| key.trim_matches('"') == *name) {
-            object.put(name, value);
-        }
+    for (key, value) in known {
+        object.put(key.trim_matches('"'), value);
     }
     object.finish()
 }
@@ -86,7 +90,7 @@ mod tests {
     fn what_is_missing_is_added_and_what_is_there_stays() {
         assert_eq!(
             complete(r#"{"a":{"x":[1]},"b":2}"#, &[("b", "0"), ("c", "null")]),
-            r#"{"a":{"x":[1]},"b":2,"c":null}"#
+            r#"{"b":2,"c":null,"a":{"x":[1]}}"#
         );
         assert_eq!(replace(r#"{"a":1,"b":2}"#, "b", "[]"), r#"{"a":1,"b":[]}"#);
         assert_eq!(complete("{}", &[("c", "null")]), r#"{"c":null}"#);

@@ -146,9 +146,11 @@ fn verbose(usage: Node<'_>, format: Option<&str>) -> Result<u8> {
     for container in usage.at("Containers").items() {
         let mut row = ps::row(container, !is_table);
         // What it has written, without its image.
-        let size = human::size(container.at("SizeRw").integer());
-        row.retain(|(name, _)| *name != "Size");
-        row.push(("Size", size));
+        for (name, value) in &mut row {
+            if *name == "Size" {
+                *value = human::size(container.at("SizeRw").integer());
+            }
+        }
         containers.push(row);
     }
     if let Some(format) = format.filter(|_| !is_table) {
@@ -184,9 +186,11 @@ fn image_row(image: Node<'_>, is_whole: bool) -> Option<Row> {
             "SharedSize" => *value = human::size_in_four(shared),
             "UniqueSize" => *value = human::size_in_four(size - shared),
             "Containers" => *value = image.at("Containers").integer().to_string(),
+            "Digest" => value.clear(),
             _ => {}
         }
     }
+    row.push(("VirtualSize", human::size_in_four(size)));
     Some(row)
 }
 

@@ -72,7 +72,10 @@ pub fn moments(options: &Options) -> Result<String> {
         if let Some(moment) = options.get(name) {
             let moment = moment::parse(moment, Time::now())
                 .map_err(|error| Error::invalid(format!("invalid value for {name:?}: {error}")))?;
-            text.push_str(&format!("&{name}={}.{:09}", moment.seconds, moment.nanos));
+            text.push_str(&match moment.nanos {
+                0 => format!("&{name}={}", moment.seconds),
+                nanos => format!("&{name}={}.{nanos:09}", moment.seconds),
+            });
         }
     }
     Ok(text)
