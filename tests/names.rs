@@ -26,9 +26,9 @@ const NAMES: [(&str, &str); 13] = [
 
 const PARTS: [&str; 5] = ["engine", "shim", "runtime", "init", "ctr"];
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 22] = [
     "run", "ps", "logs", "exec", "stop", "kill", "rm", "wait", "images", "rmi", "import", "load",
-    "inspect", "events", "version", "info",
+    "inspect", "events", "version", "info", "history", "port", "rename", "stats", "tag", "top",
 ];
 
 fn call(program: &Path, name: &str, args: &[&str]) -> Output {

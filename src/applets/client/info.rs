@@ -96,7 +96,8 @@ fn describe(text: &mut String, info: Node<'_>) {
                 several(text, title, name, node);
                 continue;
             }
-            // Older engines lack some; Docker shows those as empty.
+            // Older engines lack some; Docker shows those as empty, but not a list.
+            "null" if name == "CDISpecDirs" => continue,
             "null" => String::new(),
             json if json.starts_with('"') => node.text(),
             _ if name == "MemTotal" => human::memory(node.integer()),
