@@ -7,7 +7,7 @@ use crate::engine::list;
 use crate::engine::prune;
 use crate::error::{Error, Result};
 use crate::json::object::Object;
-use crate::wire::container::CreateRequest;
+use crate::wire::container::{CreateRequest, CreateResponse};
 use std::sync::Arc;
 
 impl Call<'_> {
@@ -116,6 +116,19 @@ pub fn kill(call: &mut Call<'_>) -> Result<Reply> {
             error
         })?;
     Ok(Reply::Status(204))
+}
+
+pub fn update(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    let changes = call.body()?;
+    let warnings = call.engine.update(&container, changes)?;
+    Reply::json(
+        200,
+        &CreateResponse {
+            id: None,
+            warnings: Some(warnings),
+        },
+    )
 }
 
 pub fn resize(call: &mut Call<'_>) -> Result<Reply> {

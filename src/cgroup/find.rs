@@ -49,6 +49,18 @@ pub fn controllers() -> Vec<String> {
     words(&point, "cgroup.controllers")
 }
 
+/// The `cpus` or `mems` that the host has for all, such as `0-3`.
+pub fn cpuset(which: &str) -> String {
+    let offered = mount_point().ok().flatten().map_or(Vec::new(), |point| {
+        words(&point, &format!("cpuset.{which}.effective"))
+    });
+    if !offered.is_empty() {
+        return offered.concat();
+    }
+    let kind = if which == "cpus" { "cpu" } else { "node" };
+    words(Path::new("/sys/devices/system"), &format!("{kind}/online")).concat()
+}
+
 /// The words of a group's file; none if it cannot be read.
 pub fn words(group: &Path, file: &str) -> Vec<String> {
     let text = std::fs::read_to_string(group.join(file)).unwrap_or_default();

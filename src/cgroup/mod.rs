@@ -12,7 +12,7 @@ pub mod stats;
 mod tree;
 mod weight;
 
-pub use find::controllers;
+pub use find::{controllers, cpuset};
 pub use group::Group;
 
 use crate::error::{Context, Error, Kind, Result};

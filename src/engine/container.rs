@@ -9,12 +9,13 @@
 
 use crate::engine::lock;
 use crate::engine::record::{Asked, Happened};
+use crate::engine::spec::wanted::{self, Wanted};
 use crate::engine::view::Writers;
 use crate::error::Result;
 use crate::shim::client::{Attach, Shim};
 use crate::sys::poll::Bell;
 use crate::time;
-use crate::wire::container::{Config, HostConfig};
+use crate::wire::container::{Config, HostConfig, MountRequest};
 use crate::wire::exec;
 use rustix::event::PollFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,7 +33,11 @@ pub struct Container {
     pub args: Vec<String>,
     /// The request's, merged with the image's.
     pub config: Config,
-    pub host: HostConfig,
+    /// As it was created or, when it was updated before this engine started, updated. What counts
+    /// now of its limits and restart policy is `current_host`.
+    pub host: Arc<HostConfig>,
+    /// Mounts of other containers (`--volumes-from`), as they were when it was created.
+    pub inherited: Vec<MountRequest>,
     busy: Mutex<()>,
     state: Mutex<State>,
     /// Of its files, while it does not run.
@@ -75,6 +80,8 @@ pub struct State {
     pub started_at: String,
     pub finished_at: String,
     pub oom_killed: bool,
+    /// What `update` made of the host configuration since this engine started.
+    pub updated: Option<Arc<HostConfig>>,
     /// Why the last start or run failed, for people.
     pub error: String,
     /// From launch until the shim has closed its watch.
@@ -123,7 +130,8 @@ impl Container {
             path: asked.path.unwrap_or_default(),
             args: asked.args.unwrap_or_default(),
             config: asked.config.unwrap_or_default(),
-            host: asked.host_config.unwrap_or_default(),
+            host: Arc::new(asked.host_config.unwrap_or_default()),
+            inherited: asked.inherited.unwrap_or_default(),
             busy: Mutex::new(()),
             recording: Mutex::new(()),
             writers: Writers::default(),
@@ -139,6 +147,7 @@ impl Container {
                 started_at: happened.started_at.clone().unwrap_or_else(never),
                 finished_at: happened.finished_at.clone().unwrap_or_else(never),
                 oom_killed: happened.oom_killed.unwrap_or(false),
+                updated: None,
                 error: happened.error.clone().unwrap_or_default(),
                 shim: None,
                 is_restarting: false,
@@ -165,6 +174,17 @@ impl Container {
 
     pub fn is_running(&self) -> bool {
         self.lock().phase == Phase::Running
+    }
+
+    /// The host configuration as `update` left it.
+    pub fn current_host(&self) -> Arc<HostConfig> {
+        let state = self.lock();
+        Arc::clone(state.updated.as_ref().unwrap_or(&self.host))
+    }
+
+    /// All mounts that were asked for.
+    pub fn wanted(&self) -> Result<Vec<Wanted>> {
+        wanted::with_inherited(&self.host, &self.inherited)
     }
 
     /// Whether it disappears when it ends: its records need not survive a power cut.

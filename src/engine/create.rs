@@ -2,7 +2,8 @@
 
 use crate::engine::container::Container;
 use crate::engine::record::{self, Asked, Happened};
-use crate::engine::{Engine, host, lock, names, validate};
+use crate::engine::spec::wanted;
+use crate::engine::{Engine, host, lock, names, spec, validate};
 use crate::error::{Context, Error, Result};
 use crate::id;
 use crate::oci;
@@ -31,29 +32,33 @@ impl Engine {
 
         let mut warnings = Vec::new();
         let mut host_config = placement.host_config.unwrap_or_default();
-        validate::supported(&config, &host_config)?;
+        let network_donor = self.resolve_donors(&mut host_config)?;
         validate::check(
+            &config,
             &mut host_config,
             &self.options,
             host::controllers(),
             &mut warnings,
         )?;
-        validate::network::check(placement.networking_config, &host_config)?;
+        validate::network::check_endpoints(placement.networking_config, &host_config)?;
+        let inherited = self.inherited(&host_config)?;
         host_config.runtime = Some(self.choose_runtime(host_config.runtime.as_deref())?);
         let from_image = image.image.config.unwrap_or_default();
         warn_of_volumes(&from_image, &mut warnings);
         let id = id::random()?;
         let mut config = merge(config, &from_image);
         validate::check_config(&config)?;
+        validate::network::check_exposed(&config, &host_config)?;
         let (path, args) = command(&config)?;
         let host_network = host_config.network_mode.as_deref() == Some("host");
         if config.hostname.as_deref().unwrap_or_default().is_empty() {
-            config.hostname = Some(match host_network {
-                true => host::name(),
-                false => id::short(&id).to_string(),
+            config.hostname = Some(match &network_donor {
+                Some(donor) => spec::hostname(donor),
+                None if host_network => host::name(),
+                None => id::short(&id).to_string(),
             });
         }
-        host::make_sources(&host_config)?;
+        host::make_sources(wanted::with_inherited(&host_config, &inherited)?)?;
 
         let name = match name {
             Some(name) => self.reserve_name(name, &id).map(|()| name.to_string())?,
@@ -69,6 +74,7 @@ impl Engine {
             args: Some(args),
             config: Some(config),
             host_config: Some(host_config),
+            inherited: Some(inherited).filter(|list| !list.is_empty()),
         };
         if let Err(error) = self.write_new(&id, &asked) {
             // The way out copes with what is there of it.

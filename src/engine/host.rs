@@ -4,10 +4,10 @@
 use crate::engine::Engine;
 use crate::engine::config::Options;
 use crate::engine::container::Container;
+use crate::engine::spec;
 use crate::engine::spec::resources::Controllers;
-use crate::engine::spec::{self, mounts};
+use crate::engine::spec::wanted::Wanted;
 use crate::error::{Error, Result};
-use crate::wire::container::HostConfig;
 use std::path::Path;
 
 pub fn controllers() -> Controllers {
@@ -15,9 +15,12 @@ pub fn controllers() -> Controllers {
     let has = |name: &str| names.iter().any(|other| other == name);
     Controllers {
         memory: has("memory"),
+        // The file is there where the kernel knows swap at all.
+        swap: has("memory") && Path::new("/proc/swaps").exists(),
         cpu: has("cpu"),
         cpuset: has("cpuset"),
         pids: has("pids"),
+        io: has("io"),
     }
 }
 
@@ -32,14 +35,22 @@ pub fn kernel() -> String {
     text.trim_end().to_string()
 }
 
+/// Whether mounts can be made read-only with all that is mounted below: mount_setattr(2), Linux 5.12.
+pub fn makes_readonly_recursively() -> bool {
+    let kernel = kernel();
+    let mut parts = kernel.split(|c: char| !c.is_ascii_digit());
+    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
+    (number(), number()) >= (Some(5), Some(12))
+}
+
 pub fn name() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     text.trim_end().to_string()
 }
 
 /// Bind sources must exist, but `-v` makes a missing one, as Docker does.
-pub fn make_sources(host: &HostConfig) -> Result<()> {
-    for mount in mounts::wanted(host)? {
+pub fn make_sources(wanted: Vec<Wanted>) -> Result<()> {
+    for mount in wanted {
         let Some(source) = mount.source else { continue };
         if Path::new(&source).exists() {
             continue;
@@ -63,7 +74,7 @@ impl Engine {
     /// Write hosts, hostname and resolv.conf, anew for each start as Docker does.
     pub(super) fn write_files(&self, container: &Container) -> Result<()> {
         let dir = self.data_dir(&container.id);
-        let own_network = container.host.network_mode.as_deref() != Some("host");
+        let own_network = spec::has_own_network(container);
         let hostname = spec::hostname(container);
         let files = [
             ("hosts", hosts(container, own_network)),
@@ -98,7 +109,12 @@ fn hosts(container: &Container, own_network: bool) -> String {
     if own_network {
         let name = spec::hostname(container);
         // The container's own name answers even without a network.
-        text.push_str(&format!("127.0.0.1\t{name}\n"));
+        text.push_str("127.0.0.1\t");
+        let domain = container.config.domainname.as_deref().unwrap_or_default();
+        if !domain.is_empty() {
+            text.push_str(&format!("{name}.{domain} "));
+        }
+        text.push_str(&format!("{name}\n"));
     }
     for entry in container.host.extra_hosts.iter().flatten() {
         // `name:address` or `name=address`; an IPv6 address has colons itself.

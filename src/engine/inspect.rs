@@ -3,12 +3,12 @@
 use crate::engine::Engine;
 use crate::engine::container::{Container, ExecPhase, Phase};
 use crate::engine::network;
-use crate::engine::spec::mounts;
+use crate::engine::spec::{mounts, security};
 use crate::error::Result;
 use crate::json;
 use crate::json::node::members;
 use crate::json::object::{self, Object};
-use crate::wire::container::{GraphDriver, Inspect, NetworkSettings, State};
+use crate::wire::container::{GraphDriver, HostConfig, Inspect, NetworkSettings, State};
 use std::collections::BTreeMap;
 
 impl Engine {
@@ -52,13 +52,15 @@ impl Engine {
             platform: text("linux"),
             mount_label: text(""),
             process_label: text(""),
-            app_armor_profile: text(""),
+            app_armor_profile: text(
+                security::apparmor(container.host.security_opt.as_deref()).unwrap_or_default(),
+            ),
             exec_ids: Some(exec_ids).filter(|ids| !ids.is_empty()),
-            host_config: Some(container.host.clone()),
+            host_config: Some(HostConfig::clone(&container.current_host())),
             graph_driver: Some(self.graph_driver(container)),
             size_rw: None,
             size_root_fs: None,
-            mounts: Some(mounts::points(&container.host)),
+            mounts: Some(mounts::points(container)),
             config: Some(container.config.clone()),
             network_settings: Some(NetworkSettings {
                 sandbox_id: text(""),

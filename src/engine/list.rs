@@ -169,7 +169,7 @@ fn health(_state: &State) -> &'static str {
 /// Whether it has a volume or a bind mount of this name, source or place.
 fn has_mount(container: &Container, value: &str) -> bool {
     let is = |text: &Option<String>| text.as_deref() == Some(value);
-    let points = mounts::points(&container.host);
+    let points = mounts::points(container);
     points
         .iter()
         .any(|point| is(&point.name) || is(&point.source) || is(&point.destination))
@@ -248,7 +248,7 @@ impl Engine {
             network_settings: Some(SummaryNetworks {
                 networks: Some(BTreeMap::from([(mode.clone(), network::endpoint(&mode))])),
             }),
-            mounts: Some(mounts::points(&container.host)),
+            mounts: Some(mounts::points(container)),
         })
     }
 

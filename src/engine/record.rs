@@ -1,4 +1,5 @@
-//! A container's two records: `config.json`, what was asked for, written once; `state.json`, what
+//! A container's two records: `config.json`, what was asked for, written by create and replaced by
+//! `update`, which is asking again; `state.json`, what
 //! has happened, replaced when a fact changes that someone would miss after a power cut.
 
 use crate::engine::container::{Container, Phase};
@@ -7,7 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::json;
 use crate::store;
 use crate::time::NEVER;
-use crate::wire::container::{Config, HostConfig};
+use crate::wire::container::{Config, HostConfig, MountRequest};
 use miniserde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -27,6 +28,8 @@ pub struct Asked {
     pub args: Option<Vec<String>>,
     pub config: Option<Config>,
     pub host_config: Option<HostConfig>,
+    /// `Container::inherited`.
+    pub inherited: Option<Vec<MountRequest>>,
 }
 
 /// state.json.

@@ -86,7 +86,8 @@ impl Engine {
         tree::remove(&run_dir)?;
         let bundle = run_dir.join("bundle");
         staging::make_dir(&bundle.join("rootfs"))?;
-        host::make_sources(&container.host)?;
+        host::make_sources(container.wanted()?)?;
+        let donors = self.donors(container)?;
         self.write_files(container)?;
 
         let data_dir = self.data_dir(&container.id);
@@ -98,8 +99,17 @@ impl Engine {
             staging::make_dir(&work)?;
         }
         let binary = std::env::current_exe().map_err(|e| Error::io("find this binary", &e))?;
+        // Another container's network comes with its names.
+        let files_dir = donors
+            .network
+            .as_ref()
+            .map(|donor| self.data_dir(&donor.container.id));
+        let shm = run_dir.join(config::SHM);
         let place = Place {
             data_dir: &data_dir,
+            files_dir: files_dir.as_ref().unwrap_or(&data_dir),
+            shm: donors.ipc.as_ref().map(|_| shm.as_path()),
+            donors: &donors,
             options: &self.options,
             binary: &binary,
             controllers: host::controllers(),
@@ -110,7 +120,8 @@ impl Engine {
         };
         let spec = spec::build(container, &place)?;
         write(&bundle.join("config.json"), &json::to_string(&spec))?;
-        let config = self.shim_config(container, &data_dir)?;
+        let mut config = self.shim_config(container, &data_dir)?;
+        config.shm_of = donors.ipc.as_ref().map(|donor| donor.pid);
         write(&run_dir.join(config::FILE), &json::to_string(&config))?;
         Ok(run_dir)
     }

@@ -1,7 +1,6 @@
 //! A container's files, for the verbs that read and write them from outside: whatever state it is in.
 
 use crate::engine::container::{Container, Phase, State};
-use crate::engine::spec::mounts;
 use crate::engine::{Engine, lock};
 use crate::error::{Error, Kind, Result};
 use crate::image::view::{Base, Extra, View};
@@ -157,7 +156,7 @@ impl Engine {
                 });
             }
         }
-        for wanted in mounts::wanted(&container.host)? {
+        for wanted in container.wanted()? {
             let destination = PathBuf::from(&wanted.destination);
             extra.retain(|other| other.destination != destination);
             extra.push(Extra {

@@ -128,6 +128,10 @@ pub struct User {
     pub umask: Option<u32>,
     #[serde(rename = "additionalGids")]
     pub additional_gids: Option<Vec<u32>>,
+    /// Docker's `--group-add`: names or numbers of more groups, which our runtime resolves as it
+    /// does `username`. Not of the spec.
+    #[serde(rename = "additionalGroups")]
+    pub additional_groups: Option<Vec<String>>,
     /// Docker's `--user` string (`name`, `uid`, `name:group`…). The spec has it for Windows only; our
     /// runtime resolves it inside the container's root, where `/etc/passwd` can be read safely, and
     /// it then decides over `uid` and `gid`.

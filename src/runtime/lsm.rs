@@ -59,7 +59,7 @@ pub fn has_selinux() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }
 
-fn has_apparmor() -> bool {
+pub fn has_apparmor() -> bool {
     std::fs::read("/sys/module/apparmor/parameters/enabled")
         .is_ok_and(|text| text.first() == Some(&b'Y'))
 }

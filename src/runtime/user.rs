@@ -63,7 +63,11 @@ pub fn resolve_in(root: BorrowedFd<'_>, user: &User) -> Result<Resolved> {
             let group = read(root, Path::new("/etc/group"))?;
             let mut resolved = by_name(name, &passwd, &group)?;
             add(&mut resolved.ids.groups, extra);
-            resolved.ids.are_groups_asked_for = !extra.is_empty();
+            let named = user.additional_groups.as_deref().unwrap_or_default();
+            for name in named {
+                add(&mut resolved.ids.groups, &[find_group(name, &group)?]);
+            }
+            resolved.ids.are_groups_asked_for = !extra.is_empty() || !named.is_empty();
             Ok(resolved)
         }
         None => {

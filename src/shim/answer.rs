@@ -1,6 +1,7 @@
 //! What a shim does for each verb of `message`.
 
 use crate::error::{Error, Result};
+use crate::oci::spec::Resources;
 use crate::runtime::create::Io;
 use crate::shim::attached::Attached;
 use crate::shim::message::{Attach, Reply, Request};
@@ -19,6 +20,7 @@ impl Supervisor {
             "exec" => self.exec(request, fds.pop()),
             "exec_state" => self.exec_state(&request.id.unwrap_or_default()),
             "resize" => self.resize(&request),
+            "update" => self.update(request.resources.unwrap_or_default()),
             "state" | "watch" => Ok(self.state()),
             verb => Err(Error::unsupported(format!("a shim does not know {verb:?}"))),
         }
@@ -107,6 +109,12 @@ impl Supervisor {
             pid: Some(execed.pid),
             ..Default::default()
         })
+    }
+
+    fn update(&self, limits: Resources) -> Result<Reply> {
+        self.live()?;
+        self.backend.update(limits)?;
+        Ok(Default::default())
     }
 
     fn exec_state(&self, id: &str) -> Result<Reply> {

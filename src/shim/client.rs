@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::id;
 use crate::json;
-use crate::oci::spec::Process;
+use crate::oci::spec::{Process, Resources};
 use crate::runtime::binary;
 use crate::shim::exit::Exit;
 use crate::shim::message::{self, LINE_BYTES_MAX, Reply, Request};
@@ -249,6 +249,16 @@ impl Shim {
             pid: reply.pid.unwrap_or(0),
             exit_code: reply.exit_code,
         })
+    }
+
+    /// Change the limits of the container.
+    pub fn update(&self, resources: Resources) -> Result<()> {
+        let request = Request {
+            verb: verb("update"),
+            resources: Some(resources),
+            ..Default::default()
+        };
+        self.call(&request, &[], CALL_TIMEOUT).map(drop)
     }
 
     /// Set the size of the container's terminal, or of an exec's.

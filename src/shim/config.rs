@@ -9,6 +9,9 @@ use std::path::Path;
 
 pub const FILE: &str = "shim.json";
 
+/// Where another container's /dev/shm is mounted, below the run directory.
+pub const SHM: &str = "shm";
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Config {
     /// The container's id.
@@ -39,6 +42,8 @@ pub struct Config {
     pub runtime_args: Option<Vec<String>>,
     pub terminal: Option<bool>,
     pub open_stdin: Option<bool>,
+    /// The process whose /dev/shm this container shares.
+    pub shm_of: Option<i32>,
     /// Docker's StdinOnce: the container's stdin closes when the first client's does.
     pub stdin_once: Option<bool>,
 }

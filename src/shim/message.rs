@@ -15,7 +15,7 @@
 //! ```
 
 use crate::error::{Error, Kind, Result};
-use crate::oci::spec::Process;
+use crate::oci::spec::{Process, Resources};
 use crate::shim::exit::Exit;
 use miniserde::{Deserialize, Serialize};
 
@@ -32,6 +32,7 @@ pub struct Request {
     pub height: Option<u16>,
     pub width: Option<u16>,
     pub process: Option<Process>,
+    pub resources: Option<Resources>,
     pub attach: Option<Attach>,
 }
 

@@ -20,4 +20,5 @@ pub mod log;
 pub mod message;
 pub mod serve;
 pub mod setup;
+mod shm;
 pub mod task;

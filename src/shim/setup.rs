@@ -11,6 +11,7 @@ use crate::shim::config::{self, Config};
 use crate::shim::exit;
 use crate::shim::log::writer::Writer;
 use crate::shim::serve::Supervisor;
+use crate::shim::shm;
 use crate::shim::task::{Streams, Task};
 use crate::sys::signal::{self, Set};
 use crate::sys::{fs, socket, stream, supervisor};
@@ -37,6 +38,9 @@ impl Supervisor {
 
         supervisor::private_mounts()?;
         mount(run_dir, &config)?;
+        if let Some(pid) = config.shm_of {
+            shm::share(pid, &run_dir.join(config::SHM))?;
+        }
         let spec = spec(run_dir)?;
         let inherited = oom_score_adj();
         let (task, group) = create(&backend, &config, &spec, inherited)?;

@@ -7,20 +7,28 @@ pub mod mounts;
 pub mod resources;
 pub mod seccomp;
 pub mod security;
+pub mod wanted;
 
 use crate::engine::config::Options;
 use crate::engine::container::Container;
+use crate::engine::shared::Donors;
 use crate::error::Result;
 use crate::oci::spec::{self, ConsoleSize, Linux, Namespace, Process, Rlimit, Root, Spec, User};
-use crate::wire::container::Ulimit;
+use crate::runtime::lsm;
+use crate::wire::container::{HostConfig, Ulimit};
 use crate::wire::exec;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a spec depends on beside the container.
 pub struct Place<'a> {
-    /// Holds hosts, hostname and resolv.conf.
+    /// The container's own.
     pub data_dir: &'a Path,
+    /// Holds hosts, hostname and resolv.conf: ours, or of the container whose network it shares.
+    pub files_dir: &'a Path,
+    /// /dev/shm of the container whose IPC namespace it shares.
+    pub shm: Option<&'a Path>,
+    pub donors: &'a Donors,
     pub options: &'a Options,
     /// Our own executable, which is also the init.
     pub binary: &'a Path,
@@ -36,7 +44,7 @@ pub const INIT: &str = "/sbin/docker-init";
 
 pub fn build(container: &Container, place: &Place<'_>) -> Result<Spec> {
     let host = &container.host;
-    let own_network = host.network_mode.as_deref() != Some("host");
+    let own_network = has_own_network(container);
     let masked = |paths: &Option<Vec<String>>| {
         let paths = paths.clone().unwrap_or_default();
         Some(paths).filter(|paths| !paths.is_empty())
@@ -59,11 +67,12 @@ pub fn build(container: &Container, place: &Place<'_>) -> Result<Spec> {
             .clone()
             .filter(|name| !name.is_empty()),
         mounts: Some(mounts::all(container, place)?),
+        annotations: host.annotations.clone().filter(|map| !map.is_empty()),
         linux: Some(Linux {
             sysctl: Some(sysctls(container, own_network)),
             resources: Some(resources::of(container, place.controllers)?),
             cgroups_path: Some(cgroups_path(container, place.options)),
-            namespaces: Some(namespaces(container, own_network)),
+            namespaces: Some(joined(container, place.donors)),
             devices: Some(resources::devices(container)?),
             rootfs_propagation: mounts::root_propagation(container),
             masked_paths: masked(&host.masked_paths),
@@ -100,9 +109,14 @@ fn process(container: &Container, options: &Options) -> Process {
         )),
         rlimits: Some(rlimits(container, options)),
         no_new_privileges: Some(
-            security::no_new_privileges(host.security_opt.as_deref())
+            security::switch(host.security_opt.as_deref(), "no-new-privileges")
                 .unwrap_or(options.no_new_privileges),
         ),
+        apparmor_profile: security::apparmor(host.security_opt.as_deref())
+            .filter(|_| lsm::has_apparmor())
+            .map(str::to_string),
+        selinux_label: security::selinux(host.security_opt.as_deref())
+            .filter(|_| lsm::has_selinux()),
         oom_score_adj: host.oom_score_adj.filter(|adjustment| *adjustment != 0),
         ..Process::default()
     }
@@ -146,25 +160,21 @@ fn console_size(size: Option<&[u32]>) -> Option<ConsoleSize> {
     })
 }
 
-/// The runtime resolves names inside the container's root. Groups added by number are ours;
-/// `validate` has refused those by name.
+/// The runtime resolves names inside the container's root.
 fn user(text: Option<&str>, groups: Option<&[String]>) -> User {
-    let groups: Vec<u32> = groups
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|group| group.parse().ok())
-        .collect();
     User {
         uid: Some(0),
         gid: Some(0),
-        umask: None,
-        additional_gids: Some(groups).filter(|groups| !groups.is_empty()),
+        additional_groups: groups
+            .map(<[String]>::to_vec)
+            .filter(|groups| !groups.is_empty()),
         // Root is looked up like anybody: the image may have put it into groups.
         username: Some(
             text.filter(|text| !text.is_empty())
                 .unwrap_or("0")
                 .to_string(),
         ),
+        ..User::default()
     }
 }
 
@@ -240,12 +250,18 @@ fn sysctls(container: &Container, own_network: bool) -> BTreeMap<String, String>
     sysctls
 }
 
-fn namespaces(container: &Container, own_network: bool) -> Vec<Namespace> {
-    let host = &container.host;
+/// Whether it has a network namespace that is not the host's; it may be another container's.
+pub fn has_own_network(container: &Container) -> bool {
+    container.host.network_mode.as_deref() != Some("host")
+        || container.config.network_disabled == Some(true)
+}
+
+/// The namespaces that are not the host's.
+pub fn namespaces(host: &HostConfig) -> Vec<Namespace> {
     let own = |mode: &Option<String>| mode.as_deref() != Some("host");
     let list = [
         ("mount", true),
-        ("network", own_network),
+        ("network", own(&host.network_mode)),
         ("uts", own(&host.uts_mode)),
         ("pid", own(&host.pid_mode)),
         ("ipc", own(&host.ipc_mode)),
@@ -260,6 +276,28 @@ fn namespaces(container: &Container, own_network: bool) -> Vec<Namespace> {
             path: None,
         })
         .collect()
+}
+
+/// The same, with the paths of those that are other containers'.
+fn joined(container: &Container, donors: &Donors) -> Vec<Namespace> {
+    let mut all = namespaces(&container.host);
+    let disabled = container.config.network_disabled == Some(true);
+    if disabled && container.host.network_mode.as_deref() == Some("host") {
+        all.push(Namespace {
+            kind: Some("network".to_string()),
+            path: None,
+        });
+    }
+    for namespace in &mut all {
+        let (donor, file) = match namespace.kind.as_deref() {
+            Some("network") if !disabled => (&donors.network, "net"),
+            Some("pid") => (&donors.pid, "pid"),
+            Some("ipc") => (&donors.ipc, "ipc"),
+            _ => continue,
+        };
+        namespace.path = donor.as_ref().map(|donor| donor.namespace(file));
+    }
+    all
 }
 
 /// Where groups of containers go if nobody says.

@@ -1,9 +1,11 @@
 //! Limits and devices.
 
 use crate::engine::container::Container;
-use crate::error::{Error, Result};
-use crate::oci::spec::{Cpu, Device, DeviceRule, Memory, Pids, Resources};
-use crate::wire::container::DeviceMapping;
+use crate::error::{Error, Kind, Result};
+use crate::oci::spec::{
+    BlockIo, Cpu, Device, DeviceRule, Memory, Pids, Resources, ThrottleDevice, WeightDevice,
+};
+use crate::wire::container::{DeviceLimit, DeviceMapping, HostConfig};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
@@ -11,9 +13,12 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Controllers {
     pub memory: bool,
+    /// Memory and swap together.
+    pub swap: bool,
     pub cpu: bool,
     pub cpuset: bool,
     pub pids: bool,
+    pub io: bool,
 }
 
 /// Docker's default CPU period, microseconds.
@@ -21,7 +26,14 @@ const PERIOD: u64 = 100_000;
 
 /// The limits asked for, without those that this host cannot enforce: create has warned of them.
 pub fn of(container: &Container, controllers: Controllers) -> Result<Resources> {
-    let host = &container.host;
+    Ok(Resources {
+        devices: Some(device_rules(container)?),
+        ..limits(&container.current_host(), controllers)?
+    })
+}
+
+/// The limits among them, which `update` changes.
+pub fn limits(host: &HostConfig, controllers: Controllers) -> Result<Resources> {
     let set = |limit: Option<i64>| limit.filter(|limit| *limit != 0);
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
 
@@ -62,14 +74,70 @@ pub fn of(container: &Container, controllers: Controllers) -> Result<Resources> 
         || cpu.mems.is_some();
 
     Ok(Resources {
-        devices: Some(device_rules(container)?),
         memory: Some(memory).filter(|_| limits_memory && controllers.memory),
         cpu: Some(cpu).filter(|_| limits_cpu),
         pids: set(host.pids_limit)
-            .filter(|limit| *limit > 0 && controllers.pids)
+            .filter(|_| controllers.pids)
             .map(|limit| Pids { limit: Some(limit) }),
+        block_io: block_io(host)?.filter(|_| controllers.io),
         ..Resources::default()
     })
+}
+
+fn block_io(host: &HostConfig) -> Result<Option<BlockIo>> {
+    let throttles = |list: &Option<Vec<DeviceLimit>>| -> Result<Option<Vec<ThrottleDevice>>> {
+        let mut devices = Vec::new();
+        for limit in list.iter().flatten() {
+            let (major, minor) = block_device(limit)?;
+            devices.push(ThrottleDevice {
+                major: Some(major),
+                minor: Some(minor),
+                rate: limit.rate,
+            });
+        }
+        Ok(Some(devices).filter(|devices| !devices.is_empty()))
+    };
+    let mut weights = Vec::new();
+    for limit in host.blkio_weight_device.iter().flatten() {
+        let (major, minor) = block_device(limit)?;
+        weights.push(WeightDevice {
+            major: Some(major),
+            minor: Some(minor),
+            weight: limit.weight,
+            leaf_weight: None,
+        });
+    }
+    let weight = host
+        .blkio_weight
+        .and_then(|weight| u16::try_from(weight).ok());
+    let io = BlockIo {
+        weight: weight.filter(|weight| *weight > 0),
+        weight_device: Some(weights).filter(|weights| !weights.is_empty()),
+        throttle_read_bps: throttles(&host.blkio_device_read_bps)?,
+        throttle_write_bps: throttles(&host.blkio_device_write_bps)?,
+        throttle_read_iops: throttles(&host.blkio_device_read_iops)?,
+        throttle_write_iops: throttles(&host.blkio_device_write_iops)?,
+        ..BlockIo::default()
+    };
+    let is_limited = io.weight.is_some()
+        || io.weight_device.is_some()
+        || io.throttle_read_bps.is_some()
+        || io.throttle_write_bps.is_some()
+        || io.throttle_read_iops.is_some()
+        || io.throttle_write_iops.is_some();
+    Ok(Some(io).filter(|_| is_limited))
+}
+
+/// The numbers of the device that a limit is of.
+fn block_device(limit: &DeviceLimit) -> Result<(i64, i64)> {
+    let path = limit.path.as_deref().unwrap_or_default();
+    let metadata = std::fs::metadata(path)
+        .map_err(|e| Error::io(format_args!("stat {path}"), &e).with_kind(Kind::Invalid))?;
+    let number = metadata.rdev();
+    Ok((
+        rustix::fs::major(number).into(),
+        rustix::fs::minor(number).into(),
+    ))
 }
 
 fn rule(allow: bool, kind: &str, numbers: Option<(i64, i64)>, access: &str) -> DeviceRule {
@@ -97,7 +165,8 @@ fn device_rules(container: &Container) -> Result<Vec<DeviceRule>> {
         rules.push(parse_rule(text)?);
     }
     for mapping in container.host.devices.iter().flatten() {
-        let access = mapping.cgroup_permissions.as_deref().unwrap_or("rwm");
+        let access = mapping.cgroup_permissions.as_deref();
+        let access = access.filter(|access| !access.is_empty()).unwrap_or("rwm");
         for device in mapped(mapping)? {
             let numbers = (
                 device.major.unwrap_or(0).into(),

@@ -110,11 +110,62 @@ pub fn capabilities(privileged: bool, add: &[String], drop: &[String]) -> Capabi
     }
 }
 
-/// What the last `no-new-privileges` says; it may have a value behind `=` or `:`.
-pub fn no_new_privileges(options: Option<&[String]>) -> Option<bool> {
+/// A security option's name and value; `:` is the separator of old.
+pub fn split(option: &str) -> Option<(&str, &str)> {
+    option.split_once('=').or_else(|| option.split_once(':'))
+}
+
+/// Go's ParseBool.
+pub fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// What the last security option of this name says, which may stand alone.
+pub fn switch(options: Option<&[String]>, name: &str) -> Option<bool> {
     let mut options = options.unwrap_or_default().iter().rev();
-    let value = options.find_map(|option| option.strip_prefix("no-new-privileges"))?;
-    Some(matches!(value, "" | ":true" | "=true"))
+    options.find_map(|option| match split(option) {
+        None => (option == name).then_some(true),
+        Some((key, value)) if key == name => boolean(value),
+        Some(_) => None,
+    })
+}
+
+/// The profile of AppArmor that is asked for.
+pub fn apparmor(options: Option<&[String]>) -> Option<&str> {
+    last(options, "apparmor").filter(|profile| *profile != "unconfined")
+}
+
+/// The last value of the security option `name`.
+fn last<'a>(options: Option<&'a [String]>, name: &str) -> Option<&'a str> {
+    let options = options.unwrap_or_default().iter().rev();
+    let values = options.filter_map(|option| split(option));
+    values
+        .filter(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+        .next()
+}
+
+/// The labels of SELinux that are asked for, of the process: Docker's `user`, `role`, `type` and
+/// `level` in place of the parts of its default.
+pub fn selinux(options: Option<&[String]>) -> Option<String> {
+    let mut parts = ["system_u", "system_r", "container_t", "s0"];
+    let mut is_asked = false;
+    for option in options.unwrap_or_default() {
+        let Some(("label", label)) = split(option) else {
+            continue;
+        };
+        let (part, value) = label.split_once(':')?;
+        let at = ["user", "role", "type", "level"]
+            .iter()
+            .position(|known| *known == part)?;
+        parts[at] = value;
+        is_asked = true;
+    }
+    is_asked.then(|| parts.join(":"))
 }
 
 #[cfg(test)]
@@ -146,6 +197,29 @@ mod tests {
             capabilities(true, &[], &["ALL".into()]).bounding.unwrap(),
             all
         );
+    }
+
+    #[test]
+    fn the_last_security_option_of_a_name_counts() {
+        let list = |options: &[&str]| -> Vec<String> {
+            options.iter().map(|option| (*option).to_string()).collect()
+        };
+        let options = list(&[
+            "no-new-privileges",
+            "no-new-privileges:false",
+            "x",
+            "label=type:a_t",
+        ]);
+        let options = Some(options.as_slice());
+        assert_eq!(switch(options, "no-new-privileges"), Some(false));
+        assert_eq!(switch(options, "writable-cgroups"), None);
+        assert_eq!(
+            selinux(options).as_deref(),
+            Some("system_u:system_r:a_t:s0")
+        );
+        let options = list(&["apparmor=a", "apparmor:b", "label=disable"]);
+        assert_eq!(apparmor(Some(&options)), Some("b"));
+        assert_eq!(selinux(Some(&options)), None);
     }
 
     #[test]

@@ -9,16 +9,20 @@ fn words(list: &[&str]) -> Option<Vec<String>> {
     Some(list.iter().map(|word| (*word).to_string()).collect())
 }
 
+const ALL: Controllers = Controllers {
+    memory: true,
+    swap: true,
+    cpu: true,
+    cpuset: true,
+    pids: true,
+    io: true,
+};
+
 /// A container as `create` makes it.
 fn container(config: Config, host: HostConfig) -> Container {
     let mut host = host;
-    validate::check(
-        &mut host,
-        &Options::default(),
-        Controllers::default(),
-        &mut Vec::new(),
-    )
-    .unwrap();
+    let (options, all) = (Options::default(), ALL);
+    validate::check(&config, &mut host, &options, all, &mut Vec::new()).unwrap();
     let asked = Asked {
         id: Some("ab".repeat(32)),
         path: Some("sh".into()),
@@ -38,12 +42,10 @@ fn built(config: Config, host: HostConfig) -> Spec {
         data_dir: Path::new("/data"),
         options: &Options::default(),
         binary: Path::new("/usr/bin/tug"),
-        controllers: Controllers {
-            memory: true,
-            cpu: true,
-            cpuset: true,
-            pids: true,
-        },
+        controllers: ALL,
+        files_dir: Path::new("/data"),
+        shm: None,
+        donors: &Donors::default(),
         seccomp: seccomp::Host {
             has_seccomp: true,
             kernel: "6.1",
@@ -168,7 +170,10 @@ fn a_users_mount_takes_the_place_of_a_default_one() {
     assert_eq!(at("/etc/hosts").len(), 1);
     assert_eq!(at("/etc/hosts")[0].source.as_deref(), Some("/srv/hosts"));
     assert_eq!(at("/dev/shm")[0].kind.as_deref(), Some("bind"));
-    assert_eq!(at("/a/b/c")[0].options, words(&["rbind", "rprivate", "ro"]));
+    assert_eq!(
+        at("/a/b/c")[0].options,
+        words(&["rbind", "rprivate", "rro"])
+    );
     // Deeper ones come later.
     assert_eq!(
         mounts.last().unwrap().destination.as_deref(),

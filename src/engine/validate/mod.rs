@@ -1,58 +1,135 @@
-//! What a create request may ask for: Docker's refusals, our own "not supported yet", and warnings
-//! for limits that this host cannot enforce. Nothing is dropped in silence.
+//! What a create request may ask for. Nothing is dropped in silence: each member of the API's
+//! `Config`, `HostConfig` and `NetworkingConfig` works, is discarded with a warning, or is refused,
+//! in Docker's words where Docker has some. `tests/create_members.rs` asks for each of them.
+//!
+//! | member | |
+//! |---|---|
+//! | `MemorySwappiness OomKillDisable KernelMemory KernelMemoryTCP CpuCount CpuPercent` | warned: no such thing on Linux with cgroup v2 |
+//! | limits whose controller this host lacks; labels and profiles without their module | warned |
+//! | ports published with the network `none` or `host` | warned, as nothing is published there |
+//! | `CpuRealtimePeriod CpuRealtimeRuntime IOMaximumIOps IOMaximumBandwidth Isolation Cgroup` | refused |
+//! | `DeviceRequests StorageOpt`; `UsernsMode` but for `host` | refused: no such driver, quota, mapping |
+//! | `Links MacAddress PortBindings PublishAllPorts` with a port, networks by name, addresses | refused until there are networks |
+//! | `VolumeDriver Volumes`, volumes and images in `Binds` and `Mounts` | refused until there are volumes |
+//! | `Consistency`, `z` and `Z` of binds, `ContainerIDFile ArgsEscaped` | kept and shown; they change nothing on Linux |
+//! | all others | work |
 
 mod limits;
 pub mod log;
+pub mod modes;
 pub mod network;
-mod restart;
+pub mod restart;
 mod security;
 
 use crate::engine::config::Options;
-use crate::engine::spec::mounts;
+use crate::engine::spec;
 use crate::engine::spec::resources::Controllers;
+use crate::engine::spec::wanted;
 use crate::error::{Error, Result};
-use crate::wire::container::{Config, HostConfig};
+use crate::wire::container::{Config, HealthConfig, HostConfig};
+use miniserde::json::Value;
 
-/// Refuse what is known and cannot be done yet.
-pub fn supported(config: &Config, host: &HostConfig) -> Result<()> {
+pub use limits::check as check_limits;
+
+/// Check `host`, and fill in what holds where it says nothing. Warnings are added for the client
+/// to print. `config` is the request's, before the image's is merged with it.
+pub fn check(
+    config: &Config,
+    host: &mut HostConfig,
+    options: &Options,
+    controllers: Controllers,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    check_possible(config, host)?;
+    network::check(config, host, warnings)?;
+    modes::check(host, options)?;
+    restart::check(host)?;
+    log::check(host, options)?;
+    limits::check(host, controllers, false, warnings)?;
+    limits::complete(host, options);
+    self::security::check(host, warnings)?;
+    wanted::of(host)?;
+    if host
+        .oom_score_adj
+        .is_some_and(|score| !(-1000..=1000).contains(&score))
+    {
+        let score = host.oom_score_adj.unwrap_or(0);
+        return Err(Error::invalid(format!(
+            "Invalid value {score}, range for oom score adj is [-1000, 1000]"
+        )));
+    }
+    if host.init.is_none() && options.init {
+        host.init = Some(true);
+    }
+
+    let privileged = host.privileged == Some(true);
+    let quiet = |paths: Vec<String>| if privileged { Vec::new() } else { paths };
+    host.masked_paths
+        .get_or_insert_with(|| quiet(spec::security::masked_paths()));
+    host.readonly_paths
+        .get_or_insert_with(|| quiet(spec::security::readonly_paths()));
+    Ok(())
+}
+
+/// Refuse what cannot be, here or not yet.
+fn check_possible(config: &Config, host: &HostConfig) -> Result<()> {
+    if host.shm_size.is_some_and(|size| size < 0) {
+        return Err(Error::invalid("SHM size can not be less than 0"));
+    }
+    let isolation = host.isolation.as_deref().unwrap_or_default();
+    if !matches!(isolation.to_ascii_lowercase().as_str(), "" | "default") {
+        return Err(Error::invalid(format!(
+            "Invalid isolation: {isolation:?} - linux only supports 'default'"
+        )));
+    }
+    if let Some(request) = host.device_requests.iter().flatten().next() {
+        return Err(no_driver(request));
+    }
+    if host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()) {
+        return Err(Error::invalid(
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        ));
+    }
+    if host
+        .annotations
+        .as_ref()
+        .is_some_and(|map| map.contains_key(""))
+    {
+        return Err(Error::invalid(
+            "invalid Annotations: the empty string is not permitted as an annotation key",
+        ));
+    }
+    let parent = host.cgroup_parent.as_deref().unwrap_or_default();
+    if parent.split('/').any(|part| part == "..") {
+        return Err(Error::invalid(
+            "invalid CgroupParent: it must not contain '..'",
+        ));
+    }
+    if host
+        .console_size
+        .as_ref()
+        .is_some_and(|size| size.len() != 2)
+    {
+        return Err(Error::invalid(
+            "invalid ConsoleSize: it must hold a height and a width",
+        ));
+    }
+
     fn some<T>(list: &Option<Vec<T>>) -> bool {
         list.as_ref().is_some_and(|list| !list.is_empty())
     }
     let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let set = |number: Option<i64>| number.is_some_and(|number| number != 0);
     let test = config.healthcheck.as_ref().and_then(|h| h.test.as_deref());
     let checks = !matches!(test, None | Some([])) && test != Some(&["NONE".to_string()]);
+    let volumes = config.volumes.as_ref();
     let asked = [
         (checks, "health check"),
+        (text(&host.cgroup), "HostConfig.Cgroup"),
         (text(&config.mac_address), "--mac-address"),
-        (config.network_disabled == Some(true), "NetworkDisabled"),
-        (some(&host.blkio_device_read_bps), "--device-read-bps"),
-        (some(&host.blkio_device_read_iops), "--device-read-iops"),
-        (some(&host.blkio_device_write_bps), "--device-write-bps"),
-        (some(&host.blkio_device_write_iops), "--device-write-iops"),
-        (set(host.blkio_weight), "--blkio-weight"),
-        (some(&host.blkio_weight_device), "--blkio-weight-device"),
-        (set(host.cpu_realtime_period), "--cpu-rt-period"),
-        (set(host.cpu_realtime_runtime), "--cpu-rt-runtime"),
-        (some(&host.device_requests), "--gpus"),
-        (set(host.kernel_memory), "--kernel-memory"),
         (some(&host.links), "--link"),
-        (host.oom_kill_disable == Some(true), "--oom-kill-disable"),
-        (
-            host.port_bindings
-                .as_ref()
-                .is_some_and(|map| !map.is_empty()),
-            "publishing ports",
-        ),
-        (host.publish_all_ports == Some(true), "publishing ports"),
-        (
-            host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()),
-            "--storage-opt",
-        ),
         (text(&host.volume_driver), "--volume-driver"),
-        (some(&host.volumes_from), "--volumes-from"),
         (
-            config.volumes.as_ref().is_some_and(|map| !map.is_empty()),
+            volumes.is_some_and(|map| !map.is_empty()),
             "an anonymous volume (-v /path)",
         ),
     ];
@@ -62,31 +139,35 @@ pub fn supported(config: &Config, host: &HostConfig) -> Result<()> {
     }
 }
 
-/// Check `host`, and fill in Docker's options. Warnings are added for the client to print.
-pub fn check(
-    host: &mut HostConfig,
-    options: &Options,
-    controllers: Controllers,
-    warnings: &mut Vec<String>,
-) -> Result<()> {
-    check_modes(host, options)?;
-    restart::check(host)?;
-    log::check(host, options)?;
-    self::security::check(host)?;
-    limits::check(host, options)?;
-    mounts::wanted(host)?;
-    limits::warn(host, controllers, warnings);
-    if host.init.is_none() && options.init {
-        host.init = Some(true);
-    }
+/// Docker's words for a kind of device that nobody here drives (moby, daemon/devices.go).
+fn no_driver(request: &Value) -> Error {
+    let member = |name: &str| match request {
+        Value::Object(members) => members.get(name),
+        _ => None,
+    };
+    let driver = match member("Driver") {
+        Some(Value::String(driver)) => driver.as_str(),
+        _ => "",
+    };
+    // Go prints lists with blanks between their elements.
+    let capabilities = member("Capabilities").map(miniserde::json::to_string);
+    let capabilities = capabilities.unwrap_or_else(|| "[]".to_string());
+    let capabilities = capabilities.replace('"', "").replace(',', " ");
+    Error::invalid(format!(
+        "could not select device driver {driver:?} with capabilities: {capabilities}"
+    ))
+}
 
-    let privileged = host.privileged == Some(true);
-    let quiet = |paths: Vec<String>| if privileged { Vec::new() } else { paths };
-    host.masked_paths
-        .get_or_insert_with(|| quiet(crate::engine::spec::security::masked_paths()));
-    host.readonly_paths
-        .get_or_insert_with(|| quiet(crate::engine::spec::security::readonly_paths()));
-    Ok(())
+/// Go's zero values, which clients send for what nobody asked for.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(_) => miniserde::json::to_string(value) == "0",
+        Value::String(text) => text.is_empty(),
+        Value::Array(array) => array.is_empty(),
+        Value::Object(object) => object.iter().all(|(_, value)| is_nothing(value)),
+    }
 }
 
 /// The rules for the merged config, which needs the image.
@@ -111,135 +192,161 @@ pub fn check_config(config: &Config) -> Result<()> {
             "invalid hostname format: {hostname}"
         )));
     }
+    // setdomainname(2) takes as much.
+    let domain = config.domainname.as_deref().unwrap_or_default();
+    if domain.len() > 64 || !domain.bytes().all(is_name) {
+        return Err(Error::invalid(format!(
+            "invalid domainname format: {domain}"
+        )));
+    }
     if let Some(signal) = config.stop_signal.as_deref().filter(|s| !s.is_empty()) {
         crate::engine::kill::parse_signal(signal)?;
     }
-    Ok(())
+    config.healthcheck.as_ref().map_or(Ok(()), check_health)?;
+    check_zeros(config)
+}
+
+/// Docker's least interval, in nanoseconds (API, HealthConfig).
+const MILLISECOND: i64 = 1_000_000;
+
+fn check_health(health: &HealthConfig) -> Result<()> {
+    for (time, name) in [
+        (health.interval, "Interval"),
+        (health.timeout, "Timeout"),
+        (health.start_period, "StartPeriod"),
+        (health.start_interval, "StartInterval"),
+    ] {
+        if time.is_some_and(|time| time != 0 && time < MILLISECOND) {
+            return Err(Error::invalid(format!(
+                "{name} in Healthcheck cannot be less than 1ms"
+            )));
+        }
+    }
+    match health.retries {
+        Some(..=-1) => Err(Error::invalid("Retries in Healthcheck cannot be negative")),
+        _ => Ok(()),
+    }
+}
+
+/// A string for the kernel ends at its first zero byte. How long it may be the kernel says at each
+/// start (execve(2), E2BIG).
+fn check_zeros(config: &Config) -> Result<()> {
+    let words = config
+        .entrypoint
+        .iter()
+        .chain(&config.cmd)
+        .chain(&config.env);
+    let found = words.flatten().find(|word| word.contains('\0'));
+    found.map_or(Ok(()), |word| {
+        Err(Error::invalid(format!(
+            "{word:?}: an argument or variable cannot contain a zero byte"
+        )))
+    })
 }
 
 fn not_yet(what: std::fmt::Arguments<'_>) -> Error {
     Error::invalid(format!("{what} is not supported yet"))
 }
 
-/// Namespaces: take the default where nothing is asked.
-fn check_modes(host: &mut HostConfig, options: &Options) -> Result<()> {
-    let network = host.network_mode.get_or_insert_default();
-    match network.as_str() {
-        "" | "default" => *network = "bridge".to_string(),
-        "bridge" | "none" | "host" => {}
-        other => return Err(not_yet(format_args!("network \"{other}\""))),
-    }
-    let modes = [
-        (
-            &mut host.ipc_mode,
-            "ipc",
-            &*options.ipc_mode,
-            &["", "private", "shareable", "host", "none"][..],
-        ),
-        (&mut host.pid_mode, "pid", "", &["", "private", "host"]),
-        (&mut host.uts_mode, "uts", "", &["", "private", "host"]),
-        (
-            &mut host.cgroupns_mode,
-            "cgroup",
-            &*options.cgroupns_mode,
-            &["", "private", "host"],
-        ),
-        (&mut host.userns_mode, "user", "", &["", "host"]),
-    ];
-    for (mode, name, default, known) in modes {
-        let mode = mode.get_or_insert_default();
-        if !known.contains(&mode.as_str()) {
-            return Err(not_yet(format_args!("{name} namespace mode \"{mode}\"")));
-        }
-        if mode.is_empty() {
-            *mode = default.to_string();
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
 
-    fn refusal(mut host: HostConfig) -> String {
-        match check(
+    fn told(config: &str, host: &str) -> String {
+        let config: Config = json::parse(config, "test").unwrap();
+        let mut host: HostConfig = json::parse(host, "test").unwrap();
+        let mut warnings = Vec::new();
+        let options = Options::default();
+        let outcome = check(
+            &config,
             &mut host,
-            &Options::default(),
+            &options,
             Controllers::default(),
-            &mut Vec::new(),
-        ) {
-            Ok(_) => "accepted".to_string(),
+            &mut warnings,
+        )
+        .and_then(|()| check_config(&config));
+        match outcome {
+            Ok(()) => warnings.concat(),
             Err(error) => error.to_string(),
         }
     }
 
     #[test]
-    fn limits_are_refused_in_dockers_words() {
-        let host = HostConfig::default;
-        assert_eq!(
-            refusal(HostConfig {
-                memory: Some(6 << 20).map(|n: i64| n - 1),
-                ..host()
-            }),
-            "Minimum memory limit allowed is 6MB"
-        );
-        assert_eq!(
-            refusal(HostConfig {
-                memory: Some(8 << 20),
-                memory_swap: Some(7 << 20),
-                ..host()
-            }),
-            "Minimum memoryswap limit should be larger than memory limit, see usage"
-        );
-        assert_eq!(
-            refusal(HostConfig {
-                cap_add: Some(vec!["fly".into()]),
-                ..host()
-            }),
-            "invalid CapAdd: unknown capability: \"CAP_FLY\""
-        );
-        assert_eq!(
-            refusal(HostConfig {
-                network_mode: Some("lab".into()),
-                ..host()
-            }),
-            "network \"lab\" is not supported yet"
-        );
-        assert_eq!(refusal(host()), "accepted");
+    fn what_cannot_be_is_refused() {
+        for (host, sentence) in [
+            (
+                r#"{"Isolation":"hyperv"}"#,
+                "Invalid isolation: \"hyperv\" - linux only supports 'default'",
+            ),
+            (
+                r#"{"DeviceRequests":[{"Driver":"","Count":-1,"DeviceIDs":null,"Capabilities":[["gpu"]],"Options":{}}]}"#,
+                "could not select device driver \"\" with capabilities: [[gpu]]",
+            ),
+            (
+                r#"{"DeviceRequests":[{"Driver":"nvidia","Capabilities":[["gpu","compute"],["x"]]}]}"#,
+                "could not select device driver \"nvidia\" with capabilities: [[gpu compute] [x]]",
+            ),
+            (
+                r#"{"StorageOpt":{"size":"1g"}}"#,
+                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+            ),
+            (
+                r#"{"Annotations":{"":"x"}}"#,
+                "invalid Annotations: the empty string is not permitted as an annotation key",
+            ),
+            (r#"{"ShmSize":-1}"#, "SHM size can not be less than 0"),
+            (
+                r#"{"OomScoreAdj":1001}"#,
+                "Invalid value 1001, range for oom score adj is [-1000, 1000]",
+            ),
+            (r#"{"Links":["a:b"]}"#, "--link is not supported yet"),
+            (
+                r#"{"CgroupParent":"../x"}"#,
+                "invalid CgroupParent: it must not contain '..'",
+            ),
+            (
+                r#"{"Links":null,"BlkioWeight":0,"VolumesFrom":[],"PortBindings":{},"Isolation":"default","PublishAllPorts":true}"#,
+                "",
+            ),
+        ] {
+            assert_eq!(told("{}", host), sentence, "{host}");
+        }
     }
 
     #[test]
-    fn a_limit_without_its_controller_is_a_warning() {
-        let mut host = HostConfig {
-            memory: Some(64 << 20),
-            pids_limit: Some(-1),
-            ..HostConfig::default()
-        };
-        let mut warnings = Vec::new();
-        check(
-            &mut host,
-            &Options::default(),
-            Controllers::default(),
-            &mut warnings,
-        )
-        .unwrap();
-        assert_eq!(
-            warnings,
-            [
-                "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded."
-            ]
-        );
-        assert_eq!(host.memory_swap, Some(128 << 20));
-        assert_eq!(host.network_mode.as_deref(), Some("bridge"));
-        let all = Controllers {
-            memory: true,
-            cpu: true,
-            cpuset: true,
-            pids: true,
-        };
-        warnings.clear();
-        check(&mut host, &Options::default(), all, &mut warnings).unwrap();
-        assert_eq!(warnings, [""; 0]);
+    fn a_config_that_makes_no_sense_is_refused() {
+        for (config, sentence) in [
+            (
+                r#"{"Volumes":{"/data":{}}}"#,
+                "an anonymous volume (-v /path) is not supported yet",
+            ),
+            (
+                r#"{"Healthcheck":{"Interval":5}}"#,
+                "Interval in Healthcheck cannot be less than 1ms",
+            ),
+            (
+                r#"{"Healthcheck":{"StartInterval":-1}}"#,
+                "StartInterval in Healthcheck cannot be less than 1ms",
+            ),
+            (
+                r#"{"Healthcheck":{"Retries":-1}}"#,
+                "Retries in Healthcheck cannot be negative",
+            ),
+            (
+                r#"{"WorkingDir":"x"}"#,
+                "the working directory 'x' is invalid, it needs to be an absolute path",
+            ),
+            (r#"{"Env":["=x"]}"#, "invalid environment variable: =x"),
+            (r#"{"Hostname":"a b"}"#, "invalid hostname format: a b"),
+            (r#"{"Domainname":"a b"}"#, "invalid domainname format: a b"),
+            (
+                r#"{"Cmd":["a\u0000b"]}"#,
+                "\"a\\0b\": an argument or variable cannot contain a zero byte",
+            ),
+            (r#"{"Healthcheck":{"Test":["NONE"]},"Volumes":null}"#, ""),
+        ] {
+            assert_eq!(told(config, "{}"), sentence, "{config}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::cgroup::{self, Group};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::json::node::Node;
-use crate::oci::spec::{Process, Spec};
+use crate::oci::spec::{Process, Resources, Spec};
 use crate::runtime::create::{Created, Io};
 use crate::runtime::exec::Execed;
 use crate::sys::{fs, poll, process, socket, supervisor};
@@ -71,6 +71,12 @@ impl Program {
             pidfd,
             console,
         })
+    }
+
+    pub fn update(&self, limits: &Resources) -> Result<()> {
+        self.write("bundle/resources.json", &json::to_string(limits))?;
+        let options = ["--resources", "resources.json"].map(str::to_string);
+        self.run("update", options.to_vec(), Io::Inherit)
     }
 
     pub fn kill(&self, signal: i32) -> Result<()> {

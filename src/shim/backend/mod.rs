@@ -8,10 +8,10 @@ mod translate;
 
 use self::command::Program;
 use crate::error::{Error, Kind, Result};
-use crate::oci::spec::{Process, Spec};
+use crate::oci::spec::{Process, Resources, Spec};
 use crate::runtime::create::{self, Created, Io};
 use crate::runtime::exec::{self, Execed};
-use crate::runtime::{delete, start};
+use crate::runtime::{delete, start, update};
 use crate::shim::config::Config;
 use crate::sys::process;
 use std::os::fd::OwnedFd;
@@ -92,6 +92,14 @@ impl Backend {
             cgroup: None,
         });
         execed.map_err(|error| not_run(EXEC, error))
+    }
+
+    /// Other limits for the container while it lives.
+    pub fn update(&self, limits: Resources) -> Result<()> {
+        match &self.other {
+            Some(other) => other.update(&limits),
+            None => update::update(&self.root, &self.id, limits),
+        }
     }
 
     /// Signal the first process, which is `pidfd`.

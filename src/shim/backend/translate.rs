@@ -51,6 +51,7 @@ pub fn process(process: &Process, bundle: &Path) -> Result<Process> {
         user.gid = Some(ids.gid);
         user.additional_gids = Some(ids.groups);
         user.username = None;
+        user.additional_groups = None;
     }
     // As execve(2) does it for those who are not root (moby, daemon/pkg/oci: SetCapabilities).
     if user.uid != Some(0)
