@@ -40,6 +40,7 @@ mod leak;
 mod lifecycle;
 mod limits;
 mod listen;
+mod log_drivers;
 mod logs;
 mod mounts;
 mod names;

@@ -20,6 +20,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// More than any pipe holds (pipe(7)): after so many bytes what comes is somebody else's.
 const PIPE_BYTES_MAX: usize = 1 << 20;
 
+/// What a program may write before we have read: a burst of output does not stop it.
+const PIPE_BYTES: usize = 256 << 10;
+
 /// The size of what is read at once.
 pub const CHUNK_BYTES: usize = 64 << 10;
 
@@ -77,6 +80,7 @@ impl Streams {
             }
             let (read, write) = stream::pipe()?;
             stream::set_nonblocking(&read)?;
+            stream::widen(&read, PIPE_BYTES);
             ours.outputs[index] = Some(read);
             Ok(write)
         };
@@ -199,7 +203,10 @@ impl Task {
         is_log_full: bool,
         mut add: impl FnMut(Part, BorrowedFd<'a>, PollFlags),
     ) {
-        if !self.is_held_up() && !is_log_full {
+        // What an ended process has left does not wait long for a receiver of the log.
+        let ended = self.drain.as_ref();
+        let is_patient = ended.is_none_or(|drain| Instant::now() < drain.until);
+        if !self.is_held_up() && !(is_log_full && is_patient) {
             for (index, output) in self.streams.outputs.iter().enumerate() {
                 if let Some(output) = output {
                     add(Part::Output(index), output.as_fd(), PollFlags::IN);

@@ -14,6 +14,11 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed("pipe", "pair", errno))
 }
 
+/// Let a pipe hold so much (F_SETPIPE_SZ), if we may: its two ends then take turns less often.
+pub fn widen(pipe: impl AsFd, bytes: usize) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
+}
+
 /// O_NONBLOCK: for all who share the open file, so only for ends that nobody else has.
 pub fn set_nonblocking(fd: impl AsFd) -> Result<()> {
     rustix::io::ioctl_fionbio(fd, true).map_err(|errno| failed("ioctl FIONBIO", "stream", errno))

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::log;
 use crate::shim::log::options::Files;
-use crate::shim::log::record::{Format, Frame};
+use crate::shim::log::record::{self, Format, Frame};
 use crate::wire::stdcopy::Stream;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -22,7 +22,9 @@ pub struct LogFile {
     file: Option<File>,
     /// The length of the file. A piece of a record beyond it is cut off again.
     length: u64,
+    /// Room for records, of which `batched` bytes are taken; empty while nothing is written.
     batch: Vec<u8>,
+    batched: usize,
     /// Output is being dropped, and that has been said.
     is_dropping: bool,
 }
@@ -37,6 +39,7 @@ impl LogFile {
             file: None,
             length: 0,
             batch: Vec::new(),
+            batched: 0,
             is_dropping: false,
         };
         log.open_file()?;
@@ -50,21 +53,44 @@ impl LogFile {
 
     /// Add a record; `flush` writes it.
     pub fn push(&mut self, piece: &[u8], frame: &Frame) {
-        frame.encode(piece, &mut self.batch);
-        let length = self.length + self.batch.len() as u64;
-        let is_full = self.bounds.bytes_max.is_some_and(|max| length >= max);
-        if is_full || self.batch.len() >= BATCH_BYTES {
+        let room = self.room(piece.len(), frame);
+        let written = frame.encode(piece, room);
+        self.pushed(written);
+    }
+
+    /// Add the record of the line that `bytes` begin with, if they have its end; its length.
+    pub fn push_line(&mut self, bytes: &[u8], frame: &Frame) -> Option<usize> {
+        let room = self.room(bytes.len(), frame);
+        let (length, written) = frame.encode_line(bytes, room)?;
+        self.pushed(written);
+        Some(length)
+    }
+
+    /// Room for the record of so many bytes.
+    fn room(&mut self, text: usize, frame: &Frame) -> &mut [u8] {
+        let needed = record::bytes_max(text, frame);
+        if self.batch.len() - self.batched < needed {
+            self.flush();
+            self.batch.resize(needed.max(BATCH_BYTES), 0);
+        }
+        self.batch.get_mut(self.batched..).unwrap_or_default()
+    }
+
+    fn pushed(&mut self, written: usize) {
+        self.batched += written;
+        let length = self.length + self.batched as u64;
+        if self.bounds.bytes_max.is_some_and(|max| length >= max) {
             self.flush();
         }
     }
 
     /// Write what was gathered.
     pub fn flush(&mut self) {
-        if self.batch.is_empty() {
+        if self.batched == 0 {
             return;
         }
         let outcome = self.append();
-        self.batch.clear();
+        self.batched = 0;
         match outcome {
             Ok(()) => self.is_dropping = false,
             Err(error) if !self.is_dropping => {
@@ -90,12 +116,13 @@ impl LogFile {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        if let Err(error) = (&*file).write_all(&self.batch) {
+        let batch = self.batch.get(..self.batched).unwrap_or_default();
+        if let Err(error) = (&*file).write_all(batch) {
             // Take the beginning of a record back, so that the next one starts a line.
             let _ = file.set_len(self.length);
             return Err(self.failed("write", &error));
         }
-        self.length += self.batch.len() as u64;
+        self.length += batch.len() as u64;
         Ok(())
     }
 

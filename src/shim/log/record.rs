@@ -12,6 +12,7 @@ use crate::time::Time;
 use crate::wire::container;
 use crate::wire::stdcopy::Stream;
 use std::collections::BTreeMap;
+use std::io::BufRead;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,12 +33,20 @@ pub enum Format {
     Local,
 }
 
+/// The longest record of a text of so many bytes: each may become `\u0000`.
+pub fn bytes_max(text: usize, frame: &Frame) -> usize {
+    text * 6 + (frame.heads[0].len() + frame.tail.len() + 2) * WORD
+}
+
+/// Records are put together in words: memcpy takes longer to begin than most lines to copy.
+const WORD: usize = 8;
+
 /// What stands around the texts of a chunk. They share one time: they came at once.
 pub struct Frame {
     is_json: bool,
     /// Of a whole line and of a part of one.
-    heads: [String; 2],
-    tail: String,
+    heads: [Fixed; 2],
+    tail: Fixed,
 }
 
 impl Frame {
@@ -51,12 +60,12 @@ impl Frame {
                     true => String::new(),
                     false => format!("\"attrs\":{},", json::to_string(attrs)),
                 };
-                let head = "{\"log\":\"".to_string();
                 let time = now.rfc3339();
+                let tail = format!("\",\"stream\":\"{name}\",{attrs}\"time\":\"{time}\"}}\n");
                 Frame {
                     is_json: true,
-                    heads: [head.clone(), head],
-                    tail: format!("\",\"stream\":\"{name}\",{attrs}\"time\":\"{time}\"}}\n"),
+                    heads: [Fixed::new("{\"log\":\""), Fixed::new("{\"log\":\"")],
+                    tail: Fixed::new(&tail),
                 }
             }
             Format::Local => {
@@ -64,29 +73,97 @@ impl Frame {
                 let head = |letter| format!("{}.{:09} {letter} ", now.seconds, now.nanos);
                 Frame {
                     is_json: false,
-                    heads: letters.map(head),
-                    tail: "\n".to_string(),
+                    heads: letters.map(|letter| Fixed::new(&head(letter))),
+                    tail: Fixed::new("\n"),
                 }
             }
         }
     }
 
-    /// Add the record of `piece`, a line with its newline or a part of one.
-    pub fn encode(&self, piece: &[u8], out: &mut Vec<u8>) {
+    /// Put the record of `piece`, a line with its newline or a part of one, at the beginning of
+    /// `out`, which has room for it (`bytes_max`); its length.
+    pub fn encode(&self, piece: &[u8], out: &mut [u8]) -> usize {
         let line = piece.strip_suffix(b"\n");
         let [whole, part] = &self.heads;
-        let head = if line.is_some() { whole } else { part };
-        out.extend_from_slice(head.as_bytes());
+        let mut length = if line.is_some() { whole } else { part }.put(out);
         if self.is_json {
-            escape(piece, out);
+            let (_, text) = escape(piece, out.get_mut(length..).unwrap_or_default());
+            length += text;
         } else {
             let text = line.unwrap_or(piece);
-            out.extend_from_slice(text.len().to_string().as_bytes());
-            out.push(b' ');
-            out.extend_from_slice(text);
+            for part in [text.len().to_string().as_bytes(), b" ", text] {
+                let end = length + part.len();
+                if let Some(room) = out.get_mut(length..end) {
+                    room.copy_from_slice(part);
+                }
+                length = end;
+            }
         }
-        out.extend_from_slice(self.tail.as_bytes());
+        length + self.tail.put(out.get_mut(length..).unwrap_or_default())
     }
+
+    /// The same for the line that `bytes` begin with: its length and the record's. `None`: there
+    /// is no end of a line in `bytes`.
+    pub fn encode_line(&self, bytes: &[u8], out: &mut [u8]) -> Option<(usize, usize)> {
+        if !self.is_json {
+            let length = newline(bytes)? + 1;
+            return Some((length, self.encode(bytes.get(..length)?, out)));
+        }
+        let head = self.heads[0].put(out);
+        let (length, text) = escape(bytes, out.get_mut(head..)?);
+        if bytes.get(length.wrapping_sub(1)) != Some(&b'\n') {
+            return None;
+        }
+        let end = head + text;
+        Some((length, end + self.tail.put(out.get_mut(end..)?)))
+    }
+}
+
+/// A text that is put down often, in words.
+struct Fixed {
+    /// A word of zeros is the last.
+    words: Vec<[u8; WORD]>,
+    length: usize,
+}
+
+impl Fixed {
+    fn new(text: &str) -> Fixed {
+        let mut words = Vec::new();
+        for chunk in text.as_bytes().chunks(WORD) {
+            let mut word = [0; WORD];
+            if let Some(room) = word.get_mut(..chunk.len()) {
+                room.copy_from_slice(chunk);
+            }
+            words.push(word);
+        }
+        words.push([0; WORD]);
+        Fixed {
+            words,
+            length: text.len(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Put it at the beginning of `out`, rounded up to words, and tell its length.
+    fn put(&self, out: &mut [u8]) -> usize {
+        for (to, word) in out.as_chunks_mut().0.iter_mut().zip(&self.words) {
+            // Not the end of `words`: the compiler would make a call of memcpy of it.
+            if *word == [0; WORD] {
+                break;
+            }
+            *to = *word;
+        }
+        self.length
+    }
+}
+
+/// Where the first newline is. `skip_until` searches with libc's memchr, a word at a time.
+pub fn newline(bytes: &[u8]) -> Option<usize> {
+    let length = { bytes }.skip_until(b'\n').ok()?;
+    (length > 0 && bytes.get(length - 1) == Some(&b'\n')).then(|| length - 1)
 }
 
 /// Read a record of either format, without its last newline. `None`: it is torn.
@@ -141,74 +218,103 @@ fn decode_local(line: &[u8]) -> Option<LogLine> {
     })
 }
 
-/// Bytes as the inside of a JSON string, with Docker's choice of escapes (Go's, safe for HTML). A
-/// byte that is not UTF-8 becomes U+FFFD.
-fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut plain = 0;
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        if is_plain(byte) {
-            // Nearly all output is plain text, so that is looked at in words.
-            let words = bytes.get(at..).unwrap_or_default().as_chunks::<8>().0;
-            let plain_words = words.iter().take_while(|word| are_plain(word)).count();
-            at += (plain_words * 8).max(1);
-            continue;
+/// Bytes as the inside of a JSON string, up to the first newline: how many those were, and how many
+/// they became. With Docker's choice of escapes (Go's, safe for HTML); a byte that is not UTF-8
+/// becomes U+FFFD.
+fn escape(bytes: &[u8], out: &mut [u8]) -> (usize, usize) {
+    let (mut at, mut end) = (0, 0);
+    while at < bytes.len() {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let room = out.get_mut(end..).unwrap_or_default();
+        let plain = copy_plain(rest, room);
+        at += plain;
+        end += plain;
+        let rest = rest.get(plain..).unwrap_or_default();
+        let Some(first) = rest.first() else {
+            break;
+        };
+        let (length, written, text) = character(rest);
+        if let Some(room) = out.get_mut(end..end + written) {
+            room.copy_from_slice(text.get(..written).unwrap_or_default());
         }
-        let length = if byte < 0x80 { 1 } else { character(bytes, at) };
-        // Other characters stand for themselves, but for U+2028 and U+2029, which JavaScript takes
-        // for ends of lines.
-        let is_separator = matches!(bytes.get(at..at + 3), Some([0xe2, 0x80, 0xa8 | 0xa9]));
-        if byte >= 0x80 && length > 0 && !is_separator {
-            at += length;
-            continue;
+        at += length;
+        end += written;
+        if *first == b'\n' {
+            break;
         }
-        out.extend_from_slice(bytes.get(plain..at).unwrap_or_default());
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            0x80.. if !is_separator => out.extend_from_slice(b"\\ufffd"),
-            0x80.. => {
-                let last = bytes
-                    .get(at + 2)
-                    .map_or(b'8', |byte| HEX[usize::from(byte & 15)]);
-                out.extend_from_slice(b"\\u202");
-                out.push(last);
-            }
-            _ => {
-                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[high], HEX[low]]);
-            }
-        }
-        at += length.max(1);
-        plain = at;
     }
-    out.extend_from_slice(bytes.get(plain..).unwrap_or_default());
+    (at, end)
+}
+
+/// Copy the plain characters that `bytes` begin with, and tell how many. Nearly all output is plain
+/// text, so that is looked at in words; what is left of the last word is not.
+fn copy_plain(bytes: &[u8], out: &mut [u8]) -> usize {
+    let words = bytes.as_chunks::<WORD>().0;
+    let mut count = 0;
+    for (word, to) in words.iter().zip(out.as_chunks_mut().0) {
+        *to = *word;
+        let odd = odd(word);
+        if odd != 0 {
+            return count + odd.trailing_zeros() as usize / 8;
+        }
+        count += WORD;
+    }
+    count
+}
+
+/// The first character as it stands in a string: its length, its length there, and what stands there.
+fn character(bytes: &[u8]) -> (usize, usize, [u8; 6]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let first = bytes.first().copied().unwrap_or_default();
+    match first {
+        b'"' | b'\\' => (1, 2, [b'\\', first, 0, 0, 0, 0]),
+        b'\n' => (1, 2, *b"\\n    "),
+        b'\r' => (1, 2, *b"\\r    "),
+        0x80.. => match length(bytes) {
+            0 => (1, 6, *b"\\ufffd"),
+            // U+2028 and U+2029, which JavaScript takes for ends of lines.
+            3 if bytes.starts_with(&[0xe2, 0x80, 0xa8]) => (3, 6, *b"\\u2028"),
+            3 if bytes.starts_with(&[0xe2, 0x80, 0xa9]) => (3, 6, *b"\\u2029"),
+            length => {
+                let mut text = [0; 6];
+                text.iter_mut()
+                    .zip(bytes)
+                    .take(length)
+                    .for_each(|(to, byte)| *to = *byte);
+                (length, length, text)
+            }
+        },
+        _ if is_plain(first) => (1, 1, [first, 0, 0, 0, 0, 0]),
+        _ => {
+            let (high, low) = (HEX[usize::from(first >> 4)], HEX[usize::from(first & 15)]);
+            (1, 6, [b'\\', b'u', b'0', b'0', high, low])
+        }
+    }
 }
 
 const fn is_plain(byte: u8) -> bool {
     byte >= 0x20 && byte < 0x80 && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
 }
 
-/// Whether all of eight bytes are plain. It may say no for nothing, never yes.
-fn are_plain(bytes: &[u8; 8]) -> bool {
+/// A bit for bytes that are not plain, the lowest of them for the first of them. Those after it may
+/// be told wrongly.
+fn odd(bytes: &[u8; WORD]) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES * 0x80;
-    let word = u64::from_ne_bytes(*bytes);
+    let word = u64::from_le_bytes(*bytes);
     // The high bit of a byte is set in the difference when the byte is less than `than`.
     let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word;
     let is = |word: u64, byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
     // One test finds both bytes of a pair that differs in one bit.
     let angles = is(word | (ONES * 0x02), b'>');
     let quotes = is(word | (ONES * 0x04), b'&');
-    (word | less(word, 0x20) | angles | quotes | is(word, b'\\')) & HIGH == 0
+    (word | less(word, 0x20) | angles | quotes | is(word, b'\\')) & HIGH
 }
 
-/// The length of the UTF-8 character at `at`; 0 when there is none.
-fn character(bytes: &[u8], at: usize) -> usize {
+/// The length of the UTF-8 character that `bytes` begin with; 0 when there is none.
+fn length(bytes: &[u8]) -> usize {
     for length in 2..=4 {
-        let candidate = bytes.get(at..at + length).unwrap_or_default();
+        let candidate = bytes.get(..length).unwrap_or_default();
         if std::str::from_utf8(candidate).is_ok_and(|text| !text.is_empty()) {
             return length;
         }
@@ -221,8 +327,13 @@ mod tests {
     use super::*;
 
     fn escaped(bytes: &[u8]) -> String {
-        let mut out = Vec::new();
-        escape(bytes, &mut out);
+        let mut out = vec![0; bytes.len() * 6 + WORD];
+        let (mut at, mut end) = (0, 0);
+        while at < bytes.len() {
+            let (length, written) = escape(&bytes[at..], &mut out[end..]);
+            (at, end) = (at + length, end + written);
+        }
+        out.truncate(end);
         String::from_utf8(out).unwrap()
     }
 
@@ -246,7 +357,10 @@ mod tests {
             for at in 0..8 {
                 let mut word = *b"abcdefgh";
                 word[at] = byte;
-                assert_eq!(are_plain(&word), is_plain(byte), "{byte} at {at}");
+                let expected = if is_plain(byte) { None } else { Some(at) };
+                let found = odd(&word);
+                let found = (found != 0).then(|| found.trailing_zeros() as usize / 8);
+                assert_eq!(found, expected, "{byte} at {at}");
             }
         }
         assert_eq!(

@@ -123,7 +123,8 @@ impl Remote {
             Kind::Kmsg => {
                 let head = format!("<{}>{}: ", syslog::daemon(stream), self.tag);
                 for part in text.chunks(KMSG_BYTES_MAX) {
-                    self.give([head.as_bytes(), part].concat());
+                    // Without a newline the kernel waits for the rest, and shows nothing.
+                    self.give([head.as_bytes(), part, b"\n"].concat());
                 }
             }
         }

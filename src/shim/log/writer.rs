@@ -5,10 +5,9 @@ use crate::error::Result;
 use crate::shim::config::Config;
 use crate::shim::log::file::LogFile;
 use crate::shim::log::options::{self, Driver};
-use crate::shim::log::record::{Format, Frame};
+use crate::shim::log::record::{Format, Frame, newline};
 use crate::shim::log::remote::Remote;
 use crate::wire::stdcopy::Stream;
-use std::io::BufRead;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Instant;
@@ -65,16 +64,18 @@ impl Writer {
         while !bytes.is_empty() {
             let room = PIECE_BYTES_MAX.saturating_sub(rest.len()).max(1);
             let window = bytes.get(..room.min(bytes.len())).unwrap_or(bytes);
+            if rest.is_empty()
+                && let Some(length) = sink.line(window)
+            {
+                bytes = bytes.get(length..).unwrap_or_default();
+                continue;
+            }
             let newline = newline(window);
             if newline.is_none() && window.len() < room {
                 break;
             }
             let (piece, after) = bytes.split_at(newline.map_or(window.len(), |at| at + 1));
             bytes = after;
-            if rest.is_empty() && newline.is_some() {
-                sink.record(piece);
-                continue;
-            }
             rest.extend_from_slice(piece);
             // A long line is not cut within a character.
             let cut = if newline.is_some() {
@@ -160,6 +161,16 @@ impl<'a> Sink<'a> {
         }
     }
 
+    /// The record of the line that `bytes` begin with, if they have its end; its length.
+    fn line(&mut self, bytes: &[u8]) -> Option<usize> {
+        if let (Some((file, frame)), None) = (&mut self.file, &self.remote) {
+            return file.push_line(bytes, frame);
+        }
+        let line = bytes.get(..=newline(bytes)?)?;
+        self.record(line);
+        Some(line.len())
+    }
+
     fn record(&mut self, piece: &[u8]) {
         if let Some((file, frame)) = &mut self.file {
             file.push(piece, frame);
@@ -174,12 +185,6 @@ impl<'a> Sink<'a> {
             file.flush();
         }
     }
-}
-
-/// Where the first newline is. `skip_until` searches with libc's memchr, a word at a time.
-fn newline(bytes: &[u8]) -> Option<usize> {
-    let length = { bytes }.skip_until(b'\n').ok()?;
-    (length > 0 && bytes.get(length - 1) == Some(&b'\n')).then(|| length - 1)
 }
 
 /// The length of `bytes` without a character that is cut off at the end.
