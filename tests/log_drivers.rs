@@ -77,7 +77,11 @@ fn drivers_and_options_that_do_not_exist_are_refused() {
     ] {
         let command = [&["run", "--rm"], options, &[IMAGE, "true"]].concat();
         // Docker's client takes a missing file for a missing command.
-        let code = if sentence.contains("No such file") { 127 } else { 125 };
+        let code = if sentence.contains("No such file") {
+            127
+        } else {
+            125
+        };
         host.tug(&command).assert_refused(code, sentence);
     }
     assert_eq!(host.ok(&["ps", "-aq"]), "");
@@ -470,8 +474,7 @@ fn a_full_disk_drops_output_and_stops_nobody() {
 fn a_killed_shim_leaves_whole_records_in_order_within_the_bound() {
     let host = Host::with_image("drivers-killed");
     let options = ["--log-opt=max-size=30k", "--log-opt=max-file=3"];
-    let script =
-        "n=$(cat /n 2>/dev/null || echo 0); while :; do n=$((n + 1)); echo $n; echo $n >/new; mv /new /n; done";
+    let script = "n=$(cat /n 2>/dev/null || echo 0); while :; do n=$((n + 1)); echo $n; echo $n >/new; mv /new /n; done";
     let start = ["run", "-d", "--name", "web"];
     host.ok(&[&start[..], &options, &[IMAGE, "sh", "-c", script]].concat());
     for round in 1..=5u64 {

@@ -191,3 +191,79 @@ fn a_torn_last_line_is_left_out() {
     assert_eq!(logs(&host, &[]), Output::new(0, "one\ntwo\n", ""));
     assert_eq!(logs(&host, &["--tail", "1"]), Output::new(0, "two\n", ""));
 }
+
+/// Attach with `logs=1`, to the end of the container: what came to standard output.
+fn attached_from_the_beginning(socket: &std::path::Path) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    let target = "/containers/web/attach?logs=1&stream=1&stdout=1";
+    let head = "Host: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n";
+    write!(stream, "POST {target} HTTP/1.1\r\n{head}\r\n").unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let from = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+    let mut frames = &bytes[from..];
+    let mut text = String::new();
+    while let Some((header, rest)) = frames.split_at_checked(8) {
+        assert_eq!(&header[..4], [1, 0, 0, 0]);
+        let length = u32::from_be_bytes(header[4..].try_into().unwrap()) as usize;
+        text.push_str(std::str::from_utf8(&rest[..length]).unwrap());
+        frames = &rest[length..];
+    }
+    text
+}
+
+#[test]
+fn a_client_that_attaches_with_the_log_gets_each_byte_once() {
+    let host = Host::with_image("logs-attach");
+    // Lines in two writes: at any moment one may be half in the log.
+    let script = "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); printf line; echo $i; done; until [ -e /go ]; do sleep 1; done";
+    let options = ["--log-opt=max-size=50k", "--log-opt=max-file=99"];
+    let start = ["run", "-d", "--name", "web"];
+    host.ok(&[&start[..], &options, &[IMAGE, "sh", "-c", script]].concat());
+    let socket = host.socket();
+    let clients: Vec<_> = (0..8u64)
+        .map(|number| {
+            let socket = socket.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(20 * number));
+                attached_from_the_beginning(&socket)
+            })
+        })
+        .collect();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    host.ok(&["exec", "web", "touch", "/go"]);
+    let expected: String = (1..=20000).map(|n| format!("line{n}\n")).collect();
+    for client in clients {
+        let text = client.join().unwrap();
+        assert!(
+            text == expected,
+            "{} bytes of {}",
+            text.len(),
+            expected.len()
+        );
+    }
+    assert_eq!(host.ok(&["wait", "web"]), "0");
+}
+
+#[test]
+fn times_that_are_none_are_refused_and_until_may_lie_ahead() {
+    let host = Host::with_image("logs-until");
+    let script = "echo first; exec sleep 1000";
+    host.ok(&["run", "-d", "--name", "web", IMAGE, "sh", "-c", script]);
+    for option in ["--since", "--until"] {
+        let output = logs(&host, &[option, "soon"]);
+        output.assert_refused(1, &format!("invalid value for {:?}", &option[2..]));
+    }
+    let target = "/containers/web/logs?stdout=1&since=soon";
+    assert_eq!(host.http("GET", target, "").status, 400);
+    let before = std::time::Instant::now();
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let until = format!("{}.5", now.as_secs() + 1);
+    assert_eq!(
+        logs(&host, &["-f", "--until", &until]),
+        Output::new(0, "first\n", "")
+    );
+    assert!(before.elapsed() >= std::time::Duration::from_millis(500));
+}

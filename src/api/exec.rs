@@ -34,6 +34,7 @@ pub fn start(call: &mut Call<'_>) -> Result<Reply> {
         stderr: wants(ready.request.attach_stderr),
         detach_keys: ready.request.detach_keys.clone(),
         leftover,
+        log: None,
     };
     let client = call.connection.fd();
     if let Err(error) = call.engine.exec_start(&ready, Some((attach, client))) {

@@ -88,6 +88,7 @@ fn wishes(call: &Call<'_>, container: &Container, can_choose: bool) -> Result<At
         stderr: wants("stderr"),
         detach_keys,
         leftover: Vec::new(),
+        log: None,
     })
 }
 
@@ -95,7 +96,7 @@ fn wishes(call: &Call<'_>, container: &Container, can_choose: bool) -> Result<At
 fn join(
     call: &Call<'_>,
     container: &Arc<Container>,
-    attach: Attach,
+    mut attach: Attach,
     client: OwnedFd,
 ) -> Result<Reply> {
     let mut client = File::from(client);
@@ -115,8 +116,9 @@ fn join(
             .engine
             .logs(container, options)
             .and_then(|logs| logs.write(&mut client, connection));
-        if written.is_err() {
-            return Ok(Reply::Close);
+        match written {
+            Ok(mark) => attach.log = Some(mark),
+            Err(_) => return Ok(Reply::Close),
         }
     }
     if call.flag("stream")
@@ -157,7 +159,7 @@ pub fn logs(call: &mut Call<'_>) -> Result<Reply> {
     let client = second(call)?;
     let mut stream = call.connection.stream(200, content_type)?;
     match logs.write(&mut stream, client.as_fd()) {
-        Ok(()) => stream.finish().map(|()| Reply::Done),
+        Ok(_) => stream.finish().map(|()| Reply::Done),
         Err(_) => Ok(Reply::Close),
     }
 }

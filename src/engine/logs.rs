@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::engine::container::{Container, Phase};
 use crate::error::{Error, Result};
 use crate::http::query;
-use crate::shim::log::reader::{Reader, Select};
+use crate::shim::log::reader::{Mark, Reader, Select};
 use crate::shim::log::record::LogLine;
 use crate::sys::notify::Changes;
 use crate::sys::poll;
@@ -62,7 +62,8 @@ impl Engine {
 impl Logs<'_> {
     /// Write it to `client`: raw for a terminal, framed otherwise. Following ends with the container, the
     /// time asked for, or the client.
-    pub fn write(mut self, client: &mut dyn Write, connection: BorrowedFd<'_>) -> Result<()> {
+    /// Answers how far it has read.
+    pub fn write(mut self, client: &mut dyn Write, connection: BorrowedFd<'_>) -> Result<Mark> {
         let failed = |e: std::io::Error| Error::io("write log to client", &e);
         let listener = self.container.listen()?;
         loop {
@@ -77,13 +78,13 @@ impl Logs<'_> {
                 client.write_all(&bytes).map_err(failed)?;
             }
             let Some(changes) = &self.changes else {
-                return Ok(());
+                return Ok(self.reader.mark());
             };
             let Some(left) = self.time_left() else {
-                return Ok(());
+                return Ok(self.reader.mark());
             };
             if has_ended || self.reader.is_past_end() {
-                return Ok(());
+                return Ok(self.reader.mark());
             }
             let fds = [
                 (changes.as_fd(), PollFlags::IN),
@@ -92,7 +93,7 @@ impl Logs<'_> {
             ];
             let ready = poll::wait(&fds, left)?;
             if ready.last().is_some_and(|flags| !flags.is_empty()) {
-                return Ok(());
+                return Ok(self.reader.mark());
             }
         }
     }

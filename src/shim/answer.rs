@@ -50,7 +50,10 @@ impl Supervisor {
         let is_typing = attach.stdin.unwrap_or(false) && self.config.open_stdin.unwrap_or(false);
         let is_onlooker = self.started_at.is_some() && !is_typing;
         let task = &mut self.tasks[0];
-        let (client, input) = Attached::new(client, attach, task.is_terminal, is_onlooker)?;
+        let (mut client, input) = Attached::new(client, attach, task.is_terminal, is_onlooker)?;
+        if let (Some(log), Some(mark)) = (&mut self.log, attach.mark()) {
+            log.replay(mark, |stream, bytes| client.give(stream, bytes))?;
+        }
         task.attach(client, input);
         Ok(Default::default())
     }

@@ -9,6 +9,7 @@ use crate::json;
 use crate::oci::spec::{Process, Resources};
 use crate::runtime::binary;
 use crate::shim::exit::Exit;
+use crate::shim::log::reader::Mark;
 use crate::shim::message::{self, LINE_BYTES_MAX, Reply, Request};
 use crate::sys::{fs, poll, socket};
 use rustix::event::PollFlags;
@@ -57,6 +58,8 @@ pub struct Attach {
     pub detach_keys: Option<String>,
     /// Input that came with the head of the request.
     pub leftover: Vec<u8>,
+    /// How far the client has been sent the log, if it wants it.
+    pub log: Option<Mark>,
 }
 
 pub struct Exec {
@@ -328,6 +331,8 @@ fn to_message(attach: &Attach) -> message::Attach {
         stderr: Some(attach.stderr),
         detach_keys: attach.detach_keys.clone(),
         leftover: Some(id::hex(&attach.leftover)),
+        log_file: attach.log.map(|mark| mark.file),
+        log_offset: attach.log.map(|mark| mark.offset),
     }
 }
 

@@ -17,6 +17,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::oci::spec::{Process, Resources};
 use crate::shim::exit::Exit;
+use crate::shim::log::reader::Mark;
 use miniserde::{Deserialize, Serialize};
 
 /// The longest line. An exec carries a whole environment, which execve(2) bounds to 2 MiB at the
@@ -45,6 +46,18 @@ pub struct Attach {
     pub detach_keys: Option<String>,
     /// Input that was read with the request already, as hex digits.
     pub leftover: Option<String>,
+    /// The client has the log up to here, and gets what has come since before what comes.
+    pub log_file: Option<u64>,
+    pub log_offset: Option<u64>,
+}
+
+impl Attach {
+    pub fn mark(&self) -> Option<Mark> {
+        Some(Mark {
+            file: self.log_file?,
+            offset: self.log_offset?,
+        })
+    }
 }
 
 /// An answer or an event. With a `kind` it is an error.

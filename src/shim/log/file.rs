@@ -47,6 +47,10 @@ impl LogFile {
         Ok(log)
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn frame(&self, stream: Stream) -> Frame {
         Frame::new(&self.format, stream)
     }

@@ -25,6 +25,14 @@ pub struct Select {
     pub tail: Option<u64>,
 }
 
+/// How far a log was read, for another reader to go on from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The file, by its inode.
+    pub file: u64,
+    pub offset: u64,
+}
+
 const READ_BYTES: usize = 32 << 10;
 
 /// More than the longest record that we write; a longer line is no record.
@@ -60,6 +68,30 @@ impl Reader {
             reader.skip_to_last(count)?;
         }
         Ok(reader)
+    }
+
+    /// A reader of what has come since `mark`. If its file has gone, of all that is there.
+    pub fn after(path: &Path, select: Select, mark: Mark) -> Result<Reader> {
+        let mut reader = Reader::open(path, select)?;
+        for at in 0..reader.files.len() {
+            let file = reader.files.get(at);
+            if file.is_some_and(|file| inode(file, path).is_ok_and(|found| found == mark.file)) {
+                reader.files.truncate(at + 1);
+                reader.offset = mark.offset;
+                break;
+            }
+        }
+        Ok(reader)
+    }
+
+    pub fn mark(&self) -> Mark {
+        let file = self.files.last();
+        Mark {
+            file: file
+                .and_then(|file| inode(file, &self.path).ok())
+                .unwrap_or(0),
+            offset: self.offset - (self.buffer.len() - self.start) as u64,
+        }
     }
 
     /// The next record that is there. `None`: no more for now; ask again when the log has grown.
@@ -552,6 +584,25 @@ mod tests {
                 .iter()
                 .all(|text| text.len() == PIECE_BYTES_MAX)
         );
+    }
+
+    #[test]
+    fn another_reader_goes_on_from_a_mark() {
+        let place = Place::new("mark");
+        let mut reader = Reader::open(&place.log(), both()).unwrap();
+        let from_nothing = reader.mark();
+        let mut writer = place.writer(Some(300), 9);
+        let mut marks = vec![(from_nothing, 0)];
+        for number in 0..20 {
+            writer.chunk(Stream::Stdout, format!("line {number}\n").as_bytes());
+            texts(&mut reader);
+            marks.push((reader.mark(), number + 1));
+        }
+        for (mark, from) in marks {
+            let mut after = Reader::after(&place.log(), both(), mark).unwrap();
+            let expected: Vec<String> = (from..20).map(|n| format!("line {n}\n")).collect();
+            assert_eq!(texts(&mut after), expected);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::shim::config::Config;
 use crate::shim::log::file::LogFile;
 use crate::shim::log::options::{self, Driver};
+use crate::shim::log::reader::{Mark, Reader, Select};
 use crate::shim::log::record::{Format, Frame, newline};
 use crate::shim::log::remote::Remote;
 use crate::wire::stdcopy::Stream;
@@ -99,6 +100,28 @@ impl Writer {
             sink.record(&rest);
             sink.flush();
         }
+    }
+
+    /// Give what has come since `mark`, up to the last byte that we were given ourselves.
+    pub fn replay(&mut self, mark: Mark, mut give: impl FnMut(Stream, &[u8])) -> Result<()> {
+        if let Some(file) = &self.file {
+            let select = Select {
+                stdout: true,
+                stderr: true,
+                ..Select::default()
+            };
+            let mut reader = Reader::after(file.path(), select, mark)?;
+            while let Some(line) = reader.next()? {
+                give(line.stream, &line.text);
+            }
+        }
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = self.rest(stream);
+            if !rest.is_empty() {
+                give(stream, rest);
+            }
+        }
+        Ok(())
     }
 
     /// Give memory back that is only of use while there is much to write.
