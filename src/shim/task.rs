@@ -205,8 +205,8 @@ impl Task {
     ) {
         // What an ended process has left does not wait long for a receiver of the log.
         let ended = self.drain.as_ref();
-        let is_patient = ended.is_none_or(|drain| Instant::now() < drain.until);
-        if !self.is_held_up() && !(is_log_full && is_patient) {
+        let waits = is_log_full && ended.is_none_or(|drain| Instant::now() < drain.until);
+        if !self.is_held_up() && !waits {
             for (index, output) in self.streams.outputs.iter().enumerate() {
                 if let Some(output) = output {
                     add(Part::Output(index), output.as_fd(), PollFlags::IN);

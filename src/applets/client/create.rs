@@ -130,10 +130,18 @@ pub const FLAGS: &[Flag] = &[
         "Read in a line delimited file of labels",
     )
     .into(Place::Other(values::label_file)),
-    flag("--log-driver string", "Logging driver for the container").into(Place::Text(|c| {
+    flag(
+        "--log-driver string",
+        "Logging driver for the container: json-file, local, syslog, journald, kmsg, none",
+    )
+    .into(Place::Text(|c| {
         &mut c.host.log_config.get_or_insert_default().kind
     })),
-    flag("--log-opt list", "Log driver options").into(Place::Pairs(|c| {
+    flag(
+        "--log-opt list",
+        "Log driver options: max-size=10m (-1: no end), max-file=3, mode, tag, labels, env",
+    )
+    .into(Place::Pairs(|c| {
         &mut c.host.log_config.get_or_insert_default().config
     })),
     flag("-m, --memory bytes", "Memory limit").into(Place::Bytes(|c| &mut c.host.memory)),

@@ -110,13 +110,16 @@ const FLAGS: &[Flag] = &[
     ),
     flag(
         "--log-driver string",
-        "Log driver of containers (default json-file)",
+        "Log driver of containers: json-file (default), local, syslog, journald, kmsg, none",
     ),
     flag(
         "-l, --log-level string",
         "debug, info (default), warn, error or fatal",
     ),
-    flag("--log-opt map", "Option of the log driver: max-size=10m"),
+    flag(
+        "--log-opt map",
+        "Option of the log driver: max-size=10m (-1: no end), max-file=3",
+    ),
     flag(
         "--max-concurrent-downloads int",
         "(*) Layers that a pull loads at once (default 3)",
