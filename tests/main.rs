@@ -22,6 +22,7 @@ mod concurrency;
 mod connections;
 mod cp;
 mod crashes;
+mod ctr;
 mod daemon_config;
 mod devices;
 mod diff;

@@ -315,6 +315,9 @@ impl Images {
 /// is written; what can't be read is left out.
 pub fn read(data_root: &Path) -> Result<Vec<Record>> {
     let (images, layers) = (data_root.join("images"), data_root.join("layers"));
+    if !images.exists() {
+        return Ok(Vec::new());
+    }
     let (shelf, _) = Shelf::read(&images, &layers)?;
     let store = Images {
         images,

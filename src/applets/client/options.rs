@@ -111,6 +111,18 @@ pub struct Options {
 }
 
 impl Options {
+    /// For commands that are no verbs of the client's. `--help` is among what is given.
+    pub fn read(flags: Tables, has_command: bool, args: &[OsString]) -> Result<Options> {
+        let (given, args) = read(flags, has_command, args)?;
+        Ok(Options { given, args })
+    }
+
+    /// Add what stood elsewhere on the same command line; its arguments take the place of ours.
+    pub fn append(&mut self, other: Options) {
+        self.given.extend(other.given);
+        self.args = other.args;
+    }
+
     pub fn get(&self, long: &str) -> Option<&str> {
         self.all(long).last()
     }

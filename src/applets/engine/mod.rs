@@ -5,6 +5,7 @@ mod serve;
 mod values;
 
 use self::options::Config;
+use crate::engine::config::{Options, Settings};
 use crate::engine::{API_VERSION, Engine};
 use crate::error::{Context, Error, Result};
 use crate::http::address::{self, Address};
@@ -39,13 +40,7 @@ fn run(config: &Config) -> Result<()> {
 
     let options = &config.options;
     let group = find_group(config.group.as_deref())?;
-    make_root(&options.data_root, 0o700, None)?;
-    make_root(
-        &options.exec_root,
-        if group.is_some() { 0o710 } else { 0o700 },
-        group,
-    )?;
-    let lock = take_lock(&options.exec_root.join("engine.lock"))?;
+    let lock = hold(options, group)?;
     let engine = Engine::open(options.clone(), config.settings.clone())?;
 
     let listeners = listen(config, group)?;
@@ -68,6 +63,19 @@ fn run(config: &Config) -> Result<()> {
     }
     drop(lock);
     served
+}
+
+/// What an engine with these arguments would work with, for `tug ctr`.
+pub fn configuration(args: &[OsString]) -> Result<(Options, Settings)> {
+    options::parse(args).map(|config| (config.options, config.settings))
+}
+
+/// Make the roots, and be the only one to work in them while the answer lives.
+pub fn hold(options: &Options, group: Option<u32>) -> Result<std::fs::File> {
+    make_root(&options.data_root, 0o700, None)?;
+    let mode = if group.is_some() { 0o710 } else { 0o700 };
+    make_root(&options.exec_root, mode, group)?;
+    take_lock(&options.exec_root.join("engine.lock"))
 }
 
 /// A root directory of ours, tight even if an older one was loose. The group may pass through the

@@ -85,6 +85,14 @@ impl Program {
         self.finish("kill", command, Io::Inherit)
     }
 
+    pub fn pause(&self) -> Result<()> {
+        self.run("pause", Vec::new(), Io::Inherit)
+    }
+
+    pub fn resume(&self) -> Result<()> {
+        self.run("resume", Vec::new(), Io::Inherit)
+    }
+
     pub fn delete(&self) -> Result<()> {
         // A run of it costs more than a look whether there is anything.
         let states = std::fs::read_dir(&self.root)

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::spec::{Process, Resources, Spec};
 use crate::runtime::create::{self, Created, Io};
 use crate::runtime::exec::{self, Execed};
-use crate::runtime::{delete, start, update};
+use crate::runtime::{delete, kill, start, update};
 use crate::shim::config::Config;
 use crate::sys::process;
 use std::os::fd::OwnedFd;
@@ -108,6 +108,21 @@ impl Backend {
             // It may be a virtual machine that passes signals on.
             Some(other) => other.kill(signal),
             None => process::signal(pidfd, signal),
+        }
+    }
+
+    /// Freeze its processes.
+    pub fn pause(&self) -> Result<()> {
+        match &self.other {
+            Some(other) => other.pause(),
+            None => kill::pause(&self.root, &self.id),
+        }
+    }
+
+    pub fn resume(&self) -> Result<()> {
+        match &self.other {
+            Some(other) => other.resume(),
+            None => kill::resume(&self.root, &self.id),
         }
     }
 

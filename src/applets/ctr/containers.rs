@@ -1,0 +1,54 @@
+//! `tug ctr containers`: the records.
+
+use super::{Ctr, print_list};
+use crate::applets::client::options::Options;
+use crate::applets::client::print;
+use crate::engine::record;
+use crate::error::Result;
+use crate::json;
+use crate::json::node;
+
+pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
+    let mut rows = vec![["CONTAINER", "IMAGE", "RUNTIME", "NAME"].map(str::to_string)];
+    for id in ctr.recorded()? {
+        let name = ctr.name(&id);
+        let Some(asked) = ctr.asked(&id) else {
+            rows.push([id, "(unreadable)".to_string(), String::new(), name]);
+            continue;
+        };
+        let runtime = asked.host_config.and_then(|host| host.runtime);
+        rows.push([
+            id,
+            asked.image.unwrap_or_default(),
+            runtime.unwrap_or_default(),
+            name,
+        ]);
+    }
+    print_list(&rows, options)
+}
+
+/// Both records, as they lie on the disk.
+pub fn info(ctr: &Ctr, options: &mut Options) -> Result<u8> {
+    let id = ctr.find(&options.args[0])?;
+    let dir = ctr.data_dir(&id);
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or("null".to_string());
+    let text = format!(
+        "{{\"Asked\":{},\"Happened\":{}}}",
+        read(record::CONFIG),
+        read(record::STATE)
+    );
+    // Whatever is wrong with it, the record is what was asked for.
+    json::node::Node::new(&text, &dir.display().to_string())?;
+    print::line(&node::pretty(&text))?;
+    Ok(0)
+}
+
+pub fn remove(ctr: &Ctr, options: &mut Options) -> Result<u8> {
+    ctr.as_engine("rm", |engine| {
+        for name in &options.args {
+            engine.remove(&engine.find(name)?, false)?;
+            print::line(name)?;
+        }
+        Ok(0)
+    })
+}

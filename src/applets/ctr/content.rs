@@ -1,0 +1,46 @@
+//! `tug ctr content`: what the store keeps by its digest.
+
+use super::{Ctr, print_list};
+use crate::applets::client::options::Options;
+use crate::error::Result;
+use crate::id;
+use crate::json::node::Node;
+use crate::store::staging;
+use crate::sys::fs;
+
+pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
+    let mut rows = vec![["DIGEST", "SIZE", "KIND"].map(str::to_string)];
+    for (kind, dir) in [("config", "images"), ("layer", "layers")] {
+        let dir = ctr.data_root.join(dir);
+        let mut names = if dir.exists() {
+            staging::names(&dir)?
+        } else {
+            Vec::new()
+        };
+        names.retain(|name| id::is_full(name));
+        names.sort();
+        for digits in names {
+            let size = match kind {
+                "layer" => layer_bytes(ctr, &digits),
+                _ => {
+                    std::fs::metadata(dir.join(&digits).join("config.json")).map_or(0, |m| m.len())
+                }
+            };
+            rows.push([
+                format!("sha256:{digits}"),
+                size.to_string(),
+                kind.to_string(),
+            ]);
+        }
+    }
+    print_list(&rows, options)
+}
+
+/// Bytes of all files in a layer, as its record says.
+pub fn layer_bytes(ctr: &Ctr, digits: &str) -> u64 {
+    let path = ctr.data_root.join("layers").join(digits).join("layer.json");
+    let text = fs::read(&path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let size = Node::new(&text, "layer.json").map(|record| record.at("size").integer());
+    u64::try_from(size.unwrap_or(0)).unwrap_or(0)
+}

@@ -1,0 +1,50 @@
+//! `tug ctr images`: what can be run.
+
+use super::{Ctr, print_list};
+use crate::applets::client::options::Options;
+use crate::applets::client::print;
+use crate::error::{Error, Result};
+use crate::image;
+use crate::json::node;
+use crate::sys::fs;
+
+pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
+    let mut rows = vec![["REF", "DIGEST", "SIZE", "PLATFORMS"].map(str::to_string)];
+    for image in image::read(&ctr.data_root)? {
+        let size = format!("{} KiB", image.size.div_ceil(1024));
+        let os = image.image.os.unwrap_or_default();
+        let platform = format!("{os}/{}", image.image.architecture.unwrap_or_default());
+        let mut tags = image.tags;
+        if tags.is_empty() {
+            tags.push("<none>".to_string());
+        }
+        for tag in tags {
+            rows.push([tag, image.id.clone(), size.clone(), platform.clone()]);
+        }
+    }
+    print_list(&rows, options)
+}
+
+/// The configuration, as its digest names it.
+pub fn info(ctr: &Ctr, options: &mut Options) -> Result<u8> {
+    let name = &options.args[0];
+    let digits = name.strip_prefix("sha256:").unwrap_or(name);
+    let images = image::read(&ctr.data_root)?;
+    let is_meant = |image: &&image::Record| {
+        let tagged = |tag: &String| tag == name || tag.strip_suffix(":latest") == Some(name);
+        image.tags.iter().any(tagged) || image.id["sha256:".len()..].starts_with(digits)
+    };
+    let image = images
+        .iter()
+        .find(is_meant)
+        .ok_or_else(|| Error::not_found(format!("No such image: {name}")))?;
+    let digits = image.id.trim_start_matches("sha256:");
+    let path = ctr
+        .data_root
+        .join("images")
+        .join(digits)
+        .join("config.json");
+    let text = fs::read(&path)?;
+    print::line(&node::pretty(&String::from_utf8_lossy(&text)))?;
+    Ok(0)
+}

@@ -1,0 +1,473 @@
+//! `tug ctr`: the store, the shims and the runtime without the engine, for rescue and for looking.
+//!
+//! What only looks reads the disk and asks the shims, and so works whether an engine runs, is stuck
+//! or is missing; what acts on a running container speaks to its shim, from which an engine hears
+//! of it like of anything else. What changes records (`run`, `tasks start`, `containers rm`) is the
+//! engine's work: it opens the engine's rooms for the moment, without serving, and holds the lock
+//! that an engine holds (see `rooms`). Where one runs, it says so and points to `tug`.
+//!
+//! A file per noun; the words and columns are those of containerd's `ctr`.
+
+mod containers;
+mod content;
+mod events;
+mod find;
+mod images;
+mod logs;
+mod rooms;
+mod run;
+mod snapshots;
+mod streams;
+mod tasks;
+
+use crate::applets::client::options::{ANY, Flag, Options, Tables, flag, list_flags};
+use crate::applets::client::print;
+use crate::applets::engine;
+use crate::error::{Error, Kind, Result};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+const ABOUT: &str = "\
+Usage: tug ctr [OPTION]... COMMAND [ARGUMENT]...
+
+Look at images and containers, and rescue what runs, without the engine.
+
+Commands:
+";
+
+const GLOBAL: &[Flag] = &[
+    flag(
+        "-a, --address string",
+        "Taken for containerd's sake; not used",
+    ),
+    flag("--config-file string", "The engine's daemon.json"),
+    flag(
+        "--data-root string",
+        "Images and containers (default /var/lib/tug)",
+    ),
+    flag(
+        "--exec-root string",
+        "What is true for this boot (default /run/tug)",
+    ),
+    flag(
+        "-n, --namespace string",
+        "Taken for containerd's sake; there is one",
+    ),
+    flag("--version", "Print the version"),
+];
+
+const PLAIN: Tables = &[GLOBAL];
+
+/// One command, by its noun and verb.
+struct Command {
+    name: &'static str,
+    usage: &'static str,
+    about: &'static str,
+    /// The global ones among them.
+    flags: Tables,
+    /// The least and the most arguments.
+    args: (usize, usize),
+    /// Whether options end at the first argument.
+    has_command: bool,
+    main: fn(&Ctr, &mut Options) -> Result<u8>,
+}
+
+impl Command {
+    const fn new(
+        name: &'static str,
+        usage: &'static str,
+        about: &'static str,
+        args: (usize, usize),
+        main: fn(&Ctr, &mut Options) -> Result<u8>,
+    ) -> Command {
+        Command {
+            name,
+            usage,
+            about,
+            flags: PLAIN,
+            args,
+            has_command: false,
+            main,
+        }
+    }
+
+    const fn with(self, flags: Tables) -> Command {
+        Command { flags, ..self }
+    }
+
+    const fn and_command(self) -> Command {
+        Command {
+            has_command: true,
+            ..self
+        }
+    }
+}
+
+const QUIET: &[Flag] = &[flag("-q, --quiet", "Print the names alone")];
+
+static COMMANDS: &[Command] = &[
+    Command::new(
+        "containers ls",
+        "",
+        "containers, running or not",
+        (0, 0),
+        containers::list,
+    )
+    .with(&[QUIET, GLOBAL]),
+    Command::new(
+        "containers info",
+        "CONTAINER",
+        "all that is recorded of one",
+        (1, 1),
+        containers::info,
+    ),
+    Command::new(
+        "containers rm",
+        "CONTAINER...",
+        "remove containers that do not run",
+        (1, ANY),
+        containers::remove,
+    ),
+    Command::new(
+        "tasks ls",
+        "",
+        "what runs, or has run in this boot",
+        (0, 0),
+        tasks::list,
+    )
+    .with(&[QUIET, GLOBAL]),
+    Command::new(
+        "tasks ps",
+        "CONTAINER",
+        "the processes of one",
+        (1, 1),
+        tasks::processes,
+    ),
+    Command::new(
+        "tasks start",
+        "CONTAINER",
+        "start a container that exists",
+        (1, 1),
+        run::start,
+    )
+    .with(&[run::DETACH, GLOBAL]),
+    Command::new(
+        "tasks kill",
+        "CONTAINER",
+        "signal its first process",
+        (1, 1),
+        tasks::kill,
+    )
+    .with(&[tasks::SIGNAL, GLOBAL]),
+    Command::new(
+        "tasks exec",
+        "CONTAINER COMMAND [ARG...]",
+        "run a further command in it",
+        (2, ANY),
+        tasks::exec,
+    )
+    .with(&[tasks::EXEC, GLOBAL])
+    .and_command(),
+    Command::new(
+        "tasks attach",
+        "CONTAINER",
+        "join its streams",
+        (1, 1),
+        tasks::attach,
+    ),
+    Command::new(
+        "tasks pause",
+        "CONTAINER",
+        "freeze its processes",
+        (1, 1),
+        tasks::pause,
+    ),
+    Command::new(
+        "tasks resume",
+        "CONTAINER",
+        "let them go on",
+        (1, 1),
+        tasks::resume,
+    ),
+    Command::new(
+        "tasks metrics",
+        "CONTAINER",
+        "what it uses of memory, CPU and processes",
+        (1, 1),
+        tasks::metrics,
+    )
+    .with(&[tasks::FORMAT, GLOBAL]),
+    Command::new(
+        "tasks delete",
+        "CONTAINER...",
+        "clear up after one that has ended; -f ends it",
+        (1, ANY),
+        tasks::delete,
+    )
+    .with(&[tasks::FORCE, GLOBAL]),
+    Command::new("images ls", "", "images in the store", (0, 0), images::list)
+        .with(&[QUIET, GLOBAL]),
+    Command::new(
+        "images info",
+        "IMAGE",
+        "an image's configuration",
+        (1, 1),
+        images::info,
+    ),
+    Command::new(
+        "content ls",
+        "",
+        "what the store keeps by digest",
+        (0, 0),
+        content::list,
+    )
+    .with(&[QUIET, GLOBAL]),
+    Command::new(
+        "snapshots ls",
+        "",
+        "layers, and what containers have on top",
+        (0, 0),
+        snapshots::list,
+    ),
+    Command::new(
+        "snapshots info",
+        "KEY",
+        "where one lies",
+        (1, 1),
+        snapshots::info,
+    ),
+    Command::new(
+        "snapshots usage",
+        "[KEY...]",
+        "what they take of the disk",
+        (0, ANY),
+        snapshots::usage,
+    ),
+    Command::new(
+        "run",
+        "IMAGE CONTAINER [COMMAND] [ARG...]",
+        "create and start a container",
+        (2, ANY),
+        run::run,
+    )
+    .with(run::FLAGS)
+    .and_command(),
+    Command::new(
+        "logs",
+        "CONTAINER",
+        "what a container has printed",
+        (1, 1),
+        logs::logs,
+    )
+    .with(&[logs::FLAGS, GLOBAL]),
+    Command::new(
+        "events",
+        "",
+        "starts, ends and out-of-memory kills as they happen",
+        (0, 0),
+        events::follow,
+    ),
+];
+
+/// Where things lie.
+struct Ctr {
+    data_root: PathBuf,
+    exec_root: PathBuf,
+    /// The engine's flags among ours.
+    engine_args: Vec<OsString>,
+}
+
+pub fn main(args: &[OsString]) -> Result<u8> {
+    let mut options = Options::read(PLAIN, true, args)?;
+    if options.is("version") {
+        let version = concat!("tug ctr ", env!("CARGO_PKG_VERSION"));
+        return Err(Error::new(Kind::Help, version));
+    }
+    let words = options.args.len();
+    let Some((command, count)) = find_command(&options.args) else {
+        return Err(match words {
+            _ if options.is("help") => Error::new(Kind::Help, help()),
+            0 => Error::new(Kind::Usage, "a command is needed, see tug ctr --help"),
+            _ => {
+                let word = options.args.join(" ");
+                let sentence = format!("unknown command: {word}, see tug ctr --help");
+                Error::new(Kind::Usage, sentence)
+            }
+        });
+    };
+    // Global options may stand on both sides of the command.
+    let rest = args.get(args.len() - words + count..).unwrap_or_default();
+    let own = Options::read(command.flags, command.has_command, rest)?;
+    if options.is("help") || own.is("help") {
+        return Err(Error::new(Kind::Help, command_help(command)));
+    }
+    let (least, most) = command.args;
+    if own.args.len() < least || own.args.len() > most {
+        let sentence = format!("Usage: tug ctr {} {}", command.name, command.usage);
+        return Err(Error::new(Kind::Usage, sentence.trim_end()));
+    }
+    options.append(own);
+    (command.main)(&Ctr::new(&options)?, &mut options)
+}
+
+/// The command that `words` begin with, and how many of them name it.
+fn find_command(words: &[String]) -> Option<(&'static Command, usize)> {
+    let first = words.first()?;
+    let noun = match first.as_str() {
+        "c" | "container" => "containers",
+        "t" | "task" => "tasks",
+        "i" | "image" => "images",
+        "snapshot" => "snapshots",
+        other => other,
+    };
+    let by_name = |name: &str| COMMANDS.iter().find(|command| command.name == name);
+    // Those that people type without their noun.
+    if let "exec" | "kill" | "delete" | "attach" | "pause" | "resume" = noun {
+        return by_name(&format!("tasks {noun}")).map(|command| (command, 1));
+    }
+    if let Some(command) = by_name(noun) {
+        return Some((command, 1));
+    }
+    let verb = match (noun, words.get(1)?.as_str()) {
+        (_, "list") => "ls",
+        ("tasks", "del" | "rm" | "remove") => "delete",
+        ("containers", "delete" | "del" | "remove") => "rm",
+        (_, "metric") => "metrics",
+        (_, other) => other,
+    };
+    by_name(&format!("{noun} {verb}")).map(|command| (command, 2))
+}
+
+impl Ctr {
+    fn new(options: &Options) -> Result<Ctr> {
+        let mut engine_args = Vec::new();
+        for name in ["config-file", "data-root", "exec-root"] {
+            if let Some(value) = options.get(name) {
+                engine_args.push(format!("--{name}={value}").into());
+            }
+        }
+        let config = engine::configuration(&engine_args).map(|(options, _)| options);
+        // To look, a broken daemon.json is no hindrance.
+        let config = config.unwrap_or_default();
+        let root = |name: &str, otherwise: &Path| match options.get(name) {
+            Some(path) => {
+                std::path::absolute(path).map_err(|e| Error::io(format_args!("find {path}"), &e))
+            }
+            None => Ok(otherwise.to_path_buf()),
+        };
+        Ok(Ctr {
+            data_root: root("data-root", &config.data_root)?,
+            exec_root: root("exec-root", &config.exec_root)?,
+            engine_args,
+        })
+    }
+
+    fn data_dir(&self, id: &str) -> PathBuf {
+        self.data_root.join("containers").join(id)
+    }
+
+    fn run_dir(&self, id: &str) -> PathBuf {
+        self.exec_root.join("containers").join(id)
+    }
+}
+
+fn help() -> String {
+    let mut text = ABOUT.to_string();
+    let width = COMMANDS.iter().map(|command| command.name.len()).max();
+    for command in COMMANDS {
+        let width = width.unwrap_or(0);
+        text.push_str(&format!("  {:width$}  {}\n", command.name, command.about));
+    }
+    text.push_str("\nOptions:\n");
+    list_flags(&mut text, &[GLOBAL]);
+    text.push_str("\nRun 'tug ctr COMMAND --help' for more on a command.");
+    text
+}
+
+fn command_help(command: &Command) -> String {
+    let mut text = format!(
+        "Usage: tug ctr {} [OPTION]... {}\n\n{}\n\nOptions:\n",
+        command.name, command.usage, command.about
+    );
+    list_flags(&mut text, command.flags);
+    text
+}
+
+/// Columns as wide as their widest cell, four spaces between them.
+fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<u8> {
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (n, cell) in row.iter().enumerate() {
+            let widest = rows.iter().map(|row| row[n].len()).max().unwrap_or(0);
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', widest - cell.len() + 4));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    print::out(text)?;
+    Ok(0)
+}
+
+/// The list, or with --quiet its first column alone.
+fn print_list<const N: usize>(rows: &[[String; N]], options: &Options) -> Result<u8> {
+    if !options.is("quiet") {
+        return print_table(rows);
+    }
+    let names: Vec<String> = rows
+        .iter()
+        .skip(1)
+        .map(|row| row[0].clone() + "\n")
+        .collect();
+    print::out(names.concat())?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &str) -> Option<&'static str> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+        find_command(&words).map(|(command, _)| command.name)
+    }
+
+    #[test]
+    fn commands_have_the_names_that_people_type() {
+        assert_eq!(command("c ls"), Some("containers ls"));
+        assert_eq!(command("container list"), Some("containers ls"));
+        assert_eq!(command("containers delete x"), Some("containers rm"));
+        assert_eq!(command("t rm x"), Some("tasks delete"));
+        assert_eq!(command("kill x"), Some("tasks kill"));
+        assert_eq!(command("run image id"), Some("run"));
+        assert_eq!(command("tasks"), None);
+        assert_eq!(command("soup ls"), None);
+    }
+
+    #[test]
+    fn bad_input_is_an_error_of_usage() {
+        let kind = |args: &[&str]| {
+            let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+            main(&args).unwrap_err().kind
+        };
+        for args in [
+            &[][..],
+            &["soup"],
+            &["images"],
+            &["images", "ls", "--nosuch"],
+            &["images", "ls", "more"],
+            &["tasks", "kill"],
+        ] {
+            assert_eq!(kind(args), Kind::Usage, "{args:?}");
+        }
+        for args in [
+            &["--help"][..],
+            &["-h"],
+            &["tasks", "kill", "--help"],
+            &["--version"],
+        ] {
+            assert_eq!(kind(args), Kind::Help, "{args:?}");
+        }
+    }
+}
