@@ -103,6 +103,19 @@ fn a_running_container_and_one_with_one_layer_are_compared_too() {
     );
 }
 
+/// Deeper than a thread's stack.
+#[test]
+fn the_depth_of_a_tree_does_not_matter() {
+    let host = Host::with_image("diff-deep");
+    let script =
+        "i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done; echo >end";
+    host.ok(&["run", "--name", "web", IMAGE, "sh", "-c", script]);
+    let output = host.tug(&["diff", "web"]);
+    let lines = output.lines();
+    assert_eq!((output.code, lines.len()), (0, 1501), "{}", output.stderr);
+    assert!(lines[1500].ends_with("/d/end"), "{}", lines[1500]);
+}
+
 /// Docker's own client prints what ours prints.
 #[test]
 fn the_docker_client_prints_the_same() {

@@ -17,6 +17,7 @@ mod harness;
 mod api;
 mod bad_input;
 mod cgroup;
+mod commit;
 mod completion;
 mod concurrency;
 mod connections;

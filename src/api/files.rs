@@ -1,13 +1,16 @@
-//! A container's files: changes, export, archive.
+//! A container's files: changes, export, archive, commit.
 
-use crate::api::{Call, Reply};
+use crate::api::images::with_tag;
+use crate::api::{Call, Reply, parse_body};
 use crate::base64;
 use crate::engine::archive::{PathStat, Put};
+use crate::engine::commit::Commit;
 use crate::engine::export::Archive;
 use crate::error::{Error, Result};
 use crate::json::node::quote;
 use crate::sys::fs::ModifiedAt;
 use crate::time::Time;
+use crate::wire::container::Config;
 use std::io::{Read, Write};
 
 const PATH_STAT: &str = "X-Docker-Container-Path-Stat";
@@ -96,6 +99,31 @@ fn rfc3339(at: ModifiedAt) -> String {
         },
     };
     time.rfc3339()
+}
+
+pub fn commit(call: &mut Call<'_>) -> Result<Reply> {
+    let body = call.body_text()?;
+    let config = match body.trim() {
+        "" | "null" => Config::default(),
+        _ => parse_body(&body)?,
+    };
+    let text = |name: &str| call.query(name).unwrap_or_default().to_string();
+    let name = text("container");
+    if name.is_empty() {
+        return Err(Error::invalid("invalid name or ID supplied: \"\""));
+    }
+    let container = call.engine.find(&name)?;
+    let changes = call.request.query.all("changes");
+    let commit = Commit {
+        reference: with_tag(&text("repo"), call.query("tag")),
+        author: text("author"),
+        comment: text("comment"),
+        changes: changes.map(str::to_string).collect(),
+        pause: text("pause").is_empty() || call.flag("pause"),
+        config,
+    };
+    let id = call.engine.commit(&container, commit)?;
+    Ok(Reply::Json(201, format!("{{\"Id\":{}}}\n", quote(&id))))
 }
 
 /// Answer with an archive while it is made. A failure on the way breaks the answer off, which the

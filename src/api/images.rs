@@ -79,7 +79,7 @@ pub fn tag(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 /// `repo` and `tag` as one name; a digest as tag is joined by `@`.
-fn with_tag(repo: &str, tag: Option<&str>) -> Option<String> {
+pub(super) fn with_tag(repo: &str, tag: Option<&str>) -> Option<String> {
     if repo.is_empty() {
         return None;
     }

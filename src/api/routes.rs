@@ -35,6 +35,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/volumes/create", system::volume_create),
     ("POST", "/volumes/prune", system::volume_prune),
     ("GET", "/containers/json", containers::list),
+    ("POST", "/commit", files::commit),
     ("POST", "/containers/create", containers::create),
     ("POST", "/containers/prune", containers::prune),
     ("GET", "/containers/{}/json", containers::inspect),

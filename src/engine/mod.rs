@@ -12,6 +12,7 @@
 pub mod archive;
 pub mod attach;
 pub mod changes;
+pub mod commit;
 pub mod config;
 pub mod container;
 pub mod create;

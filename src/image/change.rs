@@ -1,8 +1,9 @@
-//! `--change` of import: instructions of a Dockerfile applied to an image's configuration.
+//! `--change` of import and commit: instructions of a Dockerfile applied to an image's configuration.
 
 use crate::error::{Error, Result};
 use crate::json;
 use crate::oci::image::{Config, Empty};
+use crate::wire::container::HealthConfig;
 
 /// Apply one instruction, such as `CMD ["sh"]` or `ENV A=b`.
 pub fn apply(config: &mut Config, change: &str) -> Result<()> {
@@ -79,13 +80,119 @@ pub fn apply(config: &mut Config, change: &str) -> Result<()> {
             let before = config.working_dir.take().unwrap_or_default();
             config.working_dir = Some(directory(&before, rest));
         }
-        _ => {
-            return Err(Error::unsupported(format!(
-                "{instruction} is not supported yet"
-            )));
+        "ONBUILD" => {
+            let trigger = rest.split_whitespace().next().unwrap_or_default();
+            match &trigger.to_ascii_uppercase()[..] {
+                "ONBUILD" => {
+                    return Err(Error::invalid(
+                        "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
+                    ));
+                }
+                trigger @ ("FROM" | "MAINTAINER") => {
+                    return Err(Error::invalid(format!(
+                        "{trigger} isn't allowed as an ONBUILD trigger"
+                    )));
+                }
+                _ => {}
+            }
+            config
+                .on_build
+                .get_or_insert_default()
+                .push(rest.to_string());
         }
+        _ => config.healthcheck = Some(health(rest)?),
     }
     Ok(())
+}
+
+/// `NONE`, or `[--interval=30s …] CMD …`.
+fn health(rest: &str) -> Result<HealthConfig> {
+    let mut health = HealthConfig::default();
+    let mut rest = rest;
+    while let Some(option) = rest.strip_prefix("--") {
+        let (option, after) = option
+            .split_once(char::is_whitespace)
+            .unwrap_or((option, ""));
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let time = || {
+            duration(value).ok_or_else(|| {
+                Error::invalid(format!("time: invalid duration {value:?} for --{name}"))
+            })
+        };
+        match name {
+            "interval" => health.interval = Some(time()?),
+            "timeout" => health.timeout = Some(time()?),
+            "start-period" => health.start_period = Some(time()?),
+            "start-interval" => health.start_interval = Some(time()?),
+            "retries" => {
+                let retries = value.parse::<i64>().ok().filter(|retries| *retries >= 0);
+                health.retries = Some(retries.ok_or_else(|| {
+                    Error::invalid(format!("--retries must be a number and not {value:?}"))
+                })?);
+            }
+            _ => return Err(Error::invalid(format!("unknown flag: {name}"))),
+        }
+        rest = after.trim_start();
+    }
+    let (kind, what) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let what = what.trim();
+    health.test = Some(match &kind.to_ascii_uppercase()[..] {
+        "NONE" if what.is_empty() => vec!["NONE".into()],
+        "NONE" => return Err(Error::invalid("HEALTHCHECK NONE takes no arguments")),
+        "CMD" if what.is_empty() => {
+            return Err(Error::invalid("missing command after HEALTHCHECK CMD"));
+        }
+        "CMD" => match json::parse::<Vec<String>>(what, "command") {
+            Ok(list) => [vec!["CMD".to_string()], list].concat(),
+            Err(_) => vec!["CMD-SHELL".into(), what.into()],
+        },
+        _ => {
+            return Err(Error::invalid(format!(
+                "unknown type {kind:?} in HEALTHCHECK (try CMD)"
+            )));
+        }
+    });
+    Ok(health)
+}
+
+/// Go's notation, such as `1m30s` or `1.5s`, in nanoseconds. At least a millisecond, or 0 for the
+/// default.
+fn duration(text: &str) -> Option<i64> {
+    const UNITS: [(&str, u64); 7] = [
+        ("ns", 1),
+        ("us", 1_000),
+        ("µs", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+    ];
+    const LEAST: i64 = 1_000_000;
+    if text == "0" {
+        return Some(0);
+    }
+    let mut total = 0u64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(end);
+        let end = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let (_, nanos) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        // Nine digits are as many as a nanosecond has of an hour, give or take.
+        let fraction = fraction.get(..fraction.len().min(9))?;
+        let part: u64 = fraction.parse().ok()?;
+        let part = u128::from(part) * u128::from(*nanos) / 10u128.pow(fraction.len() as u32);
+        let whole: u64 = whole.parse().ok()?;
+        total = total
+            .checked_add(whole.checked_mul(*nanos)?)?
+            .checked_add(u64::try_from(part).ok()?)?;
+        rest = after;
+    }
+    i64::try_from(total).ok().filter(|total| *total >= LEAST)
 }
 
 /// A JSON list is the command itself; anything else is a line for the shell.
@@ -247,6 +354,26 @@ mod tests {
     }
 
     #[test]
+    fn health_checks_and_triggers_are_kept() {
+        let config = applied(&[
+            "ONBUILD RUN make",
+            "ONBUILD COPY . /src",
+            r#"HEALTHCHECK --interval=1m30s --timeout=1.5s --retries=3 CMD ["check", "-x"]"#,
+        ]);
+        assert_eq!(config.on_build.unwrap(), ["RUN make", "COPY . /src"]);
+        let health = config.healthcheck.unwrap();
+        assert_eq!(health.test.unwrap(), ["CMD", "check", "-x"]);
+        let times = (health.interval, health.timeout, health.retries);
+        assert_eq!(times, (Some(90_000_000_000), Some(1_500_000_000), Some(3)));
+        let test = |line: &str| applied(&[line]).healthcheck.unwrap().test.unwrap();
+        assert_eq!(test("HEALTHCHECK none"), ["NONE"]);
+        assert_eq!(
+            test("HEALTHCHECK --start-period=0 CMD curl -f x || exit 1"),
+            ["CMD-SHELL", "curl -f x || exit 1"]
+        );
+    }
+
+    #[test]
     fn nonsense_is_refused_in_dockers_words() {
         for (change, message) in [
             ("RUN ls", "run is not a valid change command"),
@@ -257,7 +384,22 @@ mod tests {
             ("EXPOSE 80/icmp", "invalid proto: icmp"),
             ("EXPOSE 70000", "invalid containerPort: 70000"),
             ("EXPOSE 9-8", "invalid containerPort: 9-8"),
-            ("ONBUILD RUN x", "ONBUILD is not supported yet"),
+            ("ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"),
+            (
+                "onbuild onbuild RUN x",
+                "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
+            ),
+            ("HEALTHCHECK NONE x", "HEALTHCHECK NONE takes no arguments"),
+            ("HEALTHCHECK CMD", "missing command after HEALTHCHECK CMD"),
+            (
+                "HEALTHCHECK curl x",
+                "unknown type \"curl\" in HEALTHCHECK (try CMD)",
+            ),
+            (
+                "HEALTHCHECK --interval=1 CMD x",
+                "time: invalid duration \"1\" for --interval",
+            ),
+            ("HEALTHCHECK --every=1s CMD x", "unknown flag: every"),
         ] {
             let error = apply(&mut Config::default(), change).unwrap_err();
             assert_eq!(error.message, message);

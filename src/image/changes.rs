@@ -38,42 +38,62 @@ const MOUNT_POINTS: [&str; 11] = [
     "sys",
 ];
 
-/// As deep as paths reach for the kernel (PATH_MAX); each level holds two descriptors.
-const DEPTH_MAX: usize = 256;
+/// How deep `is_nothing` looks. Beyond, a directory counts as something.
+const NOTHING_DEPTH_MAX: usize = 16;
 
 /// All changes, sorted by their paths. `lower` is the root of the layers, `upper` the directory.
-pub fn changes(lower: &OwnedFd, upper: OwnedFd) -> Result<Vec<(Vec<u8>, Kind)>> {
+pub fn changes(lower: &OwnedFd, upper: &OwnedFd) -> Result<Vec<(Vec<u8>, Kind)>> {
     let mut search = Search {
         lower,
-        path: Vec::new(),
+        upper,
+        stack: Vec::new(),
         found: Vec::new(),
     };
-    search.directory(upper, true)?;
+    search.enter(Vec::new(), true, true)?;
+    while let Some(frame) = search.stack.last_mut() {
+        match frame.names.next() {
+            Some(name) => {
+                let mut path = frame.path.clone();
+                path.push(name.into_bytes());
+                search.entry(path)?;
+            }
+            None => search.leave(),
+        }
+    }
     let mut found = search.found;
     found.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(found)
 }
 
-/// Whether the runtime has made what `named` is, at `path` (names, slashes between them), to mount
-/// something on it: at such a place, where the layers have nothing, and empty but for its like.
-pub fn is_mount_point(lower: &OwnedFd, path: &[u8], named: &OwnedFd) -> Result<bool> {
-    if !MOUNT_POINTS.iter().any(|point| point.as_bytes() == path) {
-        return Ok(false);
-    }
-    if below(lower, inside::as_path(path))?.is_some() {
-        return Ok(false);
-    }
+/// Whether what `named` is, at `path` (names, slashes between them), is there only because the
+/// runtime has made places to mount on: such a place, where the layers have nothing; or a directory
+/// of theirs that came up for its sake and is as it was.
+pub fn is_nothing(lower: &OwnedFd, path: &[u8], named: &OwnedFd) -> Result<bool> {
+    nothing(lower, path, named, NOTHING_DEPTH_MAX)
+}
+
+fn nothing(lower: &OwnedFd, path: &[u8], named: &OwnedFd, depth: usize) -> Result<bool> {
     let stat = fs::stat(named.as_fd())?;
-    match kind(&stat) {
-        FileType::Directory => {}
-        FileType::RegularFile => return Ok(stat.st_size == 0),
-        _ => return Ok(false),
+    let is_dir = kind(&stat) == FileType::Directory;
+    match below(lower, inside::as_path(path))? {
+        Some((_, was)) if !is_dir || is_different(&was, &stat) || is_opaque(named)? => {
+            return Ok(false);
+        }
+        Some(_) => {}
+        None if MOUNT_POINTS.iter().all(|point| point.as_bytes() != path) => return Ok(false),
+        None if !is_dir => {
+            return Ok(kind(&stat) == FileType::RegularFile && stat.st_size == 0);
+        }
+        None => {}
+    }
+    if depth == 0 {
+        return Ok(false);
     }
     let dir = fs::reopen(named.as_fd(), OFlags::RDONLY | OFlags::DIRECTORY)?;
     for name in fs::sorted_names(dir.as_fd())? {
         if let Some(child) = fs::name_at(dir.as_fd(), &name)? {
             let path = [path, b"/", name.as_bytes()].concat();
-            if !is_mount_point(lower, &path, &child)? {
+            if !nothing(lower, &path, &child, depth - 1)? {
                 return Ok(false);
             }
         }
@@ -81,81 +101,100 @@ pub fn is_mount_point(lower: &OwnedFd, path: &[u8], named: &OwnedFd) -> Result<b
     Ok(true)
 }
 
+/// Depth first with a stack of our own: a thread's is small, a container's tree as deep as it likes.
 struct Search<'a> {
     lower: &'a OwnedFd,
-    path: Vec<Vec<u8>>,
+    upper: &'a OwnedFd,
+    stack: Vec<Frame>,
     found: Vec<(Vec<u8>, Kind)>,
 }
 
+/// A directory of the upper tree.
+struct Frame {
+    path: Vec<Vec<u8>>,
+    names: std::vec::IntoIter<CString>,
+    /// It is told itself; otherwise it is when something in it is.
+    is_noted: bool,
+    /// How much was found before it.
+    before: usize,
+}
+
 impl Search<'_> {
-    /// Look through a directory of the upper tree. `is_merged`: what lies below it in the layers
-    /// shows through.
-    fn directory(&mut self, dir: OwnedFd, is_merged: bool) -> Result<()> {
+    /// `is_merged`: what lies below the directory in the layers shows through.
+    fn enter(&mut self, path: Vec<Vec<u8>>, is_merged: bool, is_noted: bool) -> Result<()> {
+        let before = self.found.len();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let dir = match fs::open_without_links(self.upper, &joined(&path), flags) {
+            Ok(dir) => dir,
+            // It has gone meanwhile, or lies deeper than paths reach.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(()),
+            Err(errno) => return Err(failed("open", joined(&path).display(), errno)),
+        };
         let names = fs::sorted_names(dir.as_fd())?;
         if !is_merged {
-            self.hidden(&names)?;
+            self.hidden(&path, &names)?;
         }
-        for name in names {
-            let Some(named) = fs::name_at(dir.as_fd(), &name)? else {
-                continue;
-            };
-            self.path.push(name.into_bytes());
-            let outcome = self.entry(named);
-            self.path.pop();
-            outcome?;
-        }
+        self.stack.push(Frame {
+            path,
+            names: names.into_iter(),
+            is_noted,
+            before,
+        });
         Ok(())
     }
 
-    fn entry(&mut self, named: OwnedFd) -> Result<()> {
+    fn leave(&mut self) {
+        let Some(done) = self.stack.pop() else { return };
+        if !done.is_noted && self.found.len() > done.before {
+            self.note(&done.path, Kind::Modified);
+        }
+    }
+
+    fn entry(&mut self, path: Vec<Vec<u8>>) -> Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let Ok(named) = fs::open_without_links(self.upper, &joined(&path), flags) else {
+            return Ok(());
+        };
         let stat = fs::stat(named.as_fd())?;
-        let before = below(self.lower, &joined(&self.path))?;
+        let before = below(self.lower, &joined(&path))?;
         if is_whiteout(&stat) {
             if before.is_some() {
-                self.note(Kind::Deleted);
+                self.note(&path, Kind::Deleted);
             }
             return Ok(());
         }
-        let at = self.found.len();
-        match &before {
-            None if is_mount_point(self.lower, &self.path.join(&b'/'), &named)? => return Ok(()),
-            None => self.note(Kind::Added),
-            Some((lower, was)) => {
-                if is_different(was, &stat) || capability(lower)? != capability(&named)? {
-                    self.note(Kind::Modified);
-                }
-            }
+        let change = match &before {
+            None if is_nothing(self.lower, &path.join(&b'/'), &named)? => return Ok(()),
+            None => Some(Kind::Added),
+            Some((lower, was)) => (is_different(was, &stat)
+                || capability(lower)? != capability(&named)?)
+            .then_some(Kind::Modified),
+        };
+        if let Some(kind) = change {
+            self.note(&path, kind);
         }
-        if kind(&stat) != FileType::Directory || self.path.len() > DEPTH_MAX {
+        if kind(&stat) != FileType::Directory {
             return Ok(());
         }
-
         let was_dir = before.is_some_and(|(_, was)| kind(&was) == FileType::Directory);
         let is_merged = !(was_dir && is_opaque(&named)?);
-        let dir = fs::reopen(named.as_fd(), OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let was_noted = self.found.len() > at;
-        self.directory(dir, is_merged)?;
-        if !was_noted && self.found.len() > at {
-            self.note(Kind::Modified);
-        }
-        Ok(())
+        self.enter(path, is_merged, change.is_some())
     }
 
     /// What the layers have in a directory that hides it, and that is not there any more.
-    fn hidden(&mut self, names: &[CString]) -> Result<()> {
-        let lower = inside::open_dir(self.lower, &self.path)?;
+    fn hidden(&mut self, path: &[Vec<u8>], names: &[CString]) -> Result<()> {
+        let lower = inside::open_dir(self.lower, path)?;
         for name in fs::sorted_names(lower.as_fd())? {
             if names.binary_search(&name).is_err() {
-                self.path.push(name.into_bytes());
-                self.note(Kind::Deleted);
-                self.path.pop();
+                let path = [path, &[name.into_bytes()]].concat();
+                self.note(&path, Kind::Deleted);
             }
         }
         Ok(())
     }
 
-    fn note(&mut self, kind: Kind) {
-        let path = [&b"/"[..], &self.path.join(&b'/')].concat();
+    fn note(&mut self, path: &[Vec<u8>], kind: Kind) {
+        let path = [&b"/"[..], &path.join(&b'/')].concat();
         self.found.push((path, kind));
     }
 }
@@ -170,7 +209,7 @@ fn below(lower: &OwnedFd, path: &Path) -> Result<Option<(OwnedFd, Stat)>> {
             Ok((!is_whiteout(&stat)).then_some((named, stat)))
         }
         // Nothing; or a file or a link where there is a directory now.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => Ok(None),
         Err(errno) => Err(failed("open in layers", path.display(), errno)),
     }
 }

@@ -12,8 +12,9 @@
 //! reported; the others load. Knows nothing of containers: who uses an image, the caller says.
 
 mod archive;
-mod change;
+pub mod change;
 pub mod changes;
+pub mod extend;
 mod gzip;
 mod head;
 pub mod import;

@@ -83,6 +83,11 @@ impl<'a> Packer<'a> {
         Ok(packer)
     }
 
+    pub fn leave_out(mut self, leave_out: LeaveOut<'a>) -> Packer<'a> {
+        self.leave_out = leave_out;
+        self
+    }
+
     /// Make the next entry, or the end.
     fn step(&mut self) -> Result<()> {
         let Some(frame) = self.stack.last_mut() else {

@@ -1,6 +1,7 @@
 //! An image's configuration, manifest and index (image-spec 1.1; Docker's schema 2 has the same
 //! members under other media types).
 
+use crate::wire::container::HealthConfig;
 use miniserde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -45,6 +46,12 @@ pub struct Config {
     pub stop_signal: Option<String>,
     #[serde(rename = "Shell")]
     pub shell: Option<Vec<String>>,
+    /// Docker's; image-spec reserves the name.
+    #[serde(rename = "Healthcheck")]
+    pub healthcheck: Option<HealthConfig>,
+    /// Docker's as well: instructions for images that are built from this one.
+    #[serde(rename = "OnBuild")]
+    pub on_build: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

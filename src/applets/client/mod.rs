@@ -4,6 +4,7 @@
 //! the list of them. Knows the engine by its HTTP API only.
 
 mod attach;
+mod commit;
 mod complete;
 mod config;
 mod cp;
@@ -54,6 +55,7 @@ use std::ffi::OsString;
 
 const VERBS: &[&Verb] = &[
     &attach::VERB,
+    &commit::VERB,
     &complete::VERB,
     &cp::VERB,
     &create::VERB,

@@ -1,0 +1,252 @@
+//! commit: an image out of what a container has changed.
+
+use crate::engine::Engine;
+use crate::engine::container::{Container, Phase};
+use crate::error::{Context, Error, Result};
+use crate::image::change;
+use crate::image::changes::is_nothing;
+use crate::image::extend::Extension;
+use crate::image::pack::{Form, Packer};
+use crate::image::reference::Reference;
+use crate::oci::image;
+use crate::runtime;
+use crate::sys::fs;
+use crate::wire::container::{Config, HealthConfig};
+use std::collections::BTreeMap;
+
+/// What is said with a commit.
+pub struct Commit {
+    /// The name of the image, with its tag.
+    pub reference: Option<String>,
+    pub author: String,
+    pub comment: String,
+    /// Instructions as in a Dockerfile.
+    pub changes: Vec<String>,
+    pub pause: bool,
+    /// What goes before the container's own configuration.
+    pub config: Config,
+}
+
+impl Engine {
+    /// Answers the image's id, `sha256:…`.
+    pub fn commit(&self, container: &Container, commit: Commit) -> Result<String> {
+        let marked = matches!(container.lock().phase, Phase::Removing | Phase::Removed);
+        if marked {
+            return Err(Error::conflict(format!(
+                "You cannot commit container {} which is being removed",
+                container.id
+            )));
+        }
+        // What is wrong with the request is said before anything is stopped for it.
+        let name = commit.reference.as_deref().map(name).transpose()?;
+        let familiar = name.as_ref().map(Reference::familiar).unwrap_or_default();
+        let config = config(commit.config, &commit.changes, &container.config)?;
+
+        let _paused = match commit.pause {
+            true => Paused::new(self, container),
+            false => None,
+        };
+        let layers = self.layers(container)?;
+        let leave_out =
+            |path: &[u8], named: &std::os::fd::OwnedFd| is_nothing(&layers.root, path, named);
+        let upper = fs::open_path(&self.upper(container))?;
+        let mut packer = Packer::new(upper, b"", Form::Layer)?.leave_out(&leave_out);
+        let command = container.config.cmd.clone().unwrap_or_default();
+        let extension = Extension {
+            config,
+            author: commit.author,
+            comment: commit.comment.clone(),
+            created_by: command.join(" "),
+            name,
+        };
+        let id = self
+            .images
+            .extend(&container.image_id, &mut packer, extension)?;
+
+        if !familiar.is_empty() {
+            self.tell_image("tag", &id, &familiar);
+        }
+        let told = [
+            ("comment", &commit.comment[..]),
+            ("imageID", &id),
+            ("imageRef", &familiar),
+        ];
+        self.tell(container, "commit", &told);
+        Ok(id)
+    }
+}
+
+/// A running container that stands still until this is dropped.
+struct Paused<'a> {
+    engine: &'a Engine,
+    container: &'a Container,
+}
+
+impl<'a> Paused<'a> {
+    /// None where it cannot or need not: a file that is written meanwhile is committed as it is.
+    fn new(engine: &'a Engine, container: &'a Container) -> Option<Paused<'a>> {
+        if !container.is_running() {
+            return None;
+        }
+        let root = engine.runtime_root();
+        let paused = runtime::kill::pause(&root, &container.id);
+        if let Err(error) = paused.context(|| format!("pause container {}", container.id)) {
+            engine.debug(error);
+            return None;
+        }
+        engine.tell(container, "pause", &[]);
+        Some(Paused { engine, container })
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        let (engine, container) = (self.engine, self.container);
+        let resumed = runtime::kill::resume(&engine.runtime_root(), &container.id);
+        match resumed.context(|| format!("unpause container {}", container.id)) {
+            Ok(()) => engine.tell(container, "unpause", &[]),
+            Err(error) => engine.note(error),
+        }
+    }
+}
+
+fn name(text: &str) -> Result<Reference> {
+    let reference = Reference::parse(text)?;
+    if reference.digest.is_some() {
+        return Err(Error::invalid(
+            "refusing to create a tag with a digest reference",
+        ));
+    }
+    Ok(reference.with_default_tag())
+}
+
+/// The new image's configuration: the request's, with the changes, and for the rest the
+/// container's (moby, daemon/commit.go).
+fn config(given: Config, changes: &[String], container: &Config) -> Result<image::Config> {
+    let mut config = image::Config {
+        user: given.user,
+        exposed_ports: given.exposed_ports,
+        env: given.env,
+        entrypoint: given.entrypoint,
+        cmd: given.cmd,
+        volumes: given.volumes,
+        working_dir: given.working_dir,
+        labels: given.labels,
+        stop_signal: given.stop_signal,
+        shell: given.shell,
+        healthcheck: given.healthcheck,
+        on_build: given.on_build,
+    };
+    for change in changes {
+        change::apply(&mut config, change)?;
+    }
+    merge(&mut config, container);
+    Ok(config)
+}
+
+fn merge(config: &mut image::Config, container: &Config) {
+    let text = |ours: &mut Option<String>, theirs: &Option<String>| {
+        if ours.as_deref().unwrap_or_default().is_empty() {
+            ours.clone_from(theirs);
+        }
+    };
+    text(&mut config.user, &container.user);
+    text(&mut config.working_dir, &container.working_dir);
+    text(&mut config.stop_signal, &container.stop_signal);
+
+    let is_empty = |list: &Option<Vec<String>>| list.as_ref().is_none_or(Vec::is_empty);
+    if is_empty(&config.entrypoint) {
+        if is_empty(&config.cmd) {
+            config.cmd.clone_from(&container.cmd);
+        }
+        if config.entrypoint.is_none() {
+            config.entrypoint.clone_from(&container.entrypoint);
+        }
+    }
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_string();
+    for entry in container.env.iter().flatten() {
+        let env = config.env.get_or_insert_default();
+        if !env.iter().any(|ours| name(ours) == name(entry)) {
+            env.push(entry.clone());
+        }
+    }
+    add(&mut config.labels, &container.labels);
+    add(&mut config.exposed_ports, &container.exposed_ports);
+    add(&mut config.volumes, &container.volumes);
+    if let Some(health) = &container.healthcheck {
+        merge_health(config.healthcheck.get_or_insert_default(), health);
+    }
+}
+
+/// What only the container has.
+fn add<T: Clone>(ours: &mut Option<BTreeMap<String, T>>, theirs: &Option<BTreeMap<String, T>>) {
+    for (key, value) in theirs.iter().flatten() {
+        let all = ours.get_or_insert_default();
+        all.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+}
+
+fn merge_health(ours: &mut HealthConfig, theirs: &HealthConfig) {
+    if ours.test.as_ref().is_none_or(Vec::is_empty) {
+        ours.test.clone_from(&theirs.test);
+    }
+    let number = |ours: &mut Option<i64>, theirs: Option<i64>| {
+        if ours.unwrap_or(0) == 0 {
+            *ours = theirs;
+        }
+    };
+    number(&mut ours.interval, theirs.interval);
+    number(&mut ours.timeout, theirs.timeout);
+    number(&mut ours.start_period, theirs.start_period);
+    number(&mut ours.start_interval, theirs.start_interval);
+    number(&mut ours.retries, theirs.retries);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(list: &[&str]) -> Option<Vec<String>> {
+        Some(list.iter().map(|word| (*word).to_string()).collect())
+    }
+
+    #[test]
+    fn the_request_comes_before_the_changes_and_both_before_the_container() {
+        let container = Config {
+            cmd: words(&["sleep", "1"]),
+            entrypoint: words(&["/entry"]),
+            env: words(&["A=container", "B=container", "C=container"]),
+            user: Some("guest".into()),
+            working_dir: Some("/srv".into()),
+            labels: Some([("l".to_string(), "container".to_string())].into()),
+            ..Config::default()
+        };
+        let given = Config {
+            env: words(&["A=given", "B=given"]),
+            labels: Some([("l".to_string(), "given".to_string())].into()),
+            ..Config::default()
+        };
+        let changes = ["ENV B=change".to_string(), "USER root".to_string()];
+        let config = config(given, &changes, &container).unwrap();
+        assert_eq!(config.env, words(&["A=given", "B=change", "C=container"]));
+        assert_eq!(config.user.as_deref(), Some("root"));
+        assert_eq!(config.working_dir.as_deref(), Some("/srv"));
+        assert_eq!(config.labels.unwrap()["l"], "given");
+        assert_eq!(
+            (config.entrypoint, config.cmd),
+            (words(&["/entry"]), words(&["sleep", "1"]))
+        );
+    }
+
+    #[test]
+    fn a_new_entrypoint_does_not_keep_the_old_arguments() {
+        let container = Config {
+            cmd: words(&["old"]),
+            entrypoint: words(&["/old"]),
+            ..Config::default()
+        };
+        let changes = ["ENTRYPOINT [\"/new\"]".to_string()];
+        let config = config(Config::default(), &changes, &container).unwrap();
+        assert_eq!((config.entrypoint, config.cmd), (words(&["/new"]), None));
+    }
+}
