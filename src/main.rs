@@ -45,10 +45,18 @@ fn main() -> ExitCode {
 
 /// Print what stopped us, once, and say how to exit.
 fn report(name: &str, error: &Error) -> ExitCode {
-    // A closed pipe is the reader's choice, not a reason to panic as println! would.
     if error.kind == Kind::Help {
-        let _ = writeln!(std::io::stdout(), "{}", error.message.trim_end());
-        return ExitCode::SUCCESS;
+        return match writeln!(std::io::stdout(), "{}", error.message.trim_end()) {
+            // A closed pipe is the reader's choice, not a reason to panic as println! would.
+            Err(failed) if failed.kind() != std::io::ErrorKind::BrokenPipe => {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{name}: write to standard output: {failed}"
+                );
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        };
     }
     let _ = writeln!(std::io::stderr(), "{name}: {}", error.message);
     ExitCode::from(match error.kind {

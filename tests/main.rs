@@ -49,6 +49,7 @@ mod names;
 mod namespaces;
 mod net_devices;
 mod oci_config;
+mod output;
 mod power_loss;
 mod propagation;
 mod rootless;

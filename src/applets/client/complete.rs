@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn verbs_options_and_values_come_from_the_tables() {
         for (line, expected) in [
-            ("st", "start stats stop"),
+            ("resta", "restart"),
             ("-D sto", "stop"),
             ("-H x --config y sto", "stop"),
             ("--log-l", "--log-level"),

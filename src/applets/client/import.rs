@@ -1,7 +1,8 @@
 //! `tug import`: an image out of a root file system's archive.
 
-use super::load::{follow, open};
+use super::load::open;
 use super::options::{Options, Verb, flag};
+use super::progress::{Display, Upload};
 use super::remote::Engine;
 use crate::error::Result;
 use crate::http::client::Body;
@@ -59,6 +60,8 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
         _ if is_url => Box::new(std::io::empty()),
         path => open(path)?,
     };
+    let mut display = Display::new(false);
+    let mut source = Upload::new(&mut source, from, &mut display);
     let response = engine.send("POST", &path, Body::Stream(&mut source))?;
-    follow(response)
+    display.follow(response)
 }

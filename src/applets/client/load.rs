@@ -1,13 +1,13 @@
 //! `tug load`: images out of an archive of `docker save`, or an OCI layout.
 
 use super::options::{Options, Verb, flag};
-use super::print;
-use super::remote::{Engine, parse};
+use super::progress::{Display, Upload};
+use super::remote::Engine;
 use crate::error::{Error, Result};
-use crate::http::client::{Body, Response};
+use crate::http::client::Body;
 use crate::http::query;
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::io::{IsTerminal, Read};
 
 pub const VERB: Verb = Verb {
     names: &["load", "image load"],
@@ -43,31 +43,14 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     if let Some(platform) = options.get("platform") {
         path.push_str(&format!("&platform={}", query::encode(platform)));
     }
+    let mut display = Display::new(options.is("quiet"));
+    let name = options.get("input").unwrap_or("-");
+    let mut source = Upload::new(&mut source, name, &mut display);
     let response = engine.send("POST", &path, Body::Stream(&mut source))?;
-    follow(response)
+    display.follow(response)
 }
 
 pub fn open(path: &str) -> Result<Box<dyn Read>> {
     let file = File::open(path).map_err(|e| Error::io(format_args!("open {path}"), &e))?;
     Ok(Box::new(file))
-}
-
-/// Print a stream of progress; an error in it is the outcome of the whole.
-pub fn follow(response: Response) -> Result<u8> {
-    for line in BufReader::new(response).lines() {
-        let line = line.map_err(|error| Error::io("read the engine's answer", &error))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let progress = parse(&line)?;
-        if let Some(error) = progress.member("error") {
-            return Err(Error::invalid(error.text()));
-        }
-        if let Some(text) = progress.member("stream") {
-            print::out(text.text())?;
-        } else if let Some(status) = progress.member("status") {
-            print::line(&status.text())?;
-        }
-    }
-    Ok(0)
 }

@@ -28,6 +28,7 @@ mod logs;
 pub(super) mod options;
 mod port;
 pub(super) mod print;
+mod progress;
 mod prune;
 mod ps;
 pub(super) mod pump;

@@ -16,7 +16,7 @@ use super::options::{ANY, Flag, Options, Verb, flag};
 use super::print;
 use super::pump::{Session, detach_keys};
 use super::remote::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::sys::terminal;
 
 /// What `run` has beside the options of `create`.
@@ -86,7 +86,7 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
         stdin: streams.stdin,
         detach_keys,
     };
-    run_attached(&session, &streams, condition).map_err(run_error)
+    run_attached(&session, &streams, condition)
 }
 
 fn run_detached(engine: &Engine, options: &Options, create: Create) -> Result<u8> {
@@ -99,15 +99,23 @@ fn run_detached(engine: &Engine, options: &Options, create: Create) -> Result<u8
 /// Start a container that exists and stay with it; also for `start --attach`.
 pub fn run_attached(session: &Session<'_>, streams: &Streams<'_>, condition: &str) -> Result<u8> {
     let engine = session.engine;
-    let upgraded = attach::attach(engine, streams)?;
-    let waiting = attach::wait(engine, streams.id, condition)?;
-    // Signals first: one that comes while the container starts is for the container.
-    let guard = session.guard()?;
-    engine.post(&format!("/containers/{}/start", streams.id))?;
+    let start = || {
+        let upgraded = attach::attach(engine, streams)?;
+        let waiting = attach::wait(engine, streams.id, condition)?;
+        // Signals first: one that comes while the container starts is for the container.
+        let guard = session.guard()?;
+        engine.post(&format!("/containers/{}/start", streams.id))?;
+        Ok((upgraded, waiting, guard))
+    };
+    let (upgraded, waiting, guard) = start().map_err(run_error)?;
     if session.tty {
         session.resize();
     }
     let end = session.run(&guard, upgraded)?;
     drop(guard);
-    finish(engine, streams.id, end, waiting)
+    finish(engine, streams.id, end, waiting).map_err(|error| match error.kind {
+        // It has run; what is missing is its exit code.
+        Kind::Gone | Kind::NotFound => error.with_kind(Kind::Run),
+        _ => error,
+    })
 }

@@ -1,7 +1,6 @@
 //! `tug start`: start containers, or one and stay with it.
 
 use super::attach::{DETACH_KEYS, Streams, Target};
-use super::create::run_error;
 use super::options::{ANY, Options, Verb, flag};
 use super::remote::{Engine, each};
 use super::{print, run};
@@ -52,5 +51,5 @@ fn start_attached(engine: &Engine, options: &Options) -> Result<u8> {
         true => "removed",
         false => "next-exit",
     };
-    run::run_attached(&session, &streams, condition).map_err(run_error)
+    run::run_attached(&session, &streams, condition)
 }
