@@ -14,6 +14,7 @@ use crate::shim::config::Config;
 use crate::shim::log::writer::Writer;
 use crate::shim::message::Reply;
 use crate::shim::task::{CHUNK_BYTES, Part, Task};
+use crate::sys::memory::Pages;
 use crate::sys::{poll, process, signal, socket, stream, supervisor};
 use crate::time::Time;
 use rustix::event::PollFlags;
@@ -61,7 +62,7 @@ pub struct Supervisor {
     pub failure: Option<Error>,
     pub finished_at: Option<(Time, Instant)>,
     /// Present while there is something to read.
-    pub buffer: Vec<u8>,
+    pub buffer: Pages,
 }
 
 /// Run the shim of the container in `run_dir`. Standard output gets one line: that the container
@@ -197,9 +198,11 @@ impl Supervisor {
     /// A shim sleeps nearly all its life: it holds a buffer only while there is something to read.
     fn resize_buffer(&mut self, is_idle: bool) {
         if !is_idle {
-            self.buffer.resize(CHUNK_BYTES, 0);
+            if self.buffer.is_empty() {
+                self.buffer = Pages::new(CHUNK_BYTES);
+            }
         } else if !self.buffer.is_empty() {
-            self.buffer = Vec::new();
+            self.buffer = Pages::default();
             if let Some(log) = &mut self.log {
                 log.shrink();
             }

@@ -13,6 +13,7 @@ use crate::shim::log::writer::Writer;
 use crate::shim::serve::Supervisor;
 use crate::shim::shm;
 use crate::shim::task::{Streams, Task};
+use crate::sys::memory::Pages;
 use crate::sys::signal::{self, Set};
 use crate::sys::{fs, socket, stream, supervisor};
 use std::fs::File;
@@ -68,7 +69,7 @@ impl Supervisor {
             started_at: None,
             failure: None,
             finished_at: None,
-            buffer: Vec::new(),
+            buffer: Pages::default(),
         })
     }
 }

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::shim::log::options::Files;
 use crate::shim::log::record::{self, Format, Frame};
+use crate::sys::memory::Pages;
 use crate::wire::stdcopy::Stream;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -23,7 +24,7 @@ pub struct LogFile {
     /// The length of the file. A piece of a record beyond it is cut off again.
     length: u64,
     /// Room for records, of which `batched` bytes are taken; empty while nothing is written.
-    batch: Vec<u8>,
+    batch: Pages,
     batched: usize,
     /// Output is being dropped, and that has been said.
     is_dropping: bool,
@@ -38,7 +39,7 @@ impl LogFile {
             bounds,
             file: None,
             length: 0,
-            batch: Vec::new(),
+            batch: Pages::default(),
             batched: 0,
             is_dropping: false,
         };
@@ -75,7 +76,9 @@ impl LogFile {
         let needed = record::bytes_max(text, frame);
         if self.batch.len() - self.batched < needed {
             self.flush();
-            self.batch.resize(needed.max(BATCH_BYTES), 0);
+            if self.batch.len() < needed {
+                self.batch = Pages::new(needed.max(BATCH_BYTES));
+            }
         }
         self.batch.get_mut(self.batched..).unwrap_or_default()
     }
@@ -107,7 +110,7 @@ impl LogFile {
 
     /// Give memory back that is only of use while there is much to write.
     pub fn shrink(&mut self) {
-        self.batch = Vec::new();
+        self.batch = Pages::default();
     }
 
     fn append(&mut self) -> Result<()> {
