@@ -137,6 +137,206 @@ fn an_unknown_page_is_404() {
 }
 
 #[test]
+fn a_path_has_one_spelling() {
+    let host = Host::new("api-spelling");
+    for (target, expected) in [
+        ("//version", "/version"),
+        ("/v1.41//info?a=b%20c", "/v1.41/info?a=b%20c"),
+        ("/containers/../version", "/version"),
+        ("/containers/%2Fweb/json", "/containers/web/json"),
+    ] {
+        let reply = host.http("GET", target, "");
+        assert_eq!(
+            (reply.status, reply.header("Location")),
+            (301, Some(expected)),
+            "{target}"
+        );
+    }
+    assert_eq!(host.http("GET", "/version/", "").status, 404);
+}
+
+#[test]
+fn what_docker_has_and_we_have_not_answers_as_docker_without_it() {
+    let host = Host::new("api-without");
+    let manager = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm \
+                   join\" to connect this node to swarm and try again.";
+    for path in [
+        "/swarm",
+        "/nodes",
+        "/v1.41/services",
+        "/tasks",
+        "/secrets",
+        "/configs/x",
+    ] {
+        assert_eq!(
+            host.http("GET", path, "").error(),
+            (503, manager.to_string()),
+            "{path}"
+        );
+    }
+    for (method, path, status, message) in [
+        (
+            "POST",
+            "/swarm/leave",
+            503,
+            "This node is not part of a swarm",
+        ),
+        (
+            "POST",
+            "/swarm/init",
+            501,
+            "swarm mode is not supported: this engine runs the containers of its own machine",
+        ),
+        ("GET", "/volumes/x", 404, "get x: no such volume"),
+        (
+            "DELETE",
+            "/networks/none",
+            403,
+            "none is a pre-defined network and cannot be removed",
+        ),
+        ("DELETE", "/networks/lab", 404, "network lab not found"),
+        (
+            "POST",
+            "/networks/create",
+            501,
+            "networks beyond none and host are not supported yet",
+        ),
+        (
+            "GET",
+            "/distribution/a/b:1/json",
+            501,
+            "registries are not supported yet",
+        ),
+        (
+            "GET",
+            "/containers/x/checkpoints",
+            501,
+            "checkpoint and restore are not supported",
+        ),
+    ] {
+        let reply = host.http(method, path, "");
+        assert_eq!(
+            reply.error(),
+            (status, message.to_string()),
+            "{method} {path}"
+        );
+    }
+    assert_eq!(host.get("/plugins").text(""), "[]");
+    assert_eq!(
+        host.get("/volumes").text(""),
+        r#"{"Volumes":[],"Warnings":null}"#
+    );
+}
+
+#[test]
+fn the_built_in_networks_can_be_looked_at() {
+    let host = Host::with_image("api-networks");
+    let id = host.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--network",
+        "none",
+        IMAGE,
+        "sleep",
+        "1000",
+    ]);
+    let list = host.get("/networks").items();
+    let names: Vec<String> = list.iter().map(|item| item.string("Name")).collect();
+    assert_eq!(names, ["bridge", "host", "none"]);
+    let none = host.get("/networks/none");
+    assert_eq!(
+        (none.string("Driver"), none.string("Scope")),
+        ("null".into(), "local".into())
+    );
+    assert_eq!(none.string(&format!("Containers.{id}.Name")), "web");
+    assert_eq!(host.get("/networks/host").text("Containers"), "{}");
+    let of_container = host.inspect("web", "NetworkSettings.Networks.none.NetworkID");
+    assert_eq!(of_container, none.text("Id"));
+    let by_id = host.get(&format!("/networks/{}", &none.string("Id")[..12]));
+    assert_eq!(by_id.string("Name"), "none");
+    let filtered = host.get("/networks?filters=%7B%22driver%22:[%22host%22]%7D");
+    assert_eq!(filtered.items().len(), 1);
+    assert_eq!(filtered.string("0.Name"), "host");
+}
+
+#[test]
+fn older_clients_find_what_they_read() {
+    let host = Host::with_image("api-older");
+    let image = format!("/images/{IMAGE}/json");
+    let new = host.get(&image);
+    assert_eq!(
+        (new.text("VirtualSize"), new.text("ContainerConfig")),
+        ("null".into(), "null".into())
+    );
+    assert_eq!(new.text("Config.Hostname"), "null");
+    let middle = host.get(&format!("/v1.44{image}"));
+    assert_eq!(middle.text("VirtualSize"), "null");
+    assert_eq!(middle.text("Config.Hostname"), "\"\"");
+    let old = host.get(&format!("/v1.24{image}"));
+    assert_eq!(old.number("VirtualSize"), old.number("Size"));
+    for member in ["Config.AttachStdin", "ContainerConfig.Tty"] {
+        assert_eq!(old.text(member), "false", "{member}");
+    }
+    let list = |version: &str| host.get(&format!("{version}/images/json"));
+    assert_eq!(list("/v1.43").number("0.VirtualSize"), old.number("Size"));
+    assert_eq!(list("/v1.44").text("0.VirtualSize"), "null");
+    assert_eq!(host.get("/v1.41/info").text("KernelMemory"), "false");
+    assert_eq!(host.get("/info").text("KernelMemory"), "null");
+}
+
+#[test]
+fn inspect_has_every_member_that_docker_has() {
+    let host = Host::with_image("api-members");
+    host.ok(&["create", "--name", "web", IMAGE, "true"]);
+    let found = host.http("GET", "/containers/web/json?size=1", "").body;
+    for member in [
+        "ExecIDs",
+        "VolumesFrom",
+        "Links",
+        "Isolation",
+        "BlkioWeightDevice",
+        "MemorySwappiness",
+        "OnBuild",
+        "StdinOnce",
+        "SandboxKey",
+        "IPAMConfig",
+        "DNSNames",
+        "SizeRw",
+        "SizeRootFs",
+    ] {
+        assert!(
+            found.contains(&format!("\"{member}\":")),
+            "{member} is not in {found}"
+        );
+    }
+    assert!(
+        !host
+            .http("GET", "/containers/web/json", "")
+            .body
+            .contains("SizeRw")
+    );
+    let info = host.http("GET", "/info", "").body;
+    for member in [
+        "Plugins",
+        "Swarm",
+        "RegistryConfig",
+        "RuncCommit",
+        "InitCommit",
+        "CDISpecDirs",
+        "SecurityOptions",
+        "GenericResources",
+    ] {
+        assert!(
+            info.contains(&format!("\"{member}\":")),
+            "{member} is not in {info}"
+        );
+    }
+    assert_eq!(host.get("/info").string("Swarm.LocalNodeState"), "inactive");
+}
+
+#[test]
 fn create_answers_201_with_the_id() {
     let host = Host::with_image("create");
     let body = format!(r#"{{"Image":"{IMAGE}","Cmd":["true"],"Labels":{{"a":"b"}}}}"#);
@@ -207,6 +407,79 @@ fn the_list_can_be_filtered() {
         )
         .error();
     assert_eq!(status, 400, "{message}");
+}
+
+#[test]
+fn every_filter_of_the_list_works() {
+    let host = Host::with_image("all-filters");
+    let data = host.make_dir("data");
+    let body = format!(
+        r#"{{"Image":"{IMAGE}","Cmd":["sh","-c","exit 3"],"ExposedPorts":{{"80/tcp":{{}},"53/udp":{{}}}},"HostConfig":{{"NetworkMode":"none","Binds":["{data}:/data"]}}}}"#
+    );
+    let reply = host.http("POST", "/containers/create?name=web-1", &body);
+    assert_eq!(reply.status, 201, "{reply:?}");
+    host.ok(&["start", "web-1"]);
+    host.ok(&["wait", "web-1"]);
+    host.import("other", &busybox());
+    host.ok(&[
+        "create",
+        "--name",
+        "web-2",
+        "--network",
+        "host",
+        "other",
+        "true",
+    ]);
+    let names = |filters: &[&str]| {
+        let mut line = vec!["ps", "-a", "--format", "{{.Names}}"];
+        for filter in filters {
+            line.extend(["-f", filter]);
+        }
+        host.ok(&line).replace('\n', " ")
+    };
+    for (filters, expected) in [
+        (&["name=web"][..], "web-2 web-1"),
+        (&["name=^web-[2-9]$"], "web-2"),
+        (&["name=^/web-1$"], "web-1"),
+        (&["name=(1|2)$"], "web-2 web-1"),
+        (&["name=2", "name=1"], "web-2 web-1"),
+        (&["exited=3"], "web-1"),
+        (&["exited=0"], ""),
+        (&["status=created", "status=exited"], "web-2 web-1"),
+        (&["ancestor=other"], "web-2"),
+        (&["ancestor=nosuch"], ""),
+        (&["before=web-2"], "web-1"),
+        (&["since=web-1"], "web-2"),
+        (&["network=none"], "web-1"),
+        (&["volume=/data"], "web-1"),
+        (&["expose=80"], "web-1"),
+        (&["expose=50-60/udp"], "web-1"),
+        (&["expose=81"], ""),
+        (&["publish=80"], ""),
+        (&["health=none"], "web-2 web-1"),
+        (&["health=healthy"], ""),
+        (&["is-task=true"], ""),
+        (&["is-task=false", "isolation=default"], "web-2 web-1"),
+    ] {
+        assert_eq!(names(filters), expected, "{filters:?}");
+    }
+    for (filter, message) in [
+        ("status=lost", "invalid filter 'status=lost'"),
+        ("health=ill", "invalid filter 'health=ill'"),
+        ("is-task=maybe", "invalid filter 'is-task=[maybe]'"),
+        ("exited=x", "strconv.Atoi: parsing \"x\": invalid syntax"),
+        ("before=nosuch", "No such container: nosuch"),
+        (
+            "expose=x",
+            "error while looking up for expose x: invalid port \"x\"",
+        ),
+        (
+            "publish=1:2",
+            "filter for 'publish' should not contain ':': 1:2",
+        ),
+    ] {
+        host.tug(&["ps", "-f", filter]).assert_refused(1, message);
+    }
 }
 
 #[test]

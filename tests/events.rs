@@ -86,6 +86,77 @@ fn a_listener_hears_what_happens_from_now_on() {
 }
 
 #[test]
+fn coming_to_a_network_and_leaving_it_is_told() {
+    let host = Host::with_image("events-network");
+    let id = host.ok(&["run", "-d", "--network", "none", IMAGE, "true"]);
+    host.ok(&["wait", &id]);
+    eventually("both are told", || {
+        actions(&host, r#"{"type":["network"]}"#) == ["connect", "disconnect"]
+    });
+    let format = "{{.Actor.Attributes.container}} {{.Actor.Attributes.type}} {{.Actor.ID}}";
+    let shown = host.ok(&[
+        "events",
+        "--since",
+        "1",
+        "--until",
+        "0s",
+        "-f",
+        "event=connect",
+        "--format",
+        format,
+    ]);
+    let network = host.get("/networks/none").string("Id");
+    assert_eq!(shown, format!("{id} null {network}"));
+    assert_eq!(
+        actions(&host, r#"{"network":["none"]}"#),
+        ["connect", "disconnect"]
+    );
+    assert_eq!(actions(&host, r#"{"network":["host"]}"#), [""; 0]);
+}
+
+#[test]
+fn further_actions_have_their_attributes() {
+    let host = Host::with_image("events-more");
+    host.ok(&[
+        "run", "-d", "--name", "web", "-l", "kind=a", IMAGE, "sleep", "1000",
+    ]);
+    host.ok(&["rename", "web", "site"]);
+    host.ok(&["top", "site"]);
+    host.ok(&["rm", "-f", "site"]);
+    host.ok(&["container", "prune", "-f"]);
+    host.ok(&["tag", IMAGE, "more:1"]);
+    let told = |filter: &str, format: &str| {
+        let line = [
+            "events", "--since", "1", "--until", "0s", "-f", filter, "--format", format,
+        ];
+        host.ok(&line)
+    };
+    assert_eq!(
+        told(
+            "event=rename",
+            "{{.Actor.Attributes.oldName}} {{.Actor.Attributes.name}}"
+        ),
+        "/web site"
+    );
+    assert_eq!(told("event=top", "{{.Actor.Attributes.kind}}"), "a");
+    assert_eq!(
+        told("event=prune", "{{.Type}} {{.Actor.Attributes.reclaimed}}"),
+        "container 0"
+    );
+    assert!(told("image=more", "{{.Action}} {{.Actor.Attributes.name}}").ends_with("tag more:1"));
+    assert_eq!(
+        told("label=kind=a", "{{.Action}}"),
+        "create\nstart\nrename\ntop\nkill\ndie\ndestroy"
+    );
+    assert_eq!(told("scope=swarm", "{{.Action}}"), "");
+    let refused = host.tug(&["events", "--since", "2", "--until", "1"]);
+    let sentence = "`since` time (2) cannot be after `until` time (1)";
+    refused.assert_refused(1, sentence);
+    let refused = host.tug(&["events", "-f", "colour=red", "--until", "1"]);
+    refused.assert_refused(1, "invalid filter 'colour'");
+}
+
+#[test]
 fn exec_events_name_the_command() {
     let host = Host::with_image("events-exec");
     host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
