@@ -340,7 +340,11 @@ impl Host {
             .lines()
             .filter(|line| line.contains("\"container\""))
         {
-            ids.insert(json::parse(line).string("Actor.ID"));
+            // Some events are of no container in particular, and without an id.
+            let id = json::parse(line).string("Actor.ID");
+            if id.len() == 64 {
+                ids.insert(id);
+            }
         }
     }
 

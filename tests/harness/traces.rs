@@ -171,7 +171,7 @@ fn find_cgroups(dir: &Path, ids: &BTreeSet<String>, found: &mut Vec<PathBuf>) {
             // Children first: that is the order of removal.
             find_cgroups(&path, ids, found);
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if ids.iter().any(|id| name.contains(id.as_str())) {
+            if ids.iter().any(|id| has_id(&name, id)) {
                 found.push(path);
             }
         }
@@ -198,7 +198,12 @@ fn sockets(dir: &Path) -> Vec<String> {
 }
 
 fn speaks_of(text: &str, dir: &Path, ids: &BTreeSet<String>) -> bool {
-    text.contains(dir.to_str().unwrap()) || ids.iter().any(|id| text.contains(id.as_str()))
+    text.contains(dir.to_str().unwrap()) || ids.iter().any(|id| has_id(text, id))
+}
+
+/// What is found is killed: nothing short may pass for an id, for it stands in every text.
+fn has_id(text: &str, id: &str) -> bool {
+    id.len() >= 8 && text.contains(id)
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
