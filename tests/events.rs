@@ -3,7 +3,7 @@
 use crate::harness::{Host, IMAGE, PATIENCE, eventually, json};
 
 /// The actions of past events about containers, in order.
-fn actions(host: &Host, filters: &str) -> Vec<String> {
+pub fn actions(host: &Host, filters: &str) -> Vec<String> {
     let until = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()

@@ -54,6 +54,7 @@ mod output;
 mod power_loss;
 mod propagation;
 mod prune;
+mod restart;
 mod rootless;
 mod run;
 mod runtime_cli;

@@ -592,7 +592,6 @@ fn what_is_not_supported_yet_is_refused_and_not_dropped() {
     let output = run(&host, &["-v", "data:/data"], &["true"]);
     output.assert_refused(125, "not supported yet");
     for more in [
-        r#""RestartPolicy":{"Name":"always"}"#,
         r#""PortBindings":{"80/tcp":[{"HostPort":"8080"}]}"#,
         r#""NetworkMode":"lab""#,
     ] {

@@ -81,6 +81,7 @@ fn wishes(call: &Call<'_>, container: &Container, can_choose: bool) -> Result<At
     if let Some(text) = &detach_keys {
         keys::parse(text)?;
     }
+    call.engine.attachable(container)?;
     let wants = |stream: &str| !can_choose || call.flag(stream);
     Ok(Attach {
         stdin: wants("stdin") && container.config.open_stdin == Some(true),

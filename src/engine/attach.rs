@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::engine::container::{Container, Pending, Phase};
+use crate::engine::start::restarting;
 use crate::error::{Error, Kind, Result};
 use crate::shim::client::Attach;
 use rustix::event::PollFlags;
@@ -20,7 +21,7 @@ impl Engine {
         self.tell(container, "attach", &[]);
         let shim = {
             let mut state = container.lock();
-            if state.phase != Phase::Running {
+            if !state.phase.is_up() {
                 let client = client
                     .try_clone_to_owned()
                     .map_err(|e| Error::io("keep the connection", &e))?;
@@ -38,6 +39,18 @@ impl Engine {
             Some(Err(error)) if error.kind == Kind::Gone => Ok(()),
             Some(attached) => attached,
             None => Ok(()),
+        }
+    }
+
+    /// Whether a client may attach now, said while an error can still be an answer of its own.
+    pub fn attachable(&self, container: &Container) -> Result<()> {
+        let id = &container.id;
+        match container.lock().phase {
+            Phase::Paused => Err(Error::conflict(format!(
+                "container {id} is paused, unpause the container before attach"
+            ))),
+            Phase::Restarting => Err(restarting(id)),
+            _ => Ok(()),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::engine::spec::wanted::{self, Wanted};
 use crate::engine::view::Writers;
 use crate::error::Result;
 use crate::shim::client::{Attach, Shim};
+use crate::shim::policy::Policy;
 use crate::sys::poll::Bell;
 use crate::time;
 use crate::wire::container::{Config, HostConfig, MountRequest};
@@ -50,8 +51,13 @@ pub struct Container {
 pub enum Phase {
     Created,
     Running,
+    Paused,
+    /// It has ended, and its shim waits before it starts it again.
+    Restarting,
     Exited,
     Removing,
+    /// Its removal has failed half-way.
+    Dead,
     /// Gone; only those who waited for it still see it.
     Removed,
 }
@@ -62,10 +68,17 @@ impl Phase {
         match self {
             Phase::Created => "created",
             Phase::Running => "running",
+            Phase::Paused => "paused",
+            Phase::Restarting => "restarting",
             Phase::Exited => "exited",
             Phase::Removing => "removing",
-            Phase::Removed => "dead",
+            Phase::Dead | Phase::Removed => "dead",
         }
+    }
+
+    /// What Docker calls running: it has a shim, and `stop` has something to stop.
+    pub fn is_up(self) -> bool {
+        matches!(self, Phase::Running | Phase::Paused | Phase::Restarting)
     }
 }
 
@@ -90,6 +103,16 @@ pub struct State {
     pub is_restarting: bool,
     /// How many runs have ended since the engine started: what `next-exit` compares.
     pub ends: u64,
+    /// How the last of them did; unlike `exit_code` it outlives the next start.
+    pub last_code: i64,
+    /// How often the container has come to a halt, with no restart to follow.
+    pub halts: u64,
+    /// How often its policy has restarted it since the user started it.
+    pub restarts: u32,
+    /// The user has sent a signal since (Docker's HasBeenManuallyStopped).
+    pub is_stopped: bool,
+    /// The user wants it down, so its end is not to be followed by a restart.
+    pub is_halting: bool,
     /// Clients that attached before the start.
     pub pending: Vec<Pending>,
     pub execs: Vec<Exec>,
@@ -152,6 +175,11 @@ impl Container {
                 shim: None,
                 is_restarting: false,
                 ends: 0,
+                last_code: happened.exit_code.unwrap_or(0),
+                halts: 0,
+                restarts: happened.restarts.unwrap_or(0),
+                is_stopped: happened.is_stopped.unwrap_or(false),
+                is_halting: false,
                 pending: Vec::new(),
                 execs: Vec::new(),
                 waiters: Vec::new(),
@@ -172,8 +200,13 @@ impl Container {
         self.lock().name.clone()
     }
 
+    /// See `Phase::is_up`.
     pub fn is_running(&self) -> bool {
-        self.lock().phase == Phase::Running
+        self.lock().phase.is_up()
+    }
+
+    pub fn restart_policy(&self) -> Policy {
+        Policy::of(self.current_host().restart_policy.as_ref())
     }
 
     /// The host configuration as `update` left it.

@@ -1,6 +1,6 @@
 //! exec: further commands in a running container.
 
-use crate::engine::container::{Container, Exec, ExecPhase, Phase};
+use crate::engine::container::{Container, Exec, ExecPhase};
 use crate::engine::start::{running, running_shim};
 use crate::engine::{Engine, spec};
 use crate::error::{Error, Kind, Result};
@@ -215,9 +215,7 @@ impl Engine {
             // The container ended too, and its shim left: its last words are on their way to the
             // watcher.
             Err(error) if error.kind == Kind::Gone => {
-                let settled = |state: &crate::engine::container::State| {
-                    state.phase != Phase::Running && !is_running(state)
-                };
+                let settled = |state: &crate::engine::container::State| !is_running(state);
                 let _ = container.wait_until(&settled, None, Some(Duration::from_secs(1)));
             }
             Err(_) => {}

@@ -27,12 +27,13 @@ impl Engine {
         let data_dir = self.data_dir(&container.id);
         let path = |name: &str| Some(data_dir.join(name).display().to_string());
         let text = |text: &str| Some(text.to_string());
-        let (name, exec_ids, state) = {
+        let (name, exec_ids, restarts, state) = {
             let state = container.lock();
             let execs = state.execs.iter();
             let running = execs.filter(|exec| exec.phase == ExecPhase::Running);
             let ids: Vec<String> = running.map(|exec| exec.id.clone()).collect();
-            (format!("/{}", state.name), ids, wire_state(&state))
+            let name = format!("/{}", state.name);
+            (name, ids, state.restarts, wire_state(&state))
         };
         let mode = container.host.network_mode.clone().unwrap_or_default();
         Inspect {
@@ -47,7 +48,7 @@ impl Engine {
             hosts_path: path("hosts"),
             log_path: self.log_path(container),
             name: Some(name),
-            restart_count: Some(0),
+            restart_count: Some(restarts.into()),
             driver: text("overlay2"),
             platform: text("linux"),
             mount_label: text(""),
@@ -98,11 +99,11 @@ impl Engine {
 fn wire_state(state: &crate::engine::container::State) -> State {
     State {
         status: Some(state.phase.name().to_string()),
-        running: Some(state.phase == Phase::Running),
-        paused: Some(false),
-        restarting: Some(false),
+        running: Some(state.phase.is_up()),
+        paused: Some(state.phase == Phase::Paused),
+        restarting: Some(state.phase == Phase::Restarting),
         oom_killed: Some(state.oom_killed),
-        dead: Some(false),
+        dead: Some(state.phase == Phase::Dead),
         pid: Some(state.pid),
         exit_code: Some(state.exit_code),
         error: Some(state.error.clone()),

@@ -286,13 +286,19 @@ fn status(state: &State, now: Time) -> String {
     match state.phase {
         Phase::Created => "Created".to_string(),
         Phase::Running => format!("Up {}", since(&state.started_at)),
+        Phase::Paused => format!("Up {} (Paused)", since(&state.started_at)),
+        Phase::Restarting => format!(
+            "Restarting ({}) {} ago",
+            state.exit_code,
+            since(&state.finished_at)
+        ),
         Phase::Exited => format!(
             "Exited ({}) {} ago",
             state.exit_code,
             since(&state.finished_at)
         ),
         Phase::Removing => "Removal In Progress".to_string(),
-        Phase::Removed => "Dead".to_string(),
+        Phase::Dead | Phase::Removed => "Dead".to_string(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! logs: what a container has printed, and what it goes on printing.
 
 use crate::engine::Engine;
-use crate::engine::container::{Container, Phase};
+use crate::engine::container::Container;
 use crate::error::{Error, Result};
 use crate::http::query;
 use crate::shim::log::reader::{Mark, Reader, Select};
@@ -72,7 +72,7 @@ impl Logs<'_> {
                 changes.clear();
             }
             // Ask first, then read to the end: what was printed before the end is not missed.
-            let has_ended = self.container.lock().phase != Phase::Running;
+            let has_ended = !self.container.is_running();
             while let Some(line) = self.reader.next()? {
                 let bytes = self.encode(&line);
                 client.write_all(&bytes).map_err(failed)?;

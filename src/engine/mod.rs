@@ -11,6 +11,7 @@
 
 pub mod archive;
 pub mod attach;
+mod boot;
 pub mod changes;
 pub mod commit;
 pub mod config;
@@ -38,6 +39,7 @@ pub mod record;
 mod recover;
 pub mod remove;
 pub mod rename;
+pub mod restart_policy;
 pub mod runtimes;
 mod shared;
 mod spec;

@@ -44,6 +44,9 @@ pub struct Happened {
     pub finished_at: Option<String>,
     pub oom_killed: Option<bool>,
     pub error: Option<String>,
+    pub restarts: Option<u32>,
+    /// The user has sent it a signal: `unless-stopped` asks for this after a boot.
+    pub is_stopped: Option<bool>,
 }
 
 impl Happened {
@@ -52,12 +55,14 @@ impl Happened {
         let time = |time: &String| Some(time.clone()).filter(|time| time != NEVER);
         Happened {
             name: Some(state.name.clone()),
-            running: Some(state.phase == Phase::Running),
+            running: Some(state.phase.is_up()),
             exit_code: Some(state.exit_code),
             started_at: time(&state.started_at),
             finished_at: time(&state.finished_at),
             oom_killed: Some(state.oom_killed),
             error: Some(state.error.clone()).filter(|error| !error.is_empty()),
+            restarts: Some(state.restarts),
+            is_stopped: Some(state.is_stopped),
         }
     }
 }
@@ -128,6 +133,8 @@ mod tests {
             finished_at: Some("2026-01-02T03:04:06Z".into()),
             oom_killed: Some(true),
             error: None,
+            restarts: Some(2),
+            is_stopped: Some(true),
         };
         let container = Container::new(<Asked as Default>::default(), &happened);
         assert_eq!(Happened::of(&container), happened);

@@ -1,7 +1,9 @@
 //! Starting is recovering: what the records say, what this boot's directories say, and who answers.
 
+use crate::engine::boot::Boot;
 use crate::engine::container::{Container, Phase};
 use crate::engine::record::{self, Asked, Happened};
+use crate::engine::watch::Loss;
 use crate::engine::{Engine, lock, watch};
 use crate::error::{Error, Kind, Result};
 use crate::id;
@@ -35,9 +37,32 @@ pub fn recover(engine: &Arc<Engine>) -> Result<()> {
             load(engine, &data, &name);
         }
     }
+    let boot = Boot::of(&engine.options.exec_root)?;
+    if boot.is_new {
+        for container in engine.containers() {
+            take_in_after_boot(engine, &container);
+        }
+        boot.begin()?;
+    }
     sweep_strangers(engine, &run)?;
     find_running(engine);
+    if boot.is_starting {
+        engine.start_after_boot(boot);
+    }
     Ok(())
+}
+
+/// The host has been down. How did the container end? Its shim may have written that before.
+fn take_in_after_boot(engine: &Arc<Engine>, container: &Arc<Container>) {
+    let was_running = container.is_running();
+    let written = exit::read(&engine.run_dir(&container.id));
+    let exit = match written {
+        Ok(Some(exit)) if exit.will_restart != Some(true) => exit,
+        _ => host_went_down(),
+    };
+    if was_running || container.is_disposable() {
+        engine.recovered(container, &exit, was_running);
+    }
 }
 
 /// Take the container `id` in, or say why not and put it aside.
@@ -167,6 +192,7 @@ fn host_went_down() -> Exit {
         finished_at: Time::now().rfc3339(),
         oom_killed: false,
         error: "the host went down while the container ran".to_string(),
+        ..Default::default()
     }
 }
 
@@ -180,7 +206,7 @@ fn ask(engine: &Arc<Engine>, container: &Arc<Container>, done: &Sender<()>) {
                 break;
             }
             Err(error) if error.kind == Kind::Gone => {
-                settle(engine, container, &run_dir);
+                settle(engine, container);
                 break;
             }
             // Stopped or stuck. Each try waits for its own time limit.
@@ -195,39 +221,47 @@ fn find_shim(container: &Container, run_dir: &Path) -> Result<client::Watch> {
     container.lock().shim = Some(Arc::clone(&shim));
     let watch = shim.watch()?;
     let found = shim.state()?;
-    if found.started_at.is_empty() {
+    if found.started_at.is_empty() && !found.is_waiting {
         // The engine before us died between launch and start: nobody will start it now.
         let _ = signal::kill(shim.pid(), SIGKILL);
         return Err(Error::new(Kind::Gone, "not started"));
     }
     container.update(|state| {
         // One that has ended and serves its last clients tells its end on the watch.
-        state.phase = Phase::Running;
+        state.phase = match found.is_waiting {
+            true => Phase::Restarting,
+            false => Phase::Running,
+        };
         state.pid = found.pid;
-        state.started_at = found.started_at;
+        if !found.started_at.is_empty() {
+            state.started_at = found.started_at;
+        }
+        if let Some(exit) = found.exit {
+            state.exit_code = if found.is_waiting {
+                exit.code.into()
+            } else {
+                0
+            };
+            state.finished_at = exit.finished_at;
+        }
+        state.restarts = found.restarts;
+        state.is_stopped = found.is_stopped;
     });
     Ok(watch)
 }
 
 /// Nobody serves: what has this boot left?
-fn settle(engine: &Arc<Engine>, container: &Arc<Container>, run_dir: &Path) {
+fn settle(engine: &Arc<Engine>, container: &Arc<Container>) {
     container.lock().shim = None;
     let was_running = container.is_running();
-    match exit::read(run_dir) {
+    match engine.sweep_lost(container) {
         // Told to an engine before us already, unless that thought it running still.
-        Ok(Some(exit)) => {
+        Loss::Told(exit) => {
             let is_news = was_running || container.lock().finished_at != exit.finished_at;
-            engine.sweep_run(&container.id, false);
             engine.recovered(container, &exit, is_news);
         }
-        _ => {
-            engine.sweep_run(&container.id, true);
-            engine.recovered(
-                container,
-                &watch::lost(),
-                was_running || container.is_disposable(),
-            );
-        }
+        Loss::Silent(exit) if was_running => engine.ended_by_loss(container, exit),
+        Loss::Silent(exit) => engine.recovered(container, &exit, container.is_disposable()),
     }
 }
 

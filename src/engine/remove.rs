@@ -1,6 +1,6 @@
 //! remove: the one way out, for a container in any state, half-made ones included.
 
-use crate::engine::container::{Container, Phase};
+use crate::engine::container::{Container, Phase, State};
 use crate::engine::{Engine, lock};
 use crate::error::{Context, Error, Kind, Result};
 use crate::shim::backend::Backend;
@@ -14,10 +14,7 @@ impl Engine {
     pub fn remove(&self, container: &Arc<Container>, force: bool) -> Result<()> {
         if container.is_running() {
             if !force {
-                return Err(Error::conflict(format!(
-                    "cannot remove container \"/{}\": container is running: stop the container before removing or force remove",
-                    container.name()
-                )));
+                return Err(still_up(&container.lock()));
             }
             match self.kill(container, None) {
                 Err(error) if error.kind == Kind::Conflict => {}
@@ -28,16 +25,13 @@ impl Engine {
         let before = {
             let mut state = container.lock();
             match state.phase {
-                before @ (Phase::Created | Phase::Exited) => {
+                before @ (Phase::Created | Phase::Exited | Phase::Dead) => {
                     state.phase = Phase::Removing;
                     before
                 }
                 // It was started again meanwhile.
-                Phase::Running => {
-                    return Err(Error::conflict(format!(
-                        "cannot remove container \"/{}\": container is running: stop the container before removing or force remove",
-                        state.name
-                    )));
+                Phase::Running | Phase::Paused | Phase::Restarting => {
+                    return Err(still_up(&state));
                 }
                 // What was asked for has come to pass: ended for it, a container with `--rm` removes
                 // itself. Two who remove another are told apart, as the second finds none.
@@ -59,7 +53,12 @@ impl Engine {
         // After a run the shim may still have output for slow clients: it leaves by itself.
         self.take_apart(container, before == Phase::Created)
             .context(|| format!("remove container {}", container.id))
-            .inspect_err(|_| container.update(|state| state.phase = before))
+            .inspect_err(|error| {
+                container.update(|state| {
+                    state.phase = Phase::Dead;
+                    state.error.clone_from(&error.message);
+                });
+            })
     }
 
     /// A container with `--rm` has ended, or could not start.
@@ -103,7 +102,7 @@ impl Engine {
     pub(super) fn sweep_run(&self, id: &str, kill_shim: bool) {
         let run_dir = self.run_dir(id);
         if kill_shim && let Ok(shim) = client::connect(&run_dir) {
-            let _ = shim.kill(SIGKILL);
+            let _ = shim.kill(SIGKILL, true);
             let _ = signal::kill(shim.pid(), SIGKILL);
         }
         let deleted = self.backend(id).and_then(|backend| backend.delete());
@@ -134,4 +133,18 @@ impl Engine {
             self.note(error);
         }
     }
+}
+
+fn still_up(state: &State) -> Error {
+    let why = match state.phase {
+        Phase::Paused => "container is paused and must be unpaused first".to_string(),
+        phase => format!(
+            "container is {}: stop the container before removing or force remove",
+            phase.name()
+        ),
+    };
+    Error::conflict(format!(
+        "cannot remove container \"/{}\": {why}",
+        state.name
+    ))
 }

@@ -7,6 +7,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::shim::client::{self, Shim, Watch};
 use crate::shim::config;
+use crate::shim::exit::{self, Exit};
 use crate::store::{staging, tree};
 use crate::sys::poll;
 use rustix::event::PollFlags;
@@ -23,8 +24,13 @@ impl Engine {
         let busy = container.occupy();
         match container.lock().phase {
             Phase::Created | Phase::Exited => {}
-            Phase::Running => return Err(Error::new(Kind::NotModified, "")),
-            Phase::Removing | Phase::Removed => {
+            Phase::Running | Phase::Restarting => return Err(Error::new(Kind::NotModified, "")),
+            Phase::Paused => {
+                return Err(Error::conflict(
+                    "cannot start a paused container, try unpause instead",
+                ));
+            }
+            Phase::Removing | Phase::Dead | Phase::Removed => {
                 return Err(Error::conflict(
                     "container is marked for removal and cannot be started",
                 ));
@@ -42,16 +48,9 @@ impl Engine {
     }
 
     fn start_now(&self, container: &Arc<Container>) -> Result<()> {
-        // The last run's shim ends when its last client has read everything; then its directory
-        // is free.
-        if !container.wait_until(&|state| state.shim.is_none(), None, Some(SETTLE))? {
-            return Err(Error::conflict(format!(
-                "container {} is still ending its last run: its shim has not left",
-                container.id
-            )));
-        }
+        await_last(container)?;
         container.writers.stop();
-        let run_dir = self.prepare(container)?;
+        let run_dir = self.prepare(container, None)?;
         let shim = Arc::new(client::launch(&run_dir)?);
         container.lock().shim = Some(Arc::clone(&shim));
 
@@ -66,6 +65,9 @@ impl Engine {
             state.exit_code = 0;
             state.oom_killed = false;
             state.is_restarting = false;
+            state.restarts = 0;
+            state.is_stopped = false;
+            state.is_halting = false;
             state.error.clear();
         });
         // A client may have attached since.
@@ -80,8 +82,27 @@ impl Engine {
         })
     }
 
-    /// A fresh run directory, with all that a shim reads.
-    fn prepare(&self, container: &Container) -> Result<PathBuf> {
+    /// A new shim for a container whose shim was lost; it waits and starts the container itself.
+    pub(super) fn resume(
+        &self,
+        container: &Arc<Container>,
+        exit: &Exit,
+        delay: Duration,
+    ) -> Result<()> {
+        let _busy = container.occupy();
+        await_last(container)?;
+        container.writers.stop();
+        let run_dir = self.prepare(container, Some((exit, delay)))?;
+        let shim = Arc::new(client::launch(&run_dir)?);
+        let watch = shim.watch()?;
+        container.update(|state| state.shim = Some(shim));
+        self.watcher.add(container, watch);
+        Ok(())
+    }
+
+    /// A fresh run directory, with all that a shim reads. After the loss of a shim it has the end
+    /// that we told for it, and how long to wait.
+    fn prepare(&self, container: &Container, lost: Option<(&Exit, Duration)>) -> Result<PathBuf> {
         let run_dir = self.run_dir(&container.id);
         tree::remove(&run_dir)?;
         let bundle = run_dir.join("bundle");
@@ -122,6 +143,11 @@ impl Engine {
         write(&bundle.join("config.json"), &json::to_string(&spec))?;
         let mut config = self.shim_config(container, &data_dir)?;
         config.shm_of = donors.ipc.as_ref().map(|donor| donor.pid);
+        if let Some((exit, delay)) = lost {
+            exit::write(&run_dir, exit)?;
+            config.restarts = exit.restarts;
+            config.delay_ms = u64::try_from(delay.as_millis()).ok();
+        }
         write(&run_dir.join(config::FILE), &json::to_string(&config))?;
         Ok(run_dir)
     }
@@ -145,6 +171,7 @@ impl Engine {
             terminal: Some(container.has_terminal()),
             open_stdin: container.config.open_stdin,
             stdin_once: container.config.stdin_once,
+            restart: container.current_host().restart_policy.clone(),
             ..Default::default()
         };
         self.log_config(container, &mut config)?;
@@ -201,18 +228,45 @@ fn let_go(watch: &mut Watch) {
     }
 }
 
-/// What `stop`, `kill` and their like need: the shim of a container that runs.
+/// The last run's shim ends when its last client has read everything; then its directory is free.
+fn await_last(container: &Container) -> Result<()> {
+    if container.wait_until(&|state| state.shim.is_none(), None, Some(SETTLE))? {
+        return Ok(());
+    }
+    Err(Error::conflict(format!(
+        "container {} is still ending its last run: its shim has not left",
+        container.id
+    )))
+}
+
+/// What `stop`, `kill` and their like need: the shim of a container that is up.
+pub fn up_shim(container: &Container) -> Result<Arc<Shim>> {
+    let state = container.lock();
+    let shim = state.shim.clone().filter(|_| state.phase.is_up());
+    shim.ok_or_else(|| not_running(&container.id))
+}
+
+/// What `exec` needs: the shim of a container whose processes run (moby, getActiveContainer).
 pub fn running_shim(container: &Container) -> Result<Arc<Shim>> {
     let state = container.lock();
     running(&container.id, &state)
 }
 
 pub fn running(id: &str, state: &State) -> Result<Arc<Shim>> {
-    let shim = state
-        .shim
-        .as_ref()
-        .filter(|_| state.phase == Phase::Running);
-    shim.map(Arc::clone).ok_or_else(|| not_running(id))
+    match state.phase {
+        Phase::Paused => Err(Error::conflict(format!(
+            "container {id} is paused, unpause the container before exec"
+        ))),
+        Phase::Restarting => Err(restarting(id)),
+        Phase::Running => state.shim.clone().ok_or_else(|| not_running(id)),
+        _ => Err(not_running(id)),
+    }
+}
+
+pub fn restarting(id: &str) -> Error {
+    Error::conflict(format!(
+        "container {id} is restarting, wait until the container is running"
+    ))
 }
 
 pub fn not_running(id: &str) -> Error {

@@ -1,8 +1,8 @@
 //! stop: ask a container to end, then make it.
 
 use crate::engine::Engine;
-use crate::engine::container::{Container, Phase};
-use crate::engine::kill::{ended_within, parse_signal};
+use crate::engine::container::Container;
+use crate::engine::kill::{halted_within, parse_signal};
 use crate::error::{Error, Kind, Result};
 use crate::sys::signal::SIGTERM;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ impl Engine {
             None | Some("") => SIGTERM,
             Some(text) => parse_signal(text)?,
         };
-        let ends = {
+        let halts = {
             let state = container.lock();
-            if state.phase != Phase::Running {
+            if !state.phase.is_up() {
                 return Err(Error::new(Kind::NotModified, ""));
             }
-            state.ends
+            state.halts
         };
         let seconds = timeout_seconds
             .or(config.stop_timeout)
@@ -39,18 +39,18 @@ impl Engine {
         let timeout = u64::try_from(seconds).ok().map(Duration::from_secs);
 
         // It may end by itself meanwhile, which is what was asked for.
-        match self.send_signal(container, number) {
+        match self.send_signal(container, number, true) {
             Err(error) if error.kind == Kind::Conflict => {}
             sent => sent?,
         }
-        if !ended_within(container, ends, timeout)? {
+        if !halted_within(container, halts, timeout)? {
             match self.kill(container, None) {
                 Err(error) if error.kind == Kind::Conflict => {}
                 killed => killed?,
             }
         }
         // A shim that was just leaving says so in a moment.
-        ended_within(container, ends, Some(Duration::from_secs(1)))?;
+        halted_within(container, halts, Some(Duration::from_secs(1)))?;
         self.tell(container, "stop", &[]);
         Ok(())
     }

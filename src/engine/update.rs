@@ -29,7 +29,7 @@ impl Engine {
         let _busy = container.occupy();
         let failed = || format!("Cannot update container {}", container.id);
         let phase = container.lock().phase;
-        if matches!(phase, Phase::Removing | Phase::Removed) {
+        if matches!(phase, Phase::Removing | Phase::Dead | Phase::Removed) {
             return Err(Error::conflict(
                 "container is marked for removal and cannot be \"update\"",
             ))
@@ -46,9 +46,6 @@ impl Engine {
                 ))
                 .context(failed);
             }
-            if !restart::is_none(&policy) {
-                restart::possible(&policy)?;
-            }
             new.restart_policy = Some(policy);
         }
 
@@ -58,6 +55,7 @@ impl Engine {
             self.record_update(container, &old)?;
             return Err(error).context(failed);
         }
+        self.tell_restart_policy(container, &new).context(failed)?;
         self.tell(container, "update", &[]);
         Ok(warnings)
     }
@@ -100,7 +98,7 @@ impl Engine {
     fn apply_update(&self, container: &Container, host: &HostConfig) -> Result<()> {
         let shim = {
             let state = container.lock();
-            state.shim.clone().filter(|_| state.pid > 0)
+            state.shim.clone().filter(|_| state.phase.is_up())
         };
         let Some(shim) = shim else { return Ok(()) };
         let limits = resources::limits(host, host::controllers())?;

@@ -8,8 +8,10 @@ use std::os::fd::BorrowedFd;
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Holds at once for a container that is not running.
-    NotRunning,
+    /// Holds at once for a container that is not running. A restart that follows does not matter.
+    NotRunning {
+        ends: u64,
+    },
     /// The end of a run after so many.
     NextExit {
         ends: u64,
@@ -20,11 +22,10 @@ pub enum Condition {
 impl Condition {
     /// As the API names it. `next-exit` counts from now on.
     pub fn parse(text: Option<&str>, container: &Container) -> Result<Condition> {
+        let ends = container.lock().ends;
         match text {
-            None | Some("" | "not-running") => Ok(Condition::NotRunning),
-            Some("next-exit") => Ok(Condition::NextExit {
-                ends: container.lock().ends,
-            }),
+            None | Some("" | "not-running") => Ok(Condition::NotRunning { ends }),
+            Some("next-exit") => Ok(Condition::NextExit { ends }),
             Some("removed") => Ok(Condition::Removed),
             Some(other) => Err(Error::invalid(format!("invalid condition: \"{other}\""))),
         }
@@ -33,7 +34,7 @@ impl Condition {
     fn holds(self, state: &State) -> bool {
         let is_gone = state.phase == Phase::Removed;
         match self {
-            Condition::NotRunning => state.phase != Phase::Running,
+            Condition::NotRunning { ends } => !state.phase.is_up() || state.ends > ends,
             Condition::NextExit { ends } => state.ends > ends || is_gone,
             Condition::Removed => is_gone,
         }
@@ -50,7 +51,7 @@ impl Engine {
     ) -> Result<Option<i64>> {
         let holds = |state: &State| condition.holds(state);
         let met = container.wait_until(&holds, Some(client), None)?;
-        Ok(met.then(|| container.lock().exit_code))
+        Ok(met.then(|| container.lock().last_code))
     }
 }
 
@@ -64,15 +65,22 @@ mod tests {
         let container = Container::new(Asked::default(), &Happened::default());
         let next = Condition::parse(Some("next-exit"), &container).unwrap();
         let holds = |condition: Condition| condition.holds(&container.lock());
-        assert!(holds(Condition::NotRunning));
+        let halt = Condition::parse(None, &container).unwrap();
+        assert!(holds(halt));
         assert!(!holds(next));
         assert!(!holds(Condition::Removed));
 
-        container.lock().phase = Phase::Running;
-        assert!(!holds(Condition::NotRunning));
-
+        for phase in [Phase::Running, Phase::Paused, Phase::Restarting] {
+            container.lock().phase = phase;
+            assert!(!holds(halt), "{phase:?}");
+        }
+        // The end of a run is told although the next one follows.
+        container.update(|state| (state.phase, state.ends) = (Phase::Restarting, state.ends + 1));
+        assert!(holds(halt) && holds(next) && !holds(Condition::Removed));
+        let again = Condition::parse(None, &container).unwrap();
+        assert!(!holds(again));
         container.update(|state| (state.phase, state.ends) = (Phase::Exited, state.ends + 1));
-        assert!(holds(Condition::NotRunning) && holds(next));
+        assert!(holds(again));
 
         container.lock().phase = Phase::Removed;
         let later = Condition::parse(Some("next-exit"), &container).unwrap();

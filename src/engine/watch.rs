@@ -3,7 +3,7 @@
 use crate::engine::container::{Container, Phase};
 use crate::engine::{Engine, exec, lock};
 use crate::error::{Error, Result};
-use crate::shim::client::{self, Event, Watch};
+use crate::shim::client::{self, Event, Started, Watch};
 use crate::shim::exit::{self, Exit};
 use crate::sys::poll::{self, Bell};
 use crate::time::Time;
@@ -88,8 +88,12 @@ fn hear(engine: &Arc<Engine>, watched: &mut Watched) -> bool {
     let container = &watched.container;
     match watched.watch.next() {
         Ok(Some(Event::Exit(exit))) => {
-            watched.has_ended = true;
+            watched.has_ended = exit.will_restart != Some(true);
             engine.ended(container, &exit);
+            true
+        }
+        Ok(Some(Event::Start(started))) => {
+            engine.started_again(container, started);
             true
         }
         Ok(Some(Event::ExecExit { id, code })) => {
@@ -101,30 +105,85 @@ fn hear(engine: &Arc<Engine>, watched: &mut Watched) -> bool {
             true
         }
         Ok(None) | Err(_) => {
-            if !watched.has_ended {
-                engine.shim_gone(container);
+            let is_lost = !watched.has_ended;
+            // Clearing up after a lost shim can take long; the others must not wait for it.
+            let (engine, container) = (Arc::clone(engine), Arc::clone(container));
+            let bury = move || {
+                let exit = is_lost.then(|| engine.sweep_lost(&container));
+                container.update(|state| state.shim = None);
+                client::reap();
+                match exit {
+                    Some(Loss::Told(exit)) => engine.ended(&container, &exit),
+                    Some(Loss::Silent(exit)) => engine.ended_by_loss(&container, exit),
+                    None => {}
+                }
+            };
+            if !is_lost {
+                bury();
+            } else if let Err(error) = thread("lost", bury) {
+                crate::log::line("tugd", error);
             }
-            container.update(|state| state.shim = None);
-            client::reap();
             false
         }
     }
 }
 
+/// How a container ended whose shim has gone without a word to us.
+pub(super) enum Loss {
+    /// It wrote the `exit` file and died before telling.
+    Told(Exit),
+    /// It was killed.
+    Silent(Exit),
+}
+
 impl Engine {
     /// A run has ended: record it, tell it, wake those who wait.
+    ///
+    /// An end before a restart is not recorded: after a power cut the boot decides what runs, and
+    /// a program that crashes in a loop shall not wear the disk.
     pub(super) fn ended(self: &Arc<Engine>, container: &Arc<Container>, exit: &Exit) {
+        let will_restart = exit.will_restart == Some(true);
         exec::end_all(self, container);
-        {
+        let had_run = {
             let mut state = container.lock();
-            state.phase = Phase::Exited;
+            let had_run = state.phase != Phase::Restarting;
+            state.phase = match will_restart {
+                true => Phase::Restarting,
+                false => Phase::Exited,
+            };
             state.pid = 0;
             state.exit_code = exit.code.into();
+            state.last_code = exit.code.into();
             state.finished_at.clone_from(&exit.finished_at);
             state.oom_killed = exit.oom_killed;
             state.error.clone_from(&exit.error);
+            state.restarts = exit.restarts.unwrap_or(state.restarts);
+            state.is_stopped |= exit.is_stopped.unwrap_or(false);
+            had_run
+        };
+        if !will_restart {
+            self.persist(container);
         }
-        self.persist(container);
+        // A restart that was called off is no further death.
+        if had_run {
+            self.tell_die(container, exit);
+        }
+        container.update(|state| {
+            state.ends += 1;
+            state.halts += u64::from(!will_restart);
+        });
+
+        if !will_restart && container.is_disposable() && !container.lock().is_restarting {
+            // Deleting can take long; the other containers' ends must not wait for it.
+            let (engine, container) = (Arc::clone(self), Arc::clone(container));
+            let spawned = thread("remove", move || engine.remove_ended(&container));
+            if let Err(error) = spawned {
+                self.note(error);
+            }
+        }
+    }
+
+    fn tell_die(&self, container: &Container, exit: &Exit) {
         let seconds = {
             let state = container.lock();
             let started = Time::parse(&state.started_at);
@@ -141,29 +200,46 @@ impl Engine {
             &[("exitCode", &code), ("execDuration", &seconds)],
         );
         self.tell_network(container, "disconnect");
-        container.update(|state| state.ends += 1);
-
-        if container.is_disposable() && !container.lock().is_restarting {
-            // Deleting can take long; the other containers' ends must not wait for it.
-            let (engine, container) = (Arc::clone(self), Arc::clone(container));
-            let spawned = thread("remove", move || engine.remove_ended(&container));
-            if let Err(error) = spawned {
-                self.note(error);
-            }
-        }
     }
 
-    /// A shim has closed its watch without telling an end: it wrote the `exit` file and died before
-    /// telling, or it was killed.
-    pub(super) fn shim_gone(self: &Arc<Engine>, container: &Arc<Container>) {
+    /// The shim has started the container again.
+    fn started_again(&self, container: &Container, started: Started) {
+        container.update(|state| {
+            state.phase = Phase::Running;
+            state.pid = started.pid;
+            state.started_at = started.started_at;
+            state.restarts = started.restarts;
+            state.exit_code = 0;
+            state.oom_killed = false;
+            state.error.clear();
+        });
+        self.tell_network(container, "connect");
+        self.tell(container, "start", &[]);
+    }
+
+    /// A shim has closed its watch without telling an end: leave nothing of its container.
+    pub(super) fn sweep_lost(&self, container: &Container) -> Loss {
         let run_dir = self.run_dir(&container.id);
-        let exit = match exit::read(&run_dir) {
-            Ok(Some(exit)) => exit,
-            _ => lost(),
-        };
+        let written = exit::read(&run_dir);
+        // Its own last words, if it had any, go with the directory.
+        let notes = std::fs::read_to_string(run_dir.join("shim.log")).unwrap_or_default();
+        if let Some(last) = notes.lines().last() {
+            self.note(format_args!(
+                "container {}: its shim said: {last}",
+                container.id
+            ));
+        }
         // Without its parent the container has nobody to take its output or tell its end.
         self.sweep_run(&container.id, true);
-        self.ended(container, &exit);
+        match written {
+            Ok(Some(exit)) if exit.will_restart != Some(true) => Loss::Told(exit),
+            // An end before the last start.
+            Ok(Some(earlier)) => Loss::Silent(Exit {
+                restarts: earlier.restarts,
+                ..lost()
+            }),
+            _ => Loss::Silent(lost()),
+        }
     }
 }
 
@@ -175,5 +251,6 @@ pub(super) fn lost() -> Exit {
         oom_killed: false,
         error: "the shim of the container was lost; what was left of the container has been killed"
             .to_string(),
+        ..Default::default()
     }
 }

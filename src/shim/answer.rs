@@ -4,11 +4,12 @@ use crate::error::{Error, Result};
 use crate::oci::spec::Resources;
 use crate::runtime::create::Io;
 use crate::shim::attached::Attached;
+use crate::shim::helper::{self, Made};
 use crate::shim::message::{Attach, Reply, Request};
+use crate::shim::policy::Policy;
 use crate::shim::serve::Supervisor;
 use crate::shim::task::{Streams, Task};
-use crate::sys::{process, signal, stream};
-use crate::time::Time;
+use crate::sys::stream;
 use std::os::fd::OwnedFd;
 
 impl Supervisor {
@@ -16,39 +17,35 @@ impl Supervisor {
         match request.verb.as_deref().unwrap_or_default() {
             "start" => self.start(),
             "attach" => self.attach(&request.attach.unwrap_or_default(), fds.pop()),
-            "kill" => self.signal(request.signal),
+            "kill" => self.signal(&request),
             "exec" => self.exec(request, fds.pop()),
             "exec_state" => self.exec_state(&request.id.unwrap_or_default()),
             "resize" => self.resize(&request),
             "update" => self.update(request.resources.unwrap_or_default()),
+            "set_restart_policy" => {
+                self.restarts.policy = Policy::of(request.restart.as_ref());
+                Ok(Default::default())
+            }
             "state" | "watch" => Ok(self.state()),
             verb => Err(Error::unsupported(format!("a shim does not know {verb:?}"))),
         }
     }
 
     fn start(&mut self) -> Result<Reply> {
-        self.live()?;
-        if self.started_at.is_some() || self.failure.is_some() {
+        self.first()?;
+        if self.run.started.is_some() || self.run.failure.is_some() {
             return Err(Error::conflict("the container is already started"));
         }
-        match self.backend.start() {
-            Ok(()) => self.started_at = Some(Time::now().rfc3339()),
-            Err(error) => {
-                // Whatever is left of it; the exit is then told like any other.
-                let _ = process::signal(&self.tasks[0].pidfd, signal::SIGKILL);
-                self.failure = Some(error.clone());
-                return Err(error);
-            }
-        }
+        self.start_program()?;
         Ok(self.state())
     }
 
     /// Who comes before the start is where the output goes, and so is who types. Others look on.
     fn attach(&mut self, attach: &Attach, client: Option<OwnedFd>) -> Result<Reply> {
         let client = client.ok_or_else(|| Error::invalid("attach needs a descriptor"))?;
-        self.live()?;
+        self.first()?;
         let is_typing = attach.stdin.unwrap_or(false) && self.config.open_stdin.unwrap_or(false);
-        let is_onlooker = self.started_at.is_some() && !is_typing;
+        let is_onlooker = self.run.started.is_some() && !is_typing;
         let task = &mut self.tasks[0];
         let (mut client, input) = Attached::new(client, attach, task.is_terminal, is_onlooker)?;
         if let (Some(log), Some(mark)) = (&mut self.log, attach.mark()) {
@@ -58,16 +55,21 @@ impl Supervisor {
         Ok(Default::default())
     }
 
-    fn signal(&mut self, signal: Option<i32>) -> Result<Reply> {
-        self.live()?;
+    fn signal(&mut self, request: &Request) -> Result<Reply> {
+        if self.waiting.is_none() {
+            self.first()?;
+        }
+        let signal = request.signal;
         let signal = signal.ok_or_else(|| Error::invalid("kill needs a signal"))?;
+        self.restarts.is_stopped = true;
+        self.restarts.is_cancelled |= request.is_stop.unwrap_or(false);
         self.kill(signal)?;
         Ok(Default::default())
     }
 
     fn exec(&mut self, request: Request, client: Option<OwnedFd>) -> Result<Reply> {
-        self.live()?;
-        if self.started_at.is_none() {
+        self.first()?;
+        if self.run.started.is_none() {
             return Err(Error::conflict("the container is not started"));
         }
         let mut process = request
@@ -86,7 +88,8 @@ impl Supervisor {
             true => (Io::Inherit, Streams::default()),
             false => Streams::pipes(with_input, client.is_some())?,
         };
-        let execed = match self.backend.exec(&process, io) {
+        let backend = &self.backend;
+        let execed = match helper::make(None, || backend.exec(&process, io).map(Made::from)) {
             Ok(execed) => execed,
             Err(error) => {
                 // The engine tells its client why.
@@ -115,7 +118,7 @@ impl Supervisor {
     }
 
     fn update(&self, limits: Resources) -> Result<Reply> {
-        self.live()?;
+        self.first()?;
         self.backend.update(limits)?;
         Ok(Default::default())
     }
@@ -150,7 +153,7 @@ impl Supervisor {
             Some(id) => self
                 .exec_task(id)
                 .ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))?,
-            None => &self.tasks[0],
+            None => self.first()?,
         };
         // As with Docker, a process without a terminal has nothing to resize, and that is no error.
         if let Some(terminal) = task.streams.terminal().filter(|_| task.is_terminal) {
@@ -160,22 +163,18 @@ impl Supervisor {
         Ok(Default::default())
     }
 
-    fn state(&self) -> Reply {
-        let task = &self.tasks[0];
+    pub fn state(&self) -> Reply {
+        let task = self.tasks.first();
+        let is_alive = task.is_some_and(|task| task.code.is_none());
         Reply {
-            running: Some(self.started_at.is_some() && task.code.is_none()),
-            pid: Some(task.pid),
+            running: Some(self.run.started.is_some() && is_alive),
+            pid: task.map(|task| task.pid),
             started_at: self.started_at.clone(),
+            exit: self.last.clone(),
+            restarts: Some(self.restarts.count),
+            is_waiting: Some(self.waiting.is_some()),
+            is_stopped: Some(self.restarts.is_stopped),
             ..Default::default()
         }
-    }
-
-    /// The container has not ended.
-    fn live(&self) -> Result<()> {
-        if self.tasks[0].code.is_none() {
-            return Ok(());
-        }
-        let id = self.config.id()?;
-        Err(Error::conflict(format!("container {id} is not running")))
     }
 }

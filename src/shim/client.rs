@@ -12,6 +12,7 @@ use crate::shim::exit::Exit;
 use crate::shim::log::reader::Mark;
 use crate::shim::message::{self, LINE_BYTES_MAX, Reply, Request};
 use crate::sys::{fs, poll, socket};
+use crate::wire::container::RestartPolicy;
 use rustix::event::PollFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -38,14 +39,25 @@ pub struct Shim {
     pid: i32,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
     pub pid: i32,
     pub started_at: String,
+    pub restarts: u32,
 }
 
 pub struct State {
+    /// 0 between two runs.
     pub pid: i32,
+    /// Of the last run; empty if there was none.
     pub started_at: String,
+    /// How the last run ended, where one has.
+    pub exit: Option<Exit>,
+    pub restarts: u32,
+    /// It waits for its next start.
+    pub is_waiting: bool,
+    /// The user has sent it a signal.
+    pub is_stopped: bool,
 }
 
 /// How to join a client to a process's streams.
@@ -77,7 +89,12 @@ pub struct ExecState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Exit(Exit),
-    ExecExit { id: String, code: i32 },
+    /// It was started again.
+    Start(Started),
+    ExecExit {
+        id: String,
+        code: i32,
+    },
     Oom,
 }
 
@@ -199,11 +216,7 @@ impl Shim {
             verb: verb("start"),
             ..Default::default()
         };
-        let reply = self.call(&request, &[], START_TIMEOUT)?;
-        Ok(Started {
-            pid: reply.pid.unwrap_or(0),
-            started_at: reply.started_at.unwrap_or_default(),
-        })
+        self.call(&request, &[], START_TIMEOUT).map(started)
     }
 
     /// Hand the client's connection over. It is the shim's from now on: close your copy.
@@ -216,10 +229,12 @@ impl Shim {
         self.call(&request, &[client], CALL_TIMEOUT).map(drop)
     }
 
-    pub fn kill(&self, signal: i32) -> Result<()> {
+    /// `is_stop`: whatever its restart policy, the container is not to start again after it.
+    pub fn kill(&self, signal: i32, is_stop: bool) -> Result<()> {
         let request = Request {
             verb: verb("kill"),
             signal: Some(signal),
+            is_stop: Some(is_stop),
             ..Default::default()
         };
         self.call(&request, &[], CALL_TIMEOUT).map(drop)
@@ -285,7 +300,20 @@ impl Shim {
         Ok(State {
             pid: reply.pid.unwrap_or(0),
             started_at: reply.started_at.unwrap_or_default(),
+            exit: reply.exit,
+            restarts: reply.restarts.unwrap_or(0),
+            is_waiting: reply.is_waiting.unwrap_or(false),
+            is_stopped: reply.is_stopped.unwrap_or(false),
         })
+    }
+
+    pub fn set_restart_policy(&self, policy: &RestartPolicy) -> Result<()> {
+        let request = Request {
+            verb: verb("set_restart_policy"),
+            restart: Some(policy.clone()),
+            ..Default::default()
+        };
+        self.call(&request, &[], CALL_TIMEOUT).map(drop)
     }
 
     /// Be told of what happens. When this returns, nothing that happens later is missed.
@@ -317,6 +345,14 @@ impl Shim {
         line.push('\n');
         socket::send(&socket, line.as_bytes(), fds).map_err(or_gone)?;
         Ok(socket)
+    }
+}
+
+fn started(reply: Reply) -> Started {
+    Started {
+        pid: reply.pid.unwrap_or(0),
+        started_at: reply.started_at.unwrap_or_default(),
+        restarts: reply.restarts.unwrap_or(0),
     }
 }
 
@@ -394,6 +430,7 @@ impl Watch {
             let reply = parse(&line)?;
             match reply.event.as_deref() {
                 Some("exit") => return Ok(Some(Event::Exit(reply.exit.unwrap_or_default()))),
+                Some("start") => return Ok(Some(Event::Start(started(reply)))),
                 Some("execexit") => {
                     return Ok(Some(Event::ExecExit {
                         id: reply.id.unwrap_or_default(),

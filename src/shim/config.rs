@@ -3,6 +3,7 @@
 use crate::error::{Context, Error, Result};
 use crate::json;
 use crate::sys::fs;
+use crate::wire::container::RestartPolicy;
 use miniserde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,6 +47,11 @@ pub struct Config {
     pub shm_of: Option<i32>,
     /// Docker's StdinOnce: the container's stdin closes when the first client's does.
     pub stdin_once: Option<bool>,
+    pub restart: Option<RestartPolicy>,
+    /// How often it was restarted already.
+    pub restarts: Option<u32>,
+    /// The shim before this one was lost: wait so long, then make and start the container.
+    pub delay_ms: Option<u64>,
 }
 
 pub fn read(run_dir: &Path) -> Result<Config> {

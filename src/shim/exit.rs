@@ -1,7 +1,9 @@
 //! How a container ended: the `exit` file in its run directory.
 //!
 //! The shim writes it, durably, before it tells anyone, and leaves it for the engine to read and
-//! the next run to replace.
+//! the next run to replace. An end after which the container starts again is written too, but not
+//! synced: after a power cut the boot decides what runs, and a program that crashes in a loop shall
+//! not wear the disk.
 
 use crate::error::{Context, Error, Result};
 use crate::json;
@@ -21,6 +23,12 @@ pub struct Exit {
     pub oom_killed: bool,
     /// Why it never ran, where it did not; empty otherwise.
     pub error: String,
+    /// It starts again: not the last word.
+    pub will_restart: Option<bool>,
+    /// How often it was, or will have been, restarted.
+    pub restarts: Option<u32>,
+    /// The user has sent it a signal.
+    pub is_stopped: Option<bool>,
 }
 
 /// The exit of the last run; `None` while it has not ended (or its shim was lost).
@@ -34,7 +42,11 @@ pub fn read(run_dir: &Path) -> Result<Option<Exit>> {
 }
 
 pub fn write(run_dir: &Path, exit: &Exit) -> Result<()> {
-    record::replace(run_dir, FILE, json::to_string(exit).as_bytes())
+    let text = json::to_string(exit);
+    match exit.will_restart {
+        Some(true) => record::replace_unsynced(run_dir, FILE, text.as_bytes()),
+        _ => record::replace(run_dir, FILE, text.as_bytes()),
+    }
 }
 
 /// Take the last run's file away, so that nobody takes it for this one's.

@@ -2,12 +2,12 @@
 
 use crate::error::Kind;
 use crate::log;
-use crate::shim::attached::Attached;
 use crate::shim::exit::{self, Exit};
 use crate::shim::message::Reply;
 use crate::shim::serve::{Supervisor, WHO, remove_socket};
 use crate::sys::{process, signal, supervisor};
 use crate::time::Time;
+use std::time::Instant;
 
 /// Ended execs whose codes are kept.
 const ENDED_MAX: usize = 256;
@@ -39,17 +39,53 @@ impl Supervisor {
         }
     }
 
-    /// The container has ended and its output is read. What is told to anyone is on disk before; and
-    /// after the telling nothing of the run directory is touched, for it may be the next run's.
+    /// A run has ended and its output is read. Either it is the last, or there will be another.
     pub fn finish(&mut self) {
         self.tell_oom();
-        let exit = self.exit();
-        if let Err(error) = exit::write(&self.run_dir, &exit) {
-            log::line(WHO, error);
-        }
+        let mut exit = self.exit();
+        let (_, finished) = self.run.finished.unwrap_or((Time::now(), Instant::now()));
+        let started = self.run.started.unwrap_or(finished);
+        let delay = match self.run.failure {
+            Some(_) => None,
+            None => {
+                let ran = finished.saturating_duration_since(started);
+                self.restarts.after(exit.code.into(), ran)
+            }
+        };
+        exit.will_restart = Some(delay.is_some());
+        exit.restarts = Some(self.restarts.count);
+        self.keep(&exit);
         if let Err(error) = self.backend.delete() {
             log::line(WHO, error);
         }
+        match delay {
+            Some(delay) => self.rest(exit, delay),
+            None => self.leave(exit),
+        }
+    }
+
+    /// The user does not want the restart that we wait for.
+    pub fn call_off(&mut self) {
+        self.waiting = None;
+        let exit = Exit {
+            will_restart: Some(false),
+            is_stopped: Some(self.restarts.is_stopped),
+            ..self.last.take().unwrap_or_default()
+        };
+        self.keep(&exit);
+        self.leave(exit);
+    }
+
+    /// What is told to anyone is on disk before.
+    fn keep(&self, exit: &Exit) {
+        if let Err(error) = exit::write(&self.run_dir, exit) {
+            log::line(WHO, error);
+        }
+    }
+
+    /// Tell the last end. After the telling nothing of the run directory is touched, for it may be
+    /// the next shim's.
+    fn leave(&mut self, exit: Exit) {
         if self.config.upper.is_some()
             && let Err(error) = supervisor::unmount(&self.run_dir.join("bundle/rootfs"))
         {
@@ -63,33 +99,29 @@ impl Supervisor {
             ..Default::default()
         });
         self.calls.clear();
-        for mut task in self.tasks.drain(..) {
-            self.leaving.append(&mut task.clients);
-        }
-        self.leaving.retain(Attached::has_backlog);
+        self.end_clients();
     }
 
     fn exit(&self) -> Exit {
         let code = self.tasks.first().and_then(|task| task.code).unwrap_or(255);
-        let finished_at = self
-            .finished_at
-            .as_ref()
-            .map_or_else(Time::now, |(time, _)| *time);
+        let finished = self.run.finished.as_ref();
+        let failure = self.run.failure.as_ref();
         Exit {
             // Docker's codes for a program that could not be run.
-            code: match self.failure.as_ref().map(|error| error.kind) {
+            code: match failure.map(|error| error.kind) {
                 Some(Kind::ProgramMissing) => 127,
                 Some(Kind::CannotInvoke) => 126,
                 Some(_) => 128,
                 None => code,
             },
-            finished_at: finished_at.rfc3339(),
-            oom_killed: self.oom_kills > 0,
-            error: self
-                .failure
-                .as_ref()
+            finished_at: finished.map_or_else(Time::now, |(time, _)| *time).rfc3339(),
+            oom_killed: self.run.oom_kills > 0,
+            error: failure
                 .map(|error| error.message.clone())
                 .unwrap_or_default(),
+            will_restart: None,
+            restarts: None,
+            is_stopped: Some(self.restarts.is_stopped),
         }
     }
 }

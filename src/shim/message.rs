@@ -11,6 +11,8 @@
 //!     | -- {"verb":"watch"} -------------> |
 //!     | <----------------------------- {} -|
 //!     | <--------- {"event":"execexit",…} -|   any time later
+//!     | <------- {"event":"exit","exit":…} -|   it will restart
+//!     | <------- {"event":"start","pid":…} -|   and has done so
 //!     | <------- {"event":"exit","exit":…} -|   the exit file is on disk by then; closes
 //! ```
 
@@ -18,6 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::spec::{Process, Resources};
 use crate::shim::exit::Exit;
 use crate::shim::log::reader::Mark;
+use crate::wire::container::RestartPolicy;
 use miniserde::{Deserialize, Serialize};
 
 /// The longest line. An exec carries a whole environment, which execve(2) bounds to 2 MiB at the
@@ -35,6 +38,9 @@ pub struct Request {
     pub process: Option<Process>,
     pub resources: Option<Resources>,
     pub attach: Option<Attach>,
+    /// Of a signal: the container shall not start again after it.
+    pub is_stop: Option<bool>,
+    pub restart: Option<RestartPolicy>,
 }
 
 /// How to join a client to a process's streams; the client's connection comes beside the line.
@@ -70,10 +76,17 @@ pub struct Reply {
     pub started_at: Option<String>,
     pub running: Option<bool>,
     pub exit_code: Option<i32>,
-    /// `exit`, `execexit` or `oom`.
+    /// `exit`, `start`, `execexit` or `oom`.
     pub event: Option<String>,
     pub id: Option<String>,
+    /// The end of the last run, where there was one.
     pub exit: Option<Exit>,
+    pub restarts: Option<u32>,
+    /// It waits for its next start.
+    pub is_waiting: Option<bool>,
+    /// The user has sent it a signal.
+    pub is_stopped: Option<bool>,
+    pub group: Option<String>,
 }
 
 const KINDS: [(Kind, &str); 14] = [

@@ -1,9 +1,9 @@
 //! One process per container: its stdio, log, exit status.
 //!
 //! Promises that a container's life does not hang on the engine: output is logged, clients are
-//! served and the exit status is written to disk, whoever else lives. A shim serves one run of a
-//! container and ends with it. Knows a run directory with a bundle and a `shim.json`, and nothing of
-//! images, names or Docker's API.
+//! served, the exit status is written to disk and the container started again as its restart policy
+//! says, whoever else lives. A shim serves a container from its start to its last end. Knows a run
+//! directory with a bundle and a `shim.json`, and nothing of images, names or Docker's API.
 //!
 //! The engine's side is `client`; the process itself is `serve`.
 
@@ -15,9 +15,12 @@ pub mod client;
 pub mod config;
 pub mod exit;
 pub mod finish;
+pub mod helper;
 pub mod keys;
 pub mod log;
 pub mod message;
+pub mod policy;
+pub mod run;
 pub mod serve;
 pub mod setup;
 mod shm;

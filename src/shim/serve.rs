@@ -11,14 +11,16 @@ use crate::shim::attached::Attached;
 use crate::shim::backend::Backend;
 use crate::shim::call::Call;
 use crate::shim::config::Config;
+use crate::shim::exit::Exit;
 use crate::shim::log::writer::Writer;
 use crate::shim::message::Reply;
+use crate::shim::policy::Restarts;
+use crate::shim::run::Run;
 use crate::shim::task::{CHUNK_BYTES, Part, Task};
 use crate::sys::memory::Pages;
 use crate::sys::{poll, process, signal, socket, stream, supervisor};
 use crate::time::Time;
 use rustix::event::PollFlags;
-use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -44,23 +46,23 @@ pub struct Supervisor {
     /// `None` once the container has ended.
     pub listener: Option<OwnedFd>,
     pub calls: Vec<Call>,
-    /// The container's first process stands first; the others are execs.
+    /// The container's first process stands first; the others are execs. Empty between two runs.
     pub tasks: Vec<Task>,
     /// Ended execs, the oldest first.
     pub ended: Vec<(String, i32)>,
     /// Clients of ended processes that have not taken all yet.
     pub leaving: Vec<Attached>,
     pub log: Option<Writer>,
-    pub group: Option<Group>,
-    /// `memory.events`, where there is a memory controller.
-    pub oom_events: Option<File>,
-    pub oom_kills: u64,
-    /// What an exec gets that does not say: not the shim's own.
+    pub run: Run,
+    /// What the container's processes get that do not say: not the shim's own.
     pub oom_score_adj: Option<i32>,
+    /// When the last run began.
     pub started_at: Option<String>,
-    /// Why the program never ran.
-    pub failure: Option<Error>,
-    pub finished_at: Option<(Time, Instant)>,
+    pub restarts: Restarts,
+    /// Between two runs: when the next one begins.
+    pub waiting: Option<Instant>,
+    /// How the last run ended.
+    pub last: Option<Exit>,
     /// Present while there is something to read.
     pub buffer: Pages,
 }
@@ -73,7 +75,7 @@ pub fn serve(run_dir: &Path) -> Result<u8> {
     let outcome = Supervisor::set_up(run_dir);
     answer(&match &outcome {
         Ok(supervisor) => Reply {
-            pid: Some(supervisor.tasks[0].pid),
+            pid: supervisor.tasks.first().map(|task| task.pid),
             ..Default::default()
         },
         Err(error) => Reply::error(error),
@@ -143,7 +145,7 @@ impl Supervisor {
             entries.push((fd, events));
         };
         add(Token::Signals, self.signals.as_fd(), PollFlags::IN);
-        if let Some(events) = &self.oom_events {
+        if let Some(events) = &self.run.oom_events {
             // Told as an exception when the file has changed since it was last read.
             add(Token::Oom, events.as_fd(), PollFlags::PRI);
         }
@@ -175,17 +177,15 @@ impl Supervisor {
         let now = Instant::now();
         let tasks = self.tasks.iter().filter_map(Task::deadline);
         let leaving = self.leaving.iter().filter_map(Attached::deadline);
-        let stragglers = self
-            .finished_at
-            .as_ref()
-            .filter(|_| self.listener.is_some())
-            .map(|(_, at)| *at + STRAGGLER_MAX);
+        let stragglers = self.run.finished.as_ref();
+        let stragglers = stragglers.map(|(_, at)| *at + STRAGGLER_MAX);
         let idle = (!self.buffer.is_empty()).then(|| now + IDLE);
         let log = self.log.as_ref().and_then(Writer::deadline);
         tasks
             .chain(leaving)
             .chain(log)
-            .chain(stragglers)
+            .chain(stragglers.filter(|_| self.listener.is_some()))
+            .chain(self.waiting)
             .chain(idle)
             .min()
             // A deadline in the past has been looked at; it waits for something else to happen.
@@ -241,19 +241,22 @@ impl Supervisor {
         // Reading it makes it quiet until the next change; a group that has gone has no more.
         let mut buffer = [0u8; 512];
         let read = self
+            .run
             .oom_events
             .as_ref()
             .map(|events| events.read_at(&mut buffer, 0));
         if !matches!(read, Some(Ok(_))) {
-            self.oom_events = None;
+            self.run.oom_events = None;
         }
         self.tell_oom();
     }
 
     fn take_signals(&mut self) {
         while let Some(signal) = signal::take(&self.signals) {
-            // The host is going down: let the container end in its own way.
+            // The host is going down: let the container end in its own way. It is not the user who
+            // stops it, so the next boot may start it.
             if signal == signal::SIGTERM {
+                self.restarts.is_cancelled = true;
                 let _ = self.kill(signal);
             }
         }
@@ -266,7 +269,7 @@ impl Supervisor {
             if let Some((index, task)) = task {
                 task.ended(ended.code);
                 if index == 0 {
-                    self.finished_at = Some((Time::now(), Instant::now()));
+                    self.run.finished = Some((Time::now(), Instant::now()));
                 }
             }
         }
@@ -303,15 +306,31 @@ impl Supervisor {
         }
     }
 
-    /// Signal the container's first process.
+    /// Signal the container's first process. Between two runs there is none; `advance` sees that
+    /// the restart was called off.
     pub fn kill(&self, signal: i32) -> Result<()> {
+        if self.waiting.is_some() {
+            return Ok(());
+        }
         // One that was never started has no handlers, and the first process of a pid namespace is
         // not harmed by a signal that it does not handle (pid_namespaces(7)).
-        let signal = match self.started_at {
+        let signal = match self.run.started {
             None if signal != 0 => signal::SIGKILL,
             _ => signal,
         };
-        self.backend.kill(&self.tasks[0].pidfd, signal)
+        self.backend.kill(&self.first()?.pidfd, signal)
+    }
+
+    /// The container's first process, if it lives.
+    pub fn first(&self) -> Result<&Task> {
+        let task = self.tasks.first().filter(|task| task.code.is_none());
+        let id = self.config.id()?;
+        task.ok_or_else(|| match self.waiting {
+            Some(_) => Error::conflict(format!(
+                "container {id} is restarting, wait until the container is running"
+            )),
+            None => Error::conflict(format!("container {id} is not running")),
+        })
     }
 
     pub fn tell(&mut self, event: &Reply) {
@@ -321,9 +340,9 @@ impl Supervisor {
     }
 
     pub fn tell_oom(&mut self) {
-        let kills = self.group.as_ref().map_or(0, Group::oom_kills);
-        if kills > self.oom_kills {
-            self.oom_kills = kills;
+        let kills = self.run.group.as_ref().map_or(0, Group::oom_kills);
+        if kills > self.run.oom_kills {
+            self.run.oom_kills = kills;
             self.tell(&Reply {
                 event: Some("oom".to_string()),
                 ..Default::default()
@@ -348,7 +367,12 @@ impl Supervisor {
                 self.end_exec(index);
             }
         }
-        if let Some((_, finished)) = self.finished_at
+        match self.waiting {
+            Some(_) if self.restarts.is_cancelled => self.call_off(),
+            Some(until) if now >= until => self.again(),
+            _ => {}
+        }
+        if let Some((_, finished)) = self.run.finished
             && self.listener.is_some()
         {
             self.end_stragglers();

@@ -26,6 +26,17 @@ pub fn replace(dir: &Path, name: &str, content: &[u8]) -> Result<()> {
     fs::sync_dir(dir)
 }
 
+/// The same for what nobody misses after a power cut: readers see the old content or the new.
+pub fn replace_unsynced(dir: &Path, name: &str, content: &[u8]) -> Result<()> {
+    let temporary = dir.join(temporary_name(name));
+    std::fs::write(&temporary, content)
+        .map_err(|e| Error::io(format_args!("write {}", temporary.display()), &e))
+        .and_then(|()| fs::rename(&temporary, &dir.join(name)))
+        .inspect_err(|_| {
+            let _ = std::fs::remove_file(&temporary);
+        })
+}
+
 /// The whole content of `name` in `dir`; `None` if there is no such file.
 pub fn load(dir: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let path = dir.join(name);

@@ -270,6 +270,24 @@ impl Host {
         traces::parent(self.pid(container)).expect("the container has no parent")
     }
 
+    /// The shim of a container that is restarting.
+    pub fn waiting_shim(&self, container: &str) -> i32 {
+        let id = self
+            .get(&format!("/containers/{container}/json"))
+            .string("Id");
+        let run_dir = self.exec_root().join("containers").join(id);
+        traces::shim(&run_dir).expect("the container has no shim")
+    }
+
+    /// What a host loses that goes down: every process and what is true of one boot only. The
+    /// engine has been killed before.
+    pub fn power_cut(&self) {
+        assert!(self.engine.is_none(), "the engine runs");
+        let ids = self.ids.lock().unwrap().clone();
+        traces::end(&self.dir, &ids);
+        std::fs::remove_dir_all(self.exec_root()).unwrap();
+    }
+
     /// Wait until the container is `state`.
     pub fn until_state(&self, container: &str, state: &str) {
         eventually(&format!("{container} is {state}"), || {

@@ -60,8 +60,8 @@ pub fn files(data_root: &Path, exec_root: &Path) -> Vec<String> {
     found
 }
 
-/// Kill, unmount and remove all that `find` would find, and the directory.
-pub fn sweep(dir: &Path, ids: &BTreeSet<String>) {
+/// Kill all that `find` would find, and remove their cgroups: what a power cut does to them.
+pub fn end(dir: &Path, ids: &BTreeSet<String>) {
     for _ in 0..100 {
         let left = processes(dir, ids);
         if left.is_empty() {
@@ -74,6 +74,14 @@ pub fn sweep(dir: &Path, ids: &BTreeSet<String>) {
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+    for path in cgroups(ids) {
+        let _ = fs::remove_dir(path);
+    }
+}
+
+/// Kill, unmount and remove all that `find` would find, and the directory.
+pub fn sweep(dir: &Path, ids: &BTreeSet<String>) {
+    end(dir, ids);
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     for line in table.lines().rev() {
         if let Some(point) = line.split(' ').nth(4).map(Path::new)
@@ -82,10 +90,18 @@ pub fn sweep(dir: &Path, ids: &BTreeSet<String>) {
             let _ = rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH);
         }
     }
-    for path in cgroups(ids) {
-        let _ = fs::remove_dir(path);
-    }
     let _ = fs::remove_dir_all(dir);
+}
+
+/// The shim that serves in this run directory.
+pub fn shim(run_dir: &Path) -> Option<i32> {
+    let line = format!("tug-shim\0{}\0", run_dir.display());
+    entries(Path::new("/proc")).iter().find_map(|path| {
+        let found = fs::read(path.join("cmdline")).ok()?;
+        found
+            .starts_with(line.as_bytes())
+            .then(|| path.file_name()?.to_str()?.parse().ok())?
+    })
 }
 
 /// The parent of a process.

@@ -103,6 +103,9 @@ fn hear(watched: &mut Watched) -> Result<bool> {
                 .text("id", &exec)
                 .number("exit_status", u64::from(code.unsigned_abs()));
         })?,
+        Ok(Some(Event::Start(started))) => tell(id, "start", |event| {
+            event.number("pid", u64::from(started.pid.unsigned_abs()));
+        })?,
         Ok(Some(Event::Oom)) => tell(id, "oom", |_| {})?,
         Ok(None) | Err(_) => return Ok(false),
     }

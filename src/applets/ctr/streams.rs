@@ -132,7 +132,7 @@ impl Session<'_> {
                     self.resize();
                     Ok(())
                 }
-                (number, None) => self.shim.kill(number),
+                (number, None) => self.shim.kill(number, true),
                 // A shim passes none on to a further process: the terminal's keys do that.
                 (_, Some(_)) => Ok(()),
             };

@@ -114,7 +114,7 @@ pub fn processes(ctr: &Ctr, options: &mut Options) -> Result<u8> {
 
 pub fn kill(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     let number = signal::parse(options.get("signal").unwrap_or("TERM"))?;
-    running(ctr, &options.args[0])?.0.kill(number)?;
+    running(ctr, &options.args[0])?.0.kill(number, true)?;
     Ok(0)
 }
 
@@ -142,7 +142,7 @@ pub fn delete(ctr: &Ctr, options: &mut Options) -> Result<u8> {
         let run_dir = ctr.run_dir(&id);
         match look(&run_dir) {
             Found::Live(shim, ..) if options.is("force") => {
-                shim.kill(signal::SIGKILL)?;
+                shim.kill(signal::SIGKILL, true)?;
                 exit_code(&run_dir, &shim)?;
             }
             Found::Stopped if run_dir.exists() => backend(ctr, &id)?.delete()?,

@@ -105,7 +105,16 @@ fn take_lock(path: &Path) -> Result<std::fs::File> {
         .mode(0o600)
         .open(path)
         .map_err(failed)?;
-    if !fs::try_lock(&file, path)? {
+    // A child that a killed engine was about to execute holds its lock for a moment.
+    let mut is_locked = fs::try_lock(&file, path)?;
+    for _ in 0..50 {
+        if is_locked {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        is_locked = fs::try_lock(&file, path)?;
+    }
+    if !is_locked {
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
         return Err(Error::conflict(format!(

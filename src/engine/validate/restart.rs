@@ -1,6 +1,5 @@
 //! Restart policies.
 
-use super::not_yet;
 use crate::error::{Error, Result};
 use crate::wire::container::{HostConfig, RestartPolicy};
 
@@ -13,18 +12,10 @@ pub fn check(host: &mut HostConfig) -> Result<()> {
         return Err(Error::invalid(
             "can't create 'AutoRemove' container with restart policy",
         ));
-    } else {
-        possible(&policy)?;
     }
     policy.maximum_retry_count.get_or_insert(0);
     host.restart_policy = Some(policy);
     Ok(())
-}
-
-/// Refuse what is not there yet.
-pub fn possible(policy: &RestartPolicy) -> Result<()> {
-    let name = policy.name.as_deref().unwrap_or_default();
-    Err(not_yet(format_args!("restart policy \"{name}\"")))
 }
 
 pub fn is_none(policy: &RestartPolicy) -> bool {
