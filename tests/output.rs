@@ -43,6 +43,9 @@ fn a_reader_that_has_gone_ends_the_client_without_a_word() {
     }
     let line = format!("tug run --rm {IMAGE} sh -c 'yes | head -c 100000000' | head -n 1");
     assert_eq!(shell(&host, &line), Output::new(0, "y\n", ""));
+    crate::harness::eventually("only the container that runs is left", || {
+        host.tug(&["ps", "-aq"]).lines().len() == 1
+    });
 }
 
 #[test]
@@ -55,6 +58,9 @@ fn a_full_disk_is_an_error() {
             "tug: write to standard output: No space left on device (os error 28)\n",
         );
     }
+    crate::harness::eventually("only the container that runs is left", || {
+        host.tug(&["ps", "-aq"]).lines().len() == 1
+    });
 }
 
 #[test]

@@ -181,6 +181,9 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let upgraded = attach(engine, &streams)?;
     let guard = session.guard()?;
     if target.tty {
+        // A program draws itself anew when the size changes, so it must change even where the
+        // terminal has the one that the last client had.
+        session.resize_by(1);
         session.resize();
     }
     let end = session.run(&guard, upgraded)?;

@@ -100,6 +100,9 @@ const GROUPS: [(&str, &str); 3] = [
     ("system", "Manage the engine"),
 ];
 
+/// Those that help names first, as Docker's does.
+const COMMON: [&str; 6] = ["run", "exec", "ps", "images", "version", "info"];
+
 const GLOBAL: &[&[Flag]] = &[&[
     flag(
         "--config string",
@@ -233,16 +236,23 @@ fn unknown(words: &[&str]) -> Error {
 
 fn help() -> String {
     let mut text = String::from(
-        "Usage:  tug [OPTIONS] COMMAND\n\nThe container engine for devices\n\nManagement Commands:\n",
+        "Usage:  tug [OPTIONS] COMMAND\n\nThe container engine for devices\n\nCommon Commands:\n",
     );
+    let verbs = VERBS.iter().filter(|verb| !verb.names[0].contains(' '));
+    let verbs: Vec<(&str, &str)> = verbs.map(|verb| (verb.names[0], verb.about)).collect();
+    let (mut common, others): (Vec<_>, Vec<_>) = verbs
+        .into_iter()
+        .partition(|(name, _)| COMMON.contains(name));
+    common.sort_by_key(|(name, _)| COMMON.iter().position(|known| known == name));
+    list(&mut text, common.into_iter());
+    text.push_str("\nManagement Commands:\n");
     list(
         &mut text,
         GROUPS.iter().map(|(name, about)| (*name, *about)),
     );
     text.push_str("\nCommands:\n");
-    let verbs = VERBS.iter().filter(|verb| !verb.names[0].contains(' '));
-    list(&mut text, verbs.map(|verb| (verb.names[0], verb.about)));
-    text.push_str("\nOptions:\n");
+    list(&mut text, others.into_iter());
+    text.push_str("\nGlobal Options:\n");
     list_flags(&mut text, GLOBAL);
     text.push_str(
         "\nParts of the system, each with its own --help (tug --list names them all,\n\

@@ -104,7 +104,13 @@ impl Session<'_> {
 
     /// Tell the engine how large the terminal is. It may be too early or too late for that.
     pub fn resize(&self) {
+        self.resize_by(0);
+    }
+
+    /// As if the terminal were larger than it is.
+    pub fn resize_by(&self, more: u16) {
         if let Some((height, width)) = terminal::size(std::io::stdout()) {
+            let (height, width) = (height.saturating_add(more), width.saturating_add(more));
             let path = format!("{}/resize?h={height}&w={width}", self.path);
             let _ = self.engine.post(&path);
         }

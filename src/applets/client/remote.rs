@@ -143,3 +143,83 @@ pub fn each(names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Result
         false => Err(Error::invalid(failures.join("\n"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    /// An engine that answers each request, and tells at the end what was asked.
+    fn answer(name: &str, answers: &'static [(u16, &str)]) -> (Engine, impl FnOnce() -> String) {
+        let path = std::env::temp_dir().join(format!("tug-remote-{}-{name}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || {
+            let mut asked = Vec::new();
+            for (status, text) in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") {
+                    stream.read_exact(&mut byte).unwrap();
+                    request.push(byte[0]);
+                }
+                let line = String::from_utf8(request).unwrap();
+                asked.push(line.lines().next().unwrap().replace(" HTTP/1.1", ""));
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n",
+                    text.len()
+                );
+                stream.write_all((head + text).as_bytes()).unwrap();
+            }
+            asked.join(", ")
+        });
+        let engine = Engine {
+            client: Client::new(Address::Unix(path.clone()), String::new()),
+            host: "old".to_string(),
+            version: RefCell::new(None),
+        };
+        let end = move || {
+            std::fs::remove_file(path).unwrap();
+            server.join().unwrap()
+        };
+        (engine, end)
+    }
+
+    const OLD: (u16, &str) = (
+        400,
+        r#"{"message":"client version 1.51 is too new. Maximum supported API version is 1.41"}"#,
+    );
+
+    #[test]
+    fn an_older_engine_is_spoken_to_in_its_own_version() {
+        let (engine, asked) = answer("old", &[OLD, (200, "[]"), (200, "{}")]);
+        assert_eq!(engine.text("/containers/json").unwrap(), "[]");
+        engine.post("/containers/a/stop").unwrap();
+        assert_eq!(
+            asked(),
+            "GET /v1.51/containers/json, GET /v1.41/containers/json, POST /v1.41/containers/a/stop"
+        );
+    }
+
+    #[test]
+    fn before_a_body_that_cannot_be_sent_twice_the_version_is_asked_for() {
+        let (engine, asked) = answer("stream", &[OLD, (200, "{}"), (200, "{}")]);
+        let mut source = std::io::empty();
+        engine
+            .send("POST", "/images/load", Body::Stream(&mut source))
+            .unwrap();
+        assert_eq!(
+            asked(),
+            "GET /v1.51/version, GET /v1.41/version, POST /v1.41/images/load"
+        );
+    }
+
+    #[test]
+    fn a_refusal_that_stays_one_is_told_once() {
+        let (engine, asked) = answer("stays", &[OLD, OLD]);
+        let error = engine.text("/info").unwrap_err();
+        assert!(error.message.contains("1.51 is too new"), "{error}");
+        assert_eq!(asked(), "GET /v1.51/info, GET /v1.41/info");
+    }
+}
