@@ -151,6 +151,18 @@ pub fn rename(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::Status(204))
 }
 
+pub fn pause(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    call.engine.pause(&container)?;
+    Ok(Reply::Status(204))
+}
+
+pub fn unpause(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    call.engine.unpause(&container)?;
+    Ok(Reply::Status(204))
+}
+
 pub fn remove(call: &mut Call<'_>) -> Result<Reply> {
     let container = call.container()?;
     if call.flag("link") {

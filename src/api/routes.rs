@@ -53,6 +53,8 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/containers/{}/attach/ws", streams::attach_websocket),
     ("POST", "/containers/{}/resize", containers::resize),
     ("POST", "/containers/{}/rename", containers::rename),
+    ("POST", "/containers/{}/pause", containers::pause),
+    ("POST", "/containers/{}/unpause", containers::unpause),
     ("POST", "/containers/{}/update", containers::update),
     ("HEAD", "/containers/{}/archive", files::archive_head),
     ("GET", "/containers/{}/archive", files::archive_get),

@@ -33,6 +33,7 @@ pub mod logs;
 pub mod names;
 pub mod network;
 pub mod pattern;
+pub mod pause;
 pub mod processes;
 pub mod prune;
 pub mod record;

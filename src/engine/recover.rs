@@ -228,9 +228,10 @@ fn find_shim(container: &Container, run_dir: &Path) -> Result<client::Watch> {
     }
     container.update(|state| {
         // One that has ended and serves its last clients tells its end on the watch.
-        state.phase = match found.is_waiting {
-            true => Phase::Restarting,
-            false => Phase::Running,
+        state.phase = match (found.is_waiting, found.is_paused) {
+            (true, _) => Phase::Restarting,
+            (false, true) => Phase::Paused,
+            (false, false) => Phase::Running,
         };
         state.pid = found.pid;
         if !found.started_at.is_empty() {

@@ -1,5 +1,6 @@
 //! What a shim does for each verb of `message`.
 
+use crate::cgroup::Group;
 use crate::error::{Error, Result};
 use crate::oci::spec::Resources;
 use crate::runtime::create::Io;
@@ -11,6 +12,7 @@ use crate::shim::serve::Supervisor;
 use crate::shim::task::{Streams, Task};
 use crate::sys::stream;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 impl Supervisor {
     pub fn answer(&mut self, request: Request, mut fds: Vec<OwnedFd>) -> Result<Reply> {
@@ -26,6 +28,8 @@ impl Supervisor {
                 self.restarts.policy = Policy::of(request.restart.as_ref());
                 Ok(Default::default())
             }
+            "pause" => self.freeze(true),
+            "unpause" => self.freeze(false),
             "state" | "watch" => Ok(self.state()),
             verb => Err(Error::unsupported(format!("a shim does not know {verb:?}"))),
         }
@@ -46,8 +50,10 @@ impl Supervisor {
         self.first()?;
         let is_typing = attach.stdin.unwrap_or(false) && self.config.open_stdin.unwrap_or(false);
         let is_onlooker = self.run.started.is_some() && !is_typing;
+        let dir = self.backlog_dir();
         let task = &mut self.tasks[0];
-        let (mut client, input) = Attached::new(client, attach, task.is_terminal, is_onlooker)?;
+        let is_terminal = task.is_terminal;
+        let (mut client, input) = Attached::new(client, attach, is_terminal, is_onlooker, &dir)?;
         if let (Some(log), Some(mark)) = (&mut self.log, attach.mark()) {
             log.replay(mark, |stream, bytes| client.give(stream, bytes))?;
         }
@@ -64,7 +70,24 @@ impl Supervisor {
         self.restarts.is_stopped = true;
         self.restarts.is_cancelled |= request.is_stop.unwrap_or(false);
         self.kill(signal)?;
+        // Frozen, it would never know.
+        if request.is_stop.unwrap_or(false) && self.is_frozen() {
+            self.freeze(false)?;
+        }
         Ok(Default::default())
+    }
+
+    fn freeze(&self, frozen: bool) -> Result<Reply> {
+        self.first()?;
+        let group = self.run.group.as_ref();
+        group
+            .ok_or_else(|| Error::unsupported("the container has no cgroup v2 group to freeze"))?
+            .freeze(frozen)?;
+        Ok(Default::default())
+    }
+
+    fn is_frozen(&self) -> bool {
+        self.run.group.as_ref().is_some_and(Group::is_frozen)
     }
 
     fn exec(&mut self, request: Request, client: Option<OwnedFd>) -> Result<Reply> {
@@ -82,7 +105,7 @@ impl Supervisor {
 
         // The client is looked at first: nothing can fail once the process runs.
         let client = client
-            .map(|client| Attached::new(client, &attach, is_terminal, false))
+            .map(|client| Attached::new(client, &attach, is_terminal, false, &self.backlog_dir()))
             .transpose()?;
         let (io, pipes) = match is_terminal {
             true => (Io::Inherit, Streams::default()),
@@ -121,6 +144,13 @@ impl Supervisor {
         self.first()?;
         self.backend.update(limits)?;
         Ok(Default::default())
+    }
+
+    /// On the disk of the log; the run directory is memory in most places.
+    fn backlog_dir(&self) -> PathBuf {
+        let log = self.config.log.as_deref().map(Path::new);
+        let dir = log.and_then(Path::parent);
+        dir.unwrap_or(&self.run_dir).to_path_buf()
     }
 
     fn exec_state(&self, id: &str) -> Result<Reply> {
@@ -172,6 +202,7 @@ impl Supervisor {
             started_at: self.started_at.clone(),
             exit: self.last.clone(),
             restarts: Some(self.restarts.count),
+            is_paused: Some(self.is_frozen()),
             is_waiting: Some(self.waiting.is_some()),
             is_stopped: Some(self.restarts.is_stopped),
             ..Default::default()

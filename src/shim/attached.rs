@@ -1,12 +1,14 @@
 //! A client that is joined to a process's streams: its connection, and what is still to be sent.
 //!
-//! Nothing here waits. What a client does not take is kept up to a bound. Beyond it the two sorts of
-//! client differ: one that was there before the process ran is where its output goes (`run`,
-//! `exec`), and one whose user types at it is too, so the process is slowed to what it reads, unless
-//! it reads nothing at all for long. Another that came later looks on, and a process is not slowed
-//! for an onlooker: it is cut off.
+//! Nothing here waits. What a client does not take is kept for it: up to 1 MiB in memory for one that
+//! came later and looks on, up to 64 MiB (`backlog`) for one that was there before the process ran, or
+//! whose user types at it: that is where the output goes (`run`, `exec`). A process is slowed for the
+//! second sort only, when those 64 MiB are full and as long as the client goes on reading; so who
+//! reads loses nothing, and who does not read slows nobody: it is cut off after a second with a
+//! full backlog, or ten with any.
 
 use crate::error::Result;
+use crate::shim::backlog::{self, Backlog};
 use crate::shim::keys::{self, Detector};
 use crate::shim::message::{self, unhex};
 use crate::sys::stream::{self, Moved};
@@ -14,16 +16,17 @@ use crate::wire::stdcopy::{self, Stream};
 use rustix::event::PollFlags;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The most that is kept for an onlooker.
-const BACKLOG_BYTES_MAX: usize = 1 << 20;
-
-/// At this backlog the process of a client that was there first is no longer read from.
-const BACKLOG_BYTES_FULL: usize = 256 << 10;
+const BACKLOG_BYTES_MAX: u64 = 1 << 20;
 
 /// A client that takes nothing for so long is cut off.
 pub const STALL_MAX: Duration = Duration::from_secs(10);
+
+/// And one for which its process has to wait, for so long.
+const FULL_STALL_MAX: Duration = Duration::from_secs(1);
 
 pub struct Attached {
     socket: OwnedFd,
@@ -35,9 +38,7 @@ pub struct Attached {
     is_framed: bool,
     keys: Option<Detector>,
     is_onlooker: bool,
-    backlog: Vec<u8>,
-    /// How much of the backlog has been sent.
-    sent: usize,
+    backlog: Backlog,
     /// When it last took something, or had nothing to take.
     progress: Instant,
     pub is_gone: bool,
@@ -62,6 +63,7 @@ impl Attached {
         attach: &message::Attach,
         is_terminal: bool,
         is_onlooker: bool,
+        dir: &Path,
     ) -> Result<(Attached, Input)> {
         let keys = attach.detach_keys.as_deref().unwrap_or_default();
         let keys = is_terminal.then(|| keys::parse(keys)).transpose()?;
@@ -73,8 +75,7 @@ impl Attached {
             is_framed: !is_terminal,
             keys: keys.map(Detector::new),
             is_onlooker,
-            backlog: Vec::new(),
-            sent: 0,
+            backlog: Backlog::new(dir),
             progress: Instant::now(),
             is_gone: false,
             is_handed_back: false,
@@ -125,57 +126,49 @@ impl Attached {
             }
         }
         let of_header = done.min(header.len());
-        self.keep(header.get(of_header..).unwrap_or_default());
-        self.keep(bytes.get(done - of_header..).unwrap_or_default());
-        if self.is_onlooker && self.backlog.len() - self.sent > BACKLOG_BYTES_MAX {
+        let is_kept = self
+            .backlog
+            .push(header.get(of_header..).unwrap_or_default())
+            && self
+                .backlog
+                .push(bytes.get(done - of_header..).unwrap_or_default());
+        if !is_kept || (self.is_onlooker && self.backlog.len() > BACKLOG_BYTES_MAX) {
             self.drop_out();
         }
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        // Move the rest to the front when that is cheaper than growing.
-        if self.sent > self.backlog.len() / 2 {
-            self.backlog.drain(..self.sent);
-            self.sent = 0;
-        }
-        self.backlog.extend_from_slice(bytes);
-    }
-
     /// Send what was kept, as far as the client takes it.
     pub fn flush(&mut self) {
-        let rest = self.backlog.get(self.sent..).unwrap_or_default();
+        let rest = self.backlog.front();
         if rest.is_empty() || self.is_gone {
             return;
         }
         match stream::send(&self.socket, &[IoSlice::new(rest)]) {
             Moved::Bytes(count) => {
-                self.sent += count;
+                self.backlog.take(count);
                 self.progress = Instant::now();
             }
             Moved::Later => {}
-            Moved::End => return self.drop_out(),
-        }
-        if !self.has_backlog() {
-            self.backlog = Vec::new();
-            self.sent = 0;
+            Moved::End => self.drop_out(),
         }
     }
 
     pub fn has_backlog(&self) -> bool {
-        self.backlog.len() > self.sent
+        !self.backlog.is_empty()
     }
 
     /// The process should write no more until this client has read something.
     pub fn is_full(&self) -> bool {
-        !self.is_gone && !self.is_onlooker && self.backlog.len() - self.sent >= BACKLOG_BYTES_FULL
+        !self.is_gone && !self.is_onlooker && self.backlog.len() >= backlog::BYTES_MAX
     }
 
     /// When this client will have taken nothing for too long.
     pub fn deadline(&self) -> Option<Instant> {
-        (self.has_backlog() && !self.is_gone).then(|| self.progress + STALL_MAX)
+        let patience = match self.is_full() {
+            true => FULL_STALL_MAX,
+            false => STALL_MAX,
+        };
+        (self.has_backlog() && !self.is_gone).then(|| self.progress + patience)
     }
 
     /// Read what the client sends.
@@ -202,8 +195,7 @@ impl Attached {
     pub fn drop_out(&mut self) {
         self.is_gone = true;
         self.stdin = false;
-        self.backlog = Vec::new();
-        self.sent = 0;
+        self.backlog.clear();
     }
 }
 

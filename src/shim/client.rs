@@ -55,6 +55,7 @@ pub struct State {
     pub exit: Option<Exit>,
     pub restarts: u32,
     /// It waits for its next start.
+    pub is_paused: bool,
     pub is_waiting: bool,
     /// The user has sent it a signal.
     pub is_stopped: bool,
@@ -302,9 +303,27 @@ impl Shim {
             started_at: reply.started_at.unwrap_or_default(),
             exit: reply.exit,
             restarts: reply.restarts.unwrap_or(0),
+            is_paused: reply.is_paused.unwrap_or(false),
             is_waiting: reply.is_waiting.unwrap_or(false),
             is_stopped: reply.is_stopped.unwrap_or(false),
         })
+    }
+
+    /// Let all processes of the container stand still; answers when they do.
+    pub fn pause(&self) -> Result<()> {
+        let request = Request {
+            verb: verb("pause"),
+            ..Default::default()
+        };
+        self.call(&request, &[], START_TIMEOUT).map(drop)
+    }
+
+    pub fn unpause(&self) -> Result<()> {
+        let request = Request {
+            verb: verb("unpause"),
+            ..Default::default()
+        };
+        self.call(&request, &[], CALL_TIMEOUT).map(drop)
     }
 
     pub fn set_restart_policy(&self, policy: &RestartPolicy) -> Result<()> {

@@ -82,6 +82,7 @@ pub struct Reply {
     /// The end of the last run, where there was one.
     pub exit: Option<Exit>,
     pub restarts: Option<u32>,
+    pub is_paused: Option<bool>,
     /// It waits for its next start.
     pub is_waiting: Option<bool>,
     /// The user has sent it a signal.

@@ -26,6 +26,7 @@ mod list;
 mod load;
 mod logs;
 pub(super) mod options;
+mod pause;
 mod port;
 pub(super) mod print;
 mod progress;
@@ -75,6 +76,7 @@ const VERBS: &[&Verb] = &[
     &kill::VERB,
     &load::VERB,
     &logs::VERB,
+    &pause::PAUSE,
     &port::VERB,
     &prune::CONTAINER,
     &prune::IMAGE,
@@ -90,6 +92,7 @@ const VERBS: &[&Verb] = &[
     &stop::VERB,
     &tag::VERB,
     &top::VERB,
+    &pause::UNPAUSE,
     &version::VERB,
     &wait::VERB,
 ];
