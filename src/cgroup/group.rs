@@ -280,12 +280,6 @@ impl Group {
         cgroup::write(self.as_fd(), file, value).map_err(|errno| self.unwritten(file, value, errno))
     }
 
-    /// Whether it is the top of the tree, where everything is that has no group of its own.
-    pub fn is_top(&self) -> bool {
-        // Only groups below it have a type (kernel's Documentation/admin-guide/cgroup-v2.rst).
-        self.read("cgroup.type").is_none()
-    }
-
     /// A small file of the group; `None` where the controller is not there.
     pub fn read(&self, file: &str) -> Option<String> {
         cgroup::read(self.as_fd(), file).ok()

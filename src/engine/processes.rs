@@ -48,11 +48,11 @@ impl Engine {
         if let Ok(found) = own {
             return found.record.group();
         }
-        // Another runtime made it. Where that has the controllers on cgroup v1, what is left here
-        // is the group that all have.
+        // Another runtime made it. One that was told to do without, or that has its groups in cgroup
+        // v1, leaves the container in its shim's group, and that is not the container's alone.
         cgroup::of_process(pid)
             .ok()?
-            .filter(|group| !group.is_top())
+            .filter(|group| group.path().ends_with(&container.id))
     }
 
     /// All processes; `pid` is the first.

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::oci::spec::{Capabilities, Process, Spec};
 use crate::runtime::user;
 use crate::seccomp::builtin;
+use crate::sys::capability;
 use std::path::Path;
 
 /// crun before 1.9 refuses bundles that are newer, whatever is in them.
@@ -53,6 +54,9 @@ pub fn process(process: &Process, bundle: &Path) -> Result<Process> {
         user.username = None;
         user.additional_groups = None;
     }
+    if let Some(capabilities) = &mut process.capabilities {
+        keep_available(capabilities, capability::permitted()?);
+    }
     // As execve(2) does it for those who are not root (moby, daemon/pkg/oci: SetCapabilities).
     if user.uid != Some(0)
         && let Some(capabilities) = &mut process.capabilities
@@ -66,6 +70,21 @@ pub fn process(process: &Process, bundle: &Path) -> Result<Process> {
     Ok(process)
 }
 
+/// Others fail where ours takes what there is: `--privileged` asks for all that the kernel knows,
+/// and a machine or an outer container may have fewer.
+fn keep_available(capabilities: &mut Capabilities, available: u64) {
+    let is_there = |name: &String| capability::bit(name).is_some_and(|bit| available & bit != 0);
+    for list in [
+        &mut capabilities.bounding,
+        &mut capabilities.effective,
+        &mut capabilities.permitted,
+        &mut capabilities.inheritable,
+        &mut capabilities.ambient,
+    ] {
+        list.iter_mut().for_each(|list| list.retain(is_there));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +96,19 @@ mod tests {
         std::fs::write(dir.join("rootfs/etc/passwd"), "app:x:7:8::/:\n").unwrap();
         std::fs::write(dir.join("rootfs/etc/group"), "more:x:9:app\n").unwrap();
         dir
+    }
+
+    #[test]
+    fn capabilities_that_are_not_there_are_not_asked_for() {
+        let both = || Some(vec!["CAP_CHOWN".to_string(), "CAP_BPF".to_string()]);
+        let mut capabilities = Capabilities {
+            bounding: both(),
+            effective: both(),
+            ..Default::default()
+        };
+        keep_available(&mut capabilities, capability::bit("CAP_CHOWN").unwrap());
+        assert_eq!(capabilities.bounding.unwrap(), ["CAP_CHOWN"]);
+        assert_eq!(capabilities.effective.unwrap(), ["CAP_CHOWN"]);
     }
 
     #[test]
