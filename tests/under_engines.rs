@@ -5,7 +5,7 @@
 //! `TUG_DEBIAN`), /run is empty, and /sys/fs/cgroup is cgroup v2 alone, below a group of the test.
 
 use crate::harness::command::{Output, Running, run};
-use crate::harness::{Host, PATIENCE, eventually, rootfs, send_signal, skip};
+use crate::harness::{Host, PATIENCE, can_init, eventually, rootfs, send_signal, skip};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -215,11 +215,13 @@ fn dockerd_runs_containers_with_our_runtime() {
         machine.path("pid"),
         format!("tug={}", machine.path("tug-runtime")),
     );
+    let init = machine.path("docker-init");
+    std::os::unix::fs::symlink(&machine.host.binary, &init).unwrap();
     #[rustfmt::skip]
     let line = [
         "dockerd", "-H", &socket, "--data-root", &data, "--exec-root", &exec, "--pidfile", &pid,
         "--bridge", "none", "--iptables=false", "--ip6tables=false", "--storage-driver", "vfs",
-        "--add-runtime", &runtime, "--default-runtime", "tug",
+        "--add-runtime", &runtime, "--default-runtime", "tug", "--init-path", &init,
     ];
     machine.start(&line, &["docker", "-H", &socket, "version"]);
     let client = |args: &[&str]| {
@@ -270,6 +272,16 @@ fn dockerd_runs_containers_with_our_runtime() {
         "touch /tmp/x && touch /x",
     ];
     in_new(&closed).assert_refused(1, "Read-only file system");
+    // Our init by Docker's name, which asks for its version as well.
+    if can_init("under_engines: dockerd's init") {
+        let script = "read name </proc/1/comm; echo $name; exit 6";
+        assert_eq!(
+            in_new(&["--init", "test", "sh", "-c", script]),
+            Output::new(6, "docker-init\n", "")
+        );
+        let version = docker(&["info", "-f", "{{.InitBinary}} {{.InitCommit.ID}}"]);
+        assert_eq!(version.code, 0, "{version:?}");
+    }
     // It reads our log for the reason, and its exit code from the reason.
     in_new(&["test", "no-such"]).assert_refused(127, "executable file not found in $PATH");
 
