@@ -183,6 +183,20 @@ fn the_engines_driver_and_options_are_the_default() {
     assert_eq!(host.get("/info").string("LoggingDriver"), "local");
 }
 
+#[test]
+fn an_engine_with_a_driver_that_does_not_exist_does_not_start() {
+    let host = Host::without_engine("drivers-engine");
+    let mut line = host.engine_command();
+    line.push("--log-driver=gelf".to_string());
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]);
+    let output = crate::harness::command::run(command, b"", crate::harness::PATIENCE);
+    output.assert_refused(
+        1,
+        "failed to set log opts: logger: no log driver named 'gelf' is registered",
+    );
+}
+
 /// A syslog server's socket in the host's directory.
 fn syslogd(host: &Host) -> (UnixDatagram, String) {
     let path = host.dir.join("devlog");

@@ -12,9 +12,12 @@ use crate::time::Time;
 use crate::wire::stdcopy;
 use rustix::event::PollFlags;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
+
+/// Records are sent to a client in portions of this, and at once where no more are there.
+const BATCH_BYTES: usize = 32 << 10;
 
 pub struct Options {
     pub select: Select,
@@ -66,6 +69,8 @@ impl Logs<'_> {
     pub fn write(mut self, client: &mut dyn Write, connection: BorrowedFd<'_>) -> Result<Mark> {
         let failed = |e: std::io::Error| Error::io("write log to client", &e);
         let listener = self.container.listen()?;
+        // A chunk of HTTP and a call for each line would take longer than to read it.
+        let mut client = BufWriter::with_capacity(BATCH_BYTES, client);
         loop {
             listener.bell.clear();
             if let Some(changes) = &self.changes {
@@ -77,6 +82,7 @@ impl Logs<'_> {
                 let bytes = self.encode(&line);
                 client.write_all(&bytes).map_err(failed)?;
             }
+            client.flush().map_err(failed)?;
             let Some(changes) = &self.changes else {
                 return Ok(self.reader.mark());
             };

@@ -91,6 +91,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Engine {
     /// Open the records, find out what lives, and watch over it.
     pub fn open(options: Options, settings: Settings) -> Result<Arc<Engine>> {
+        validate::log::check_default(&options)?;
         let engine = Arc::new(Engine {
             images: Images::open(&options.data_root)?,
             options,

@@ -2,7 +2,7 @@
 
 use crate::engine::config::Options;
 use crate::engine::logging::{self, Told};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::shim::log::options;
 use crate::wire::container::{HostConfig, LogConfig};
 
@@ -22,6 +22,12 @@ pub fn check(host: &mut HostConfig, engine: &Options) -> Result<()> {
     }
     options::parse(driver, given)?;
     logging::tag(driver, given, &Told::default())?;
+    Ok(())
+}
+
+/// What the engine itself was told, before a container is asked for.
+pub fn check_default(engine: &Options) -> Result<()> {
+    options::parse(&engine.log_driver, &engine.log_opts).context(|| "failed to set log opts")?;
     Ok(())
 }
 
