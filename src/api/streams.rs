@@ -7,7 +7,7 @@ use crate::engine::events::{self, FILTERS};
 use crate::engine::filter::Filters;
 use crate::engine::logs;
 use crate::engine::wait::Condition;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::http::server::Request;
 use crate::http::websocket::{self, Frames};
 use crate::json;
@@ -100,34 +100,44 @@ fn join(
     mut attach: Attach,
     client: OwnedFd,
 ) -> Result<Reply> {
+    let clone = client.try_clone();
+    let outer = clone.map_err(|e| Error::io("keep the connection", &e))?;
     let mut client = File::from(client);
-    if call.flag("logs") {
+    let was_running = container.is_running();
+    let select = Select {
+        stdout: attach.stdout,
+        stderr: attach.stderr,
+        ..Select::default()
+    };
+    let mut replay = |after| {
         let options = logs::Options {
-            select: Select {
-                stdout: attach.stdout,
-                stderr: attach.stderr,
-                ..Select::default()
-            },
-            follow: false,
-            timestamps: false,
-            details: false,
+            select: select.clone(),
+            after,
+            ..Default::default()
         };
-        let connection = call.connection.fd();
-        let written = call
-            .engine
-            .logs(container, options)
-            .and_then(|logs| logs.write(&mut client, connection));
-        match written {
-            Ok(mark) => attach.log = Some(mark),
+        let logs = call.engine.logs(container, options)?;
+        logs.write(&mut client, call.connection.fd())
+    };
+    let mut mark = None;
+    if call.flag("logs") {
+        match replay(None) {
+            Ok(read) => mark = Some(read),
             Err(_) => return Ok(Reply::Close),
         }
     }
-    if call.flag("stream")
-        && let Err(error) = call.engine.attach(container, attach, client.as_fd())
-    {
-        return Ok(cannot_attach(container, &error));
+    if !call.flag("stream") {
+        return Ok(Reply::Close);
     }
-    Ok(Reply::Close)
+    attach.log = mark.filter(|_| was_running);
+    match call.engine.attach(container, attach, outer.as_fd()) {
+        Ok(()) => Ok(Reply::Close),
+        // It has ended meanwhile, so this is the end. The client may have gone; then it knows.
+        Err(error) if error.kind == Kind::Gone => {
+            let _ = replay(mark);
+            Ok(Reply::Close)
+        }
+        Err(error) => Ok(cannot_attach(container, &error)),
+    }
 }
 
 /// HTTP is over on this connection; closing it is all that can be said.
@@ -154,6 +164,7 @@ pub fn logs(call: &mut Call<'_>) -> Result<Reply> {
         follow: call.flag("follow"),
         timestamps: call.flag("timestamps"),
         details: call.flag("details"),
+        after: None,
     };
     let content_type = stream_type(container.has_terminal(), &call.request);
     let logs = call.engine.logs(&container, options)?;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Engine {
-    /// Hand the client over to the shim; before the start, keep it until then.
+    /// Hand the client over to the shim; before the start, keep it until then. One that has the log
+    /// of a run which has ended meanwhile is `Gone`: what it lacks is in the log.
     pub fn attach(
         &self,
         container: &Container,
@@ -22,6 +23,9 @@ impl Engine {
         let shim = {
             let mut state = container.lock();
             if !state.phase.is_up() {
+                if attach.log.is_some() {
+                    return Err(Error::new(Kind::Gone, "the container has ended"));
+                }
                 let client = client
                     .try_clone_to_owned()
                     .map_err(|e| Error::io("keep the connection", &e))?;
@@ -36,7 +40,7 @@ impl Engine {
         };
         match shim.map(|shim| shim.attach(&attach, client)) {
             // It has ended at this moment: the client sees the end of the stream, as it should.
-            Some(Err(error)) if error.kind == Kind::Gone => Ok(()),
+            Some(Err(error)) if error.kind == Kind::Gone && attach.log.is_none() => Ok(()),
             Some(attached) => attached,
             None => Ok(()),
         }

@@ -19,12 +19,15 @@ use std::time::Duration;
 /// Records are sent to a client in portions of this, and at once where no more are there.
 const BATCH_BYTES: usize = 32 << 10;
 
+#[derive(Default)]
 pub struct Options {
     pub select: Select,
     pub follow: bool,
     pub timestamps: bool,
     /// Show what the driver's options add to each record.
     pub details: bool,
+    /// Only what has come since.
+    pub after: Option<Mark>,
 }
 
 /// A container's log, about to be read.
@@ -55,7 +58,10 @@ impl Engine {
         };
         Ok(Logs {
             container,
-            reader: Reader::open(&path, options.select.clone())?,
+            reader: match options.after {
+                Some(mark) => Reader::after(&path, options.select.clone(), mark)?,
+                None => Reader::open(&path, options.select.clone())?,
+            },
             options,
             changes,
         })
