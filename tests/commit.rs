@@ -83,13 +83,21 @@ fn the_new_image_holds_what_the_container_held() {
     let steps: Vec<String> = history
         .items()
         .iter()
-        .map(|step| format!("{}|{}", step.string("CreatedBy"), step.string("Comment")))
+        .map(|step| {
+            let size = step.text("Size").parse::<u64>().unwrap();
+            let about = (
+                step.string("CreatedBy"),
+                step.string("Comment"),
+                size < 1000,
+            );
+            format!("{}|{}|{}", about.0, about.1, about.2)
+        })
         .collect();
     assert_eq!(
         steps,
         [
-            format!("sh -c {CHANGE}|a message"),
-            "|Imported from -".to_string()
+            format!("sh -c {CHANGE}|a message|true"),
+            "|Imported from -|false".to_string()
         ]
     );
     // The layer is what it is called: its name is in the store, and in the image.

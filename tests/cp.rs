@@ -490,6 +490,12 @@ fn a_read_only_container_takes_nothing_but_into_its_volumes() {
     archive.file("x", 0o644, "");
     let archive = archive.finish();
     assert_eq!(put(&host, "fixed", "path=/tmp", &archive).0, 403);
+    // The answer comes through although most of the file was never read.
+    let large = host.write("large", vec![7u8; 20 << 20]);
+    host.tug(&["cp", &large, "fixed:/tmp/x"]).assert_refused(
+        1,
+        "Error response from daemon: container rootfs is marked read-only",
+    );
     host.ok(&["cp", &mine, "fixed:/bound/"]);
     assert_eq!(std::fs::read(format!("{dir}/mine")).unwrap(), b"mine\n");
 }
@@ -817,6 +823,11 @@ fn a_container_that_swaps_links_meanwhile_gains_nothing() {
     let mounts =
         || std::fs::read_to_string(format!("/proc/{}/mountinfo", host.engine_pid())).unwrap();
     let before = mounts();
+    // The place of a volume, too.
+    let work = PathBuf::from(format!("/proc/{}/root/work", host.pid("racer")));
+    symlink(&canary.dir, work.join("away")).unwrap();
+    host.write("bound/secret", "inside");
+
     let stop = AtomicBool::new(false);
     let (mut found, mut written) = (0, 0);
     std::thread::scope(|scope| {
@@ -826,6 +837,10 @@ fn a_container_that_swaps_links_meanwhile_gains_nothing() {
                 ["absolute", "relative"].map(|name| root.join(name)),
             );
             while !stop.load(Ordering::Relaxed) {
+                for _ in 0..2 {
+                    let (place, link) = (work.join("dir"), work.join("away"));
+                    let _ = renameat_with(CWD, place, CWD, link, RenameFlags::EXCHANGE);
+                }
                 for link in &links {
                     // Twice: each is where it was.
                     let _ = renameat_with(CWD, &dir, CWD, link, RenameFlags::EXCHANGE);
@@ -840,6 +855,7 @@ fn a_container_that_swaps_links_meanwhile_gains_nothing() {
                 "/swap/dir/.",
                 "/swap",
                 "/swap/absolute/",
+                "/work/dir/mounted",
             ] {
                 let reply = host.http("GET", &format!("/containers/racer/archive?path={path}"), "");
                 let is_clean = !reply.body.contains("of the host");
@@ -969,6 +985,38 @@ fn a_slow_sender_holds_up_nobody() {
     host.start_engine();
     host.ok(&["start", "killed"]);
     assert_eq!(host.ok(&["exec", "killed", "cat", "/tmp/first"]), "x");
+}
+
+/// A client that does not read what it has asked for.
+#[test]
+fn a_slow_reader_holds_up_nobody() {
+    let host = host("cp-reader");
+    let script = "dd if=/dev/zero of=/big bs=1000000 count=20";
+    for name in ["stopped", "ended", "running"] {
+        host.tug(&["run", "--name", name, IMAGE, "sh", "-c", script]);
+    }
+    host.ok(&["run", "-d", "--name", "alive", IMAGE, "sleep", "1000"]);
+    host.tug(&["exec", "alive", "sh", "-c", script]);
+    let begin = |target: &str| {
+        let mut stream = http::connect(&host.socket()).unwrap();
+        let head = http::head("GET", target, "");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut first = [0; 64];
+        std::io::Read::read_exact(&mut stream, &mut first).unwrap();
+        assert!(first.starts_with(b"HTTP/1.1 200 OK"));
+        stream
+    };
+    let _readers = [
+        begin("/containers/stopped/archive?path=/big"),
+        begin("/containers/ended/export"),
+        begin("/containers/alive/archive?path=/big"),
+    ];
+    let started = std::time::Instant::now();
+    host.ok(&["start", "stopped"]);
+    host.ok(&["rm", "-f", "ended"]);
+    assert_eq!(host.ok(&["exec", "alive", "echo", "on"]), "on");
+    host.ok(&["rm", "-f", "alive"]);
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
 }
 
 /// Both of Docker's clients that are about.

@@ -96,8 +96,8 @@ impl Engine {
 
     pub fn image_history(&self, name: &str) -> Result<Vec<HistoryItem>> {
         let image = self.images.find(name)?;
-        let mut steps = image.image.history.unwrap_or_default();
-        steps.reverse();
+        let mut sizes = self.images.layer_sizes(&image.id)?.into_iter();
+        let steps = image.image.history.unwrap_or_default();
         let mut items: Vec<HistoryItem> = steps
             .into_iter()
             .map(|step| HistoryItem {
@@ -105,15 +105,20 @@ impl Engine {
                 created: Some(seconds(step.created.as_deref())),
                 created_by: Some(step.created_by.unwrap_or_default()),
                 tags: None,
-                size: Some(0),
+                size: Some(match step.empty_layer {
+                    Some(true) => 0,
+                    _ => sizes
+                        .next()
+                        .and_then(|size| i64::try_from(size).ok())
+                        .unwrap_or(0),
+                }),
                 comment: Some(step.comment.unwrap_or_default()),
             })
             .collect();
+        items.reverse();
         if let Some(newest) = items.first_mut() {
             newest.id = Some(image.id);
             newest.tags = Some(image.tags);
-            // The store knows the sum, not the parts.
-            newest.size = i64::try_from(image.size).ok();
         }
         Ok(items)
     }

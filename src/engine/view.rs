@@ -99,7 +99,12 @@ impl Engine {
     /// The layers of the image, without what the container has changed.
     pub(super) fn layers(&self, container: &Container) -> Result<View> {
         let layers = self.images.lower_dirs(&container.image_id)?;
-        View::open(&Base::Layers(&layers), &[], &self.data_dir(&container.id))
+        View::open(
+            &Base::Layers(&layers),
+            &[],
+            &self.data_dir(&container.id),
+            true,
+        )
     }
 
     pub(super) fn upper(&self, container: &Container) -> PathBuf {
@@ -109,7 +114,8 @@ impl Engine {
     fn unmounted(&self, container: &Container, extra: &[Extra]) -> Result<View> {
         let mut layers = vec![self.upper(container)];
         layers.extend(self.images.lower_dirs(&container.image_id)?);
-        View::open(&Base::Layers(&layers), extra, &self.data_dir(&container.id))
+        let place = self.data_dir(&container.id);
+        View::open(&Base::Layers(&layers), extra, &place, true)
     }
 
     fn writable(&self, container: &Container, extra: &[Extra]) -> Result<Arc<View>> {
@@ -124,7 +130,7 @@ impl Engine {
             upper: &data_dir.join("upper"),
             work: &data_dir.join("work"),
         };
-        let view = Arc::new(View::open(&base, extra, &data_dir)?);
+        let view = Arc::new(View::open(&base, extra, &data_dir, is_readonly(container))?);
         turn.view = Arc::downgrade(&view);
         Ok(view)
     }
@@ -139,7 +145,8 @@ impl Engine {
             rootfs: &run_dir.join("bundle/rootfs"),
             container: inner(pid),
         };
-        View::open(&base, extra, &self.data_dir(&container.id))
+        let place = self.data_dir(&container.id);
+        View::open(&base, extra, &place, is_readonly(container))
     }
 
     /// What is mounted for the user, parents first, and the three files that the engine writes.
@@ -168,6 +175,10 @@ impl Engine {
         extra.sort_by_key(|mount| mount.destination.components().count());
         Ok(extra)
     }
+}
+
+fn is_readonly(container: &Container) -> bool {
+    container.host.readonly_rootfs == Some(true)
 }
 
 /// The shim's mount namespace. The number of a process may be another's by now; that the shim still

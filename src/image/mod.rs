@@ -190,6 +190,15 @@ impl Images {
         Ok(dirs)
     }
 
+    /// Bytes of the files in each layer of an image, lowest first.
+    pub fn layer_sizes(&self, id: &str) -> Result<Vec<u64>> {
+        let digits = self.resolve(id)?;
+        let shelf = self.shelf();
+        let held = shelf.held(&digits).ok_or_else(|| no_such_image(id))?;
+        let size = |diff: &String| layer::size(&self.layers, diff).unwrap_or(0);
+        Ok(held.layers.iter().map(size).collect())
+    }
+
     fn record(&self, digits: &str) -> Result<Record> {
         let config = shelf::config(&self.images, digits)?;
         let shelf = self.shelf();

@@ -63,14 +63,14 @@ const STACK_BYTES: usize = 64 << 10;
 
 impl View {
     /// `place` is a directory of ours to mount on, in the namespace that is made. `extra` are sorted,
-    /// parents first.
-    pub fn open(base: &Base<'_>, extra: &[Extra], place: &Path) -> Result<View> {
+    /// parents first. `readonly`: all but them.
+    pub fn open(base: &Base<'_>, extra: &[Extra], place: &Path, readonly: bool) -> Result<View> {
         std::thread::scope(|scope| {
             // A thread can leave the namespace of its process and cannot come back.
             let thread = std::thread::Builder::new()
                 .name("view".to_string())
                 .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, || make(base, extra, place))
+                .spawn_scoped(scope, || make(base, extra, place, readonly))
                 .map_err(|e| Error::io("start thread view", &e))?;
             let lost = |_| Err(Error::invalid("the thread that mounts has panicked"));
             thread.join().unwrap_or_else(lost)
@@ -79,7 +79,7 @@ impl View {
     }
 }
 
-fn make(base: &Base<'_>, extra: &[Extra], place: &Path) -> Result<View> {
+fn make(base: &Base<'_>, extra: &[Extra], place: &Path, readonly: bool) -> Result<View> {
     namespace::unshare_mounts()?;
     let own = namespace::of_thread("mnt")?;
     // Before anything is mounted: from then on a path below `place` leads into the container's tree.
@@ -112,10 +112,14 @@ fn make(base: &Base<'_>, extra: &[Extra], place: &Path) -> Result<View> {
             (fs::open_path(place)?, true)
         }
     };
-    restrain(root.as_fd(), false)?;
+    restrain(root.as_fd(), false, true)?;
     for (wanted, tree) in &trees {
         add(root.as_fd(), tree, wanted, writable)
             .context(|| format!("mount {}", wanted.destination.display()))?;
+    }
+    // Only now: what was missing of the places to mount on has been made.
+    if readonly {
+        restrain(root.as_fd(), true, false)?;
     }
     Ok(View {
         root,
@@ -191,7 +195,7 @@ fn add(root: BorrowedFd<'_>, tree: &OwnedFd, wanted: &Extra, writable: bool) -> 
         found => found?,
     };
     mount::attach(tree, &target, wanted.destination.display())?;
-    restrain(tree.as_fd(), wanted.readonly)
+    restrain(tree.as_fd(), wanted.readonly, true)
 }
 
 /// As the runtime makes it at the start.
@@ -218,19 +222,22 @@ fn make_target(root: BorrowedFd<'_>, tree: &OwnedFd, path: &Path) -> Result<Owne
     fs::open_inside(&root, &inside::joined(&real), OFlags::PATH)
 }
 
-/// Take from an attached mount, and the mounts below it, what could act, and perhaps writing. What
-/// happens to it here is not for the host.
-fn restrain(tree: BorrowedFd<'_>, readonly: bool) -> Result<()> {
+/// Take from an attached mount, and perhaps the mounts below it, what could act, and perhaps writing.
+/// What happens to it here is not for the host.
+fn restrain(tree: BorrowedFd<'_>, readonly: bool, recursive: bool) -> Result<()> {
     let readonly = match readonly {
         true => MountAttrFlags::MOUNT_ATTR_RDONLY,
         false => MountAttrFlags::empty(),
     };
     let attributes = Attributes {
         set: HARMLESS | readonly,
-        recursive: true,
+        recursive,
         ..Attributes::default()
     };
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    let private = match recursive {
+        true => MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+        false => MountPropagationFlags::PRIVATE,
+    };
     match mount::set_attributes(tree, attributes, private) {
         // Linux before 5.12, which knows the old way for one mount at a time.
         Err(Errno::NOSYS) => {
