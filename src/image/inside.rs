@@ -130,3 +130,43 @@ pub fn shown(path: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::testing::scratch;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_lead_where_they_would_for_who_has_the_root_for_its_own() {
+        let dir = scratch();
+        let root = fs::open_dir(dir.path()).unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::fs::write(dir.path().join("a/file"), "").unwrap();
+        for (name, target) in [
+            ("abs", "/a/b"),
+            ("up", "../../../../a"),
+            ("a/rel", "../abs/c"),
+            ("broken", "/nowhere/x"),
+            ("loop", "loop"),
+        ] {
+            symlink(target, dir.path().join(name)).unwrap();
+        }
+        for (path, expected) in [
+            ("abs", "a/b"),
+            ("abs/x/../y", "a/b/y"),
+            ("up/b", "a/b"),
+            ("a/rel/d", "a/b/c/d"),
+            ("broken/y", "nowhere/x/y"),
+            ("../..", ""),
+        ] {
+            let real = real(&root, &components(path.as_bytes()), None);
+            let expected: Vec<Vec<u8>> = components(expected.as_bytes());
+            assert_eq!(real.unwrap(), expected, "{path}");
+        }
+        let error = real(&root, &components(b"loop/x"), None).unwrap_err();
+        assert!(is(&error, Errno::LOOP), "{error}");
+        let error = real(&root, &components(b"a/file/x"), None).unwrap_err();
+        assert!(is(&error, Errno::NOTDIR), "{error}");
+    }
+}

@@ -335,3 +335,133 @@ fn is_told(name: &CStr) -> bool {
                 .iter()
                 .any(|family| name.starts_with(family)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::archive::Archive;
+    use crate::image::source::Input;
+    use crate::image::testing::{is_root, scratch};
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+
+    fn packer(dir: &Path, form: Form) -> Packer<'static> {
+        Packer::new(fs::open_path(dir).unwrap(), b"", form).unwrap()
+    }
+
+    /// Paths and kinds of all entries, and the content of the files.
+    fn entries(mut bytes: &[u8]) -> Vec<(String, Kind, String)> {
+        let mut input = Input(&mut bytes);
+        let mut archive = Archive::new(&mut input);
+        let mut found = Vec::new();
+        while let Some(entry) = archive.next().unwrap() {
+            let mut content = Vec::new();
+            let mut buffer = [0; 4096];
+            loop {
+                match archive.read_piece(&mut buffer).unwrap() {
+                    (_, 0) => break,
+                    (_, count) => content.extend(&buffer[..count]),
+                }
+            }
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            found.push((text(entry.path), entry.kind, text(content)));
+        }
+        assert!(archive.has_end());
+        found
+    }
+
+    fn all(mut packer: Packer<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        packer.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_file_that_changes_meanwhile_keeps_the_length_it_was_promised() {
+        let dir = scratch();
+        for (name, after) in [("a-cut", 2), ("b-grown", 9)] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, "12345").unwrap();
+            let mut packer = packer(dir.path(), Form::Tree);
+            let mut bytes = vec![0; head::END.len() / 2];
+            packer.read_exact(&mut bytes).unwrap();
+            std::fs::write(&path, "x".repeat(after)).unwrap();
+            packer.read_to_end(&mut bytes).unwrap();
+            let content = &entries(&bytes)[0].2;
+            let expected = if after < 5 { "xx\0\0\0" } else { "xxxxx" };
+            assert_eq!(content, expected, "{name}");
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn sockets_stay_out_and_names_are_sorted() {
+        let dir = scratch();
+        std::fs::create_dir(dir.path().join("b")).unwrap();
+        for name in ["c", "a", "b/z", "b/y"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let _socket = UnixListener::bind(dir.path().join("socket")).unwrap();
+        let names: Vec<String> = entries(&all(packer(dir.path(), Form::Tree)))
+            .into_iter()
+            .map(|entry| entry.0)
+            .collect();
+        assert_eq!(names, ["a", "b/", "b/y", "b/z", "c"]);
+    }
+
+    #[test]
+    fn a_layer_has_dockers_marks_in_the_place_of_overlayfs_own() {
+        if !is_root("a_layer_has_dockers_marks_in_the_place_of_overlayfs_own") {
+            return;
+        }
+        let dir = scratch();
+        let opaque = dir.path().join("dir");
+        std::fs::create_dir(&opaque).unwrap();
+        std::fs::write(opaque.join("new"), "").unwrap();
+        let open = fs::open_dir(&opaque).unwrap();
+        fs::set_attribute(open.as_fd(), OPAQUE, b"y").unwrap();
+        let device = FileType::CharacterDevice;
+        fs::make_node_at(open.as_fd(), Path::new("gone"), device, 0, (0, 0)).unwrap();
+        let found = entries(&all(packer(dir.path(), Form::Layer)));
+        let names: Vec<(&str, Kind)> = found.iter().map(|e| (&e.0[..], e.1)).collect();
+        assert_eq!(
+            names,
+            [
+                ("dir/", Kind::Directory),
+                ("dir/.wh..wh..opq", Kind::File),
+                ("dir/.wh.gone", Kind::File),
+                ("dir/new", Kind::File),
+            ]
+        );
+        // What overlayfs has noted for itself does not come along.
+        let bytes = all(packer(dir.path(), Form::Layer));
+        assert!(!bytes.windows(15).any(|found| found == b"trusted.overlay"));
+    }
+
+    /// A way back that leads elsewhere is noticed.
+    #[test]
+    fn a_directory_that_is_moved_out_of_the_tree_is_told() {
+        let dir = scratch();
+        let tree = dir.path().join("tree");
+        let mut deep = tree.clone();
+        for _ in 0..OPEN_MAX + 8 {
+            deep.push("d");
+        }
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::write(deep.join("end"), "").unwrap();
+        let mut packer = packer(&tree, Form::Tree);
+        let mut one = vec![0; head::END.len() / 2];
+        for _ in 0..=OPEN_MAX + 8 {
+            packer.read_exact(&mut one).unwrap();
+        }
+        let moved = dir.path().join("moved");
+        std::fs::rename(tree.join("d/d"), moved).unwrap();
+        let error = packer.read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("was moved while it was being read"),
+            "{error}"
+        );
+    }
+}
