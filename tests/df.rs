@@ -33,7 +33,9 @@ fn layers_count_once_and_containers_by_what_they_wrote() {
         ("[]".into(), "[]".into())
     );
     assert_eq!(usage.text("BuilderSize"), "null");
-    assert_eq!(host.get("/v1.41/system/df").text("BuilderSize"), "0");
+    let old = host.get("/v1.41/system/df");
+    assert_eq!(old.text("BuilderSize"), "0");
+    assert_eq!(old.number("Images.0.VirtualSize"), size);
 
     let row = "{{.Type}}|{{.TotalCount}}|{{.Active}}|{{.Size}}|{{.Reclaimable}}";
     let shown = host.ok(&["system", "df", "--format", row]);

@@ -32,7 +32,7 @@ pub fn info(call: &mut Call<'_>) -> Result<Reply> {
 
 pub fn df(call: &mut Call<'_>) -> Result<Reply> {
     let kinds: Vec<&str> = call.request.query.all("type").collect();
-    let mut text = call.engine.disk_usage(&kinds)?;
+    let mut text = call.engine.disk_usage(&kinds, call.is_before(44))?;
     if call.is_before(42) {
         text = crate::json::object::complete(&text, &[("BuilderSize", "0")]);
     }

@@ -11,8 +11,8 @@ const KINDS: [&str; 4] = ["container", "image", "volume", "build-cache"];
 
 impl Engine {
     /// In JSON: all of it, or only the `kinds` asked for. A container's files are counted one by
-    /// one, which takes its time.
-    pub fn disk_usage(&self, kinds: &[&str]) -> Result<String> {
+    /// one, which takes its time. `with_virtual` is for clients that read an image's VirtualSize.
+    pub fn disk_usage(&self, kinds: &[&str], with_virtual: bool) -> Result<String> {
         if let Some(kind) = kinds.iter().find(|kind| !KINDS.contains(kind)) {
             return Err(Error::invalid(format!("unknown object type: {kind}")));
         }
@@ -26,7 +26,7 @@ impl Engine {
             object.put(name, &list);
             Ok::<(), Error>(())
         };
-        add("Images", "image", &|| self.images_used())?;
+        add("Images", "image", &|| self.images_used(with_virtual))?;
         add("Containers", "container", &|| {
             let containers = self.containers();
             let summaries = containers.iter().map(|c| self.summary(c, true));
@@ -44,7 +44,7 @@ impl Engine {
         Ok(object.number("LayersSize", layers).finish())
     }
 
-    fn images_used(&self) -> Result<Vec<String>> {
+    fn images_used(&self, with_virtual: bool) -> Result<Vec<String>> {
         let mut images = self.image_list(&Filters::default())?;
         self.measure_shared(&mut images);
         let containers = self.containers();
@@ -52,6 +52,7 @@ impl Engine {
             let id = image.id.as_deref().unwrap_or_default();
             let users = containers.iter().filter(|c| c.image_id == id).count();
             image.containers = i64::try_from(users).ok();
+            image.virtual_size = image.size.filter(|_| with_virtual);
         }
         Ok(images.iter().map(json::to_string).collect())
     }
