@@ -51,8 +51,7 @@ impl Engine {
         let usage = self.images.usage();
         for image in images {
             let id = image.id.as_deref().unwrap_or_default();
-            let shared = usage.shared.get(id).copied().unwrap_or(0);
-            image.shared_size = i64::try_from(shared).ok();
+            image.shared_size = i64::try_from(usage.shared(id)).ok();
         }
     }
 
@@ -135,8 +134,7 @@ impl Engine {
     pub fn image_load(&self, from: &mut dyn Read) -> Result<Vec<Loaded>> {
         let loaded = self.images.load(from)?;
         for image in &loaded {
-            let name = image.reference.as_deref().unwrap_or(&image.id);
-            self.tell_image("load", &image.id, name);
+            self.tell_image("load", &image.id, &image.id);
         }
         Ok(loaded)
     }

@@ -1,38 +1,58 @@
 //! Who takes the space: layers, and what images share.
 
 use crate::image::{Images, layer};
-use std::collections::BTreeMap;
+
+/// A layer, and how many images have it.
+struct Layer {
+    diff: String,
+    bytes: u64,
+    images: usize,
+}
 
 #[derive(Debug, Default)]
 pub struct Usage {
     /// Bytes of all layers, each once.
     pub layers: u64,
-    /// By image id: the bytes of those layers that other images have as well.
-    pub shared: BTreeMap<String, u64>,
+    /// Ids of images, each with the bytes of those layers that other images have as well.
+    shared: Vec<(String, u64)>,
+}
+
+impl Usage {
+    pub fn shared(&self, id: &str) -> u64 {
+        let found = self.shared.iter().find(|(known, _)| known == id);
+        found.map_or(0, |(_, bytes)| *bytes)
+    }
 }
 
 impl Images {
     pub fn usage(&self) -> Usage {
         let images = self.shelf().images.clone();
-        // Layers with their sizes, and how many images have them.
-        let mut layers: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
+        let mut layers: Vec<Layer> = Vec::new();
         for diff in images.iter().flat_map(|held| &held.layers) {
-            let size = || layer::size(&self.layers, diff).unwrap_or(0);
-            layers.entry(diff).or_insert_with(|| (size(), 0)).1 += 1;
+            match layers.iter_mut().find(|layer| layer.diff == *diff) {
+                Some(layer) => layer.images += 1,
+                None => layers.push(Layer {
+                    diff: diff.clone(),
+                    bytes: layer::size(&self.layers, diff).unwrap_or(0),
+                    images: 1,
+                }),
+            }
         }
-        let shared = |diff: &String| match layers.get(diff.as_str()) {
-            Some((size, users)) if *users > 1 => *size,
-            _ => 0,
-        };
-        Usage {
-            layers: layers.values().map(|(size, _)| size).sum(),
-            shared: images
-                .iter()
-                .map(|held| {
-                    let sum = held.layers.iter().map(shared).sum();
-                    (format!("sha256:{}", held.digits), sum)
-                })
-                .collect(),
+        let mut usage = Usage::default();
+        for held in images {
+            let mut bytes = 0;
+            for layer in &layers {
+                if layer.images > 1 && held.layers.contains(&layer.diff) {
+                    bytes += layer.bytes;
+                }
+            }
+            usage
+                .shared
+                .push((format!("sha256:{}", held.digits), bytes));
         }
+        for layer in &layers {
+            usage.layers += layer.bytes;
+        }
+        usage
     }
 }
