@@ -267,3 +267,17 @@ fn times_that_are_none_are_refused_and_until_may_lie_ahead() {
     );
     assert!(before.elapsed() >= std::time::Duration::from_millis(500));
 }
+
+#[test]
+fn follow_goes_on_across_restarts_and_ends_with_the_last_run() {
+    let host = Host::with_image("logs-restarts");
+    let script = "n=$(cat /n 2>/dev/null); echo x >>/n; echo run $n; sleep 1; exit 1";
+    let options = ["run", "-d", "--name", "web", "--restart", "on-failure:2"];
+    host.ok(&[&options[..], &[IMAGE, "sh", "-c", script]].concat());
+    let mut client = host.spawn(&["logs", "-f", "web"]);
+    assert_eq!(
+        client.wait(PATIENCE),
+        Output::new(0, "run\nrun x\nrun x x\n", "")
+    );
+    host.until_state("web", "exited");
+}
