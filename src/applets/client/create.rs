@@ -5,19 +5,21 @@
 
 use super::options::{ANY, Flag, Options, Verb, flag, hint};
 use super::remote::{Engine, parse};
-use super::{human, print, values};
+use super::{human, limits, mount, ports, print, values};
 use crate::error::{Error, Kind, Result};
 use crate::http::client::Body;
 use crate::http::query;
 use crate::json;
-use crate::wire::container::{Config, HostConfig, Placement, RestartPolicy};
+use crate::wire::container::{
+    Config, EndpointSettings, HealthConfig, HostConfig, NetworkingConfig, Placement, RestartPolicy,
+};
 use std::collections::BTreeMap;
 
 pub const VERB: Verb = Verb {
     names: &["create", "container create"],
     usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
     about: "Create a new container",
-    flags: &[FLAGS],
+    flags: &[FLAGS, limits::SHARED, limits::OWN],
     args: (1, ANY),
     has_command: true,
     main,
@@ -28,6 +30,8 @@ pub const VERB: Verb = Verb {
 pub struct Create {
     pub config: Config,
     pub host: HostConfig,
+    /// Networks in the order given.
+    pub endpoints: Vec<(String, EndpointSettings)>,
 }
 
 /// Where an option's value goes.
@@ -42,6 +46,8 @@ pub enum Place {
     /// `name=value`, each time one more.
     Pairs(fn(&mut Create) -> &mut Option<BTreeMap<String, String>>),
     Integer(fn(&mut Create) -> &mut Option<i64>),
+    /// `1m30s`, kept in nanoseconds.
+    Duration(fn(&mut Create) -> &mut Option<i64>),
     /// `512m`.
     Bytes(fn(&mut Create) -> &mut Option<i64>),
     Other(fn(&mut Create, &str) -> Result<()>),
@@ -53,7 +59,91 @@ pub const FLAGS: &[Flag] = &[
         "--add-host list",
         "Add a custom host-to-IP mapping (host:ip)",
     )
-    .into(Place::List(|c| &mut c.host.extra_hosts)),
+    .into(Place::Other(values::add_host)),
+    flag(
+        "--annotation map",
+        "Add an annotation to the container (passed through to the OCI runtime)",
+    )
+    .into(Place::Pairs(|c| &mut c.host.annotations)),
+    flag("--cpu-count int", "CPU count (Windows only)"),
+    flag("--cpu-percent int", "CPU percent (Windows only)"),
+    flag(
+        "--disable-content-trust",
+        "Skip image verification (default true)",
+    ),
+    flag(
+        "--gpus gpu-request",
+        "GPU devices to add to the container ('all' to pass all GPUs)",
+    )
+    .into(Place::Other(mount::gpus)),
+    flag("--health-cmd string", "Command to run to check health")
+        .into(Place::Other(values::health_cmd)),
+    flag(
+        "--health-interval duration",
+        "Time between running the check (ms|s|m|h) (default 0s)",
+    )
+    .into(Place::Duration(|c| &mut health(c).interval)),
+    flag(
+        "--health-retries int",
+        "Consecutive failures needed to report unhealthy",
+    )
+    .into(Place::Integer(|c| &mut health(c).retries)),
+    flag(
+        "--health-start-interval duration",
+        "Time between running the check during the start period (ms|s|m|h) (default 0s)",
+    )
+    .into(Place::Duration(|c| &mut health(c).start_interval)),
+    flag(
+        "--health-start-period duration",
+        "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)",
+    )
+    .into(Place::Duration(|c| &mut health(c).start_period)),
+    flag(
+        "--health-timeout duration",
+        "Maximum time to allow one check to run (ms|s|m|h) (default 0s)",
+    )
+    .into(Place::Duration(|c| &mut health(c).timeout)),
+    flag(
+        "--io-maxbandwidth bytes",
+        "Maximum IO bandwidth limit for the system drive (Windows only)",
+    ),
+    flag(
+        "--io-maxiops uint",
+        "Maximum IOps limit for the system drive (Windows only)",
+    ),
+    flag("--ip string", "IPv4 address (e.g., 172.30.100.104)"),
+    flag("--ip6 string", "IPv6 address (e.g., 2001:db8::33)"),
+    flag("--isolation string", "Container isolation technology")
+        .into(Place::Text(|c| &mut c.host.isolation)),
+    flag("--link list", "Add link to another container").into(Place::Other(values::link)),
+    flag(
+        "--link-local-ip list",
+        "Container IPv4/IPv6 link-local addresses",
+    ),
+    flag(
+        "--mac-address string",
+        "Container MAC address (e.g., 92:d0:c6:0a:29:33)",
+    )
+    .into(Place::Other(values::mac_address)),
+    flag(
+        "--no-healthcheck",
+        "Disable any container-specified HEALTHCHECK",
+    ),
+    flag(
+        "--storage-opt list",
+        "Storage driver options for the container",
+    )
+    .into(Place::Other(values::storage_opt)),
+    flag(
+        "--volume-driver string",
+        "Optional volume driver for the container",
+    )
+    .into(Place::Text(|c| &mut c.host.volume_driver)),
+    flag(
+        "--volumes-from list",
+        "Mount volumes from the specified container(s)",
+    )
+    .into(Place::List(|c| &mut c.host.volumes_from)),
     flag("-a, --attach list", "Attach to STDIN, STDOUT or STDERR")
         .into(Place::Other(values::attach)),
     flag("--cap-add list", "Add Linux capabilities").into(Place::List(|c| &mut c.host.cap_add)),
@@ -69,39 +159,16 @@ pub const FLAGS: &[Flag] = &[
     )
     .into(Place::Text(|c| &mut c.host.cgroupns_mode)),
     flag("--cidfile string", "Write the container ID to the file"),
-    flag(
-        "--cpu-period int",
-        "Limit CPU CFS (Completely Fair Scheduler) period",
-    )
-    .into(Place::Integer(|c| &mut c.host.cpu_period)),
-    flag(
-        "--cpu-quota int",
-        "Limit CPU CFS (Completely Fair Scheduler) quota",
-    )
-    .into(Place::Integer(|c| &mut c.host.cpu_quota)),
-    flag("-c, --cpu-shares int", "CPU shares (relative weight)")
-        .into(Place::Integer(|c| &mut c.host.cpu_shares)),
-    flag("--cpus decimal", "Number of CPUs").into(Place::Other(values::cpus)),
-    flag(
-        "--cpuset-cpus string",
-        "CPUs in which to allow execution (0-3, 0,1)",
-    )
-    .into(Place::Text(|c| &mut c.host.cpuset_cpus)),
-    flag(
-        "--cpuset-mems string",
-        "MEMs in which to allow execution (0-3, 0,1)",
-    )
-    .into(Place::Text(|c| &mut c.host.cpuset_mems)),
     flag("--device list", "Add a host device to the container").into(Place::Other(values::device)),
     flag(
         "--device-cgroup-rule list",
         "Add a rule to the cgroup allowed devices list",
     )
-    .into(Place::List(|c| &mut c.host.device_cgroup_rules)),
-    flag("--dns list", "Set custom DNS servers").into(Place::List(|c| &mut c.host.dns)),
+    .into(Place::Other(values::device_cgroup_rule)),
+    flag("--dns list", "Set custom DNS servers").into(Place::Other(values::dns)),
     flag("--dns-option list", "Set DNS options").into(Place::List(|c| &mut c.host.dns_options)),
     flag("--dns-search list", "Set custom DNS search domains")
-        .into(Place::List(|c| &mut c.host.dns_search)),
+        .into(Place::Other(values::dns_search)),
     flag("--domainname string", "Container NIS domain name")
         .into(Place::Text(|c| &mut c.config.domainname)),
     flag(
@@ -111,7 +178,7 @@ pub const FLAGS: &[Flag] = &[
     .into(Place::Other(values::entrypoint)),
     flag("-e, --env list", "Set environment variables"),
     flag("--env-file list", "Read in a file of environment variables"),
-    flag("--expose list", "Expose a port or a range of ports").into(Place::Other(values::expose)),
+    flag("--expose list", "Expose a port or a range of ports").into(Place::Other(ports::expose)),
     flag("--group-add list", "Add additional groups to join")
         .into(Place::List(|c| &mut c.host.group_add)),
     flag("-h, --hostname string", "Container host name")
@@ -144,35 +211,19 @@ pub const FLAGS: &[Flag] = &[
     .into(Place::Pairs(|c| {
         &mut c.host.log_config.get_or_insert_default().config
     })),
-    flag("-m, --memory bytes", "Memory limit").into(Place::Bytes(|c| &mut c.host.memory)),
-    flag("--memory-reservation bytes", "Memory soft limit")
-        .into(Place::Bytes(|c| &mut c.host.memory_reservation)),
-    flag(
-        "--memory-swap bytes",
-        "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
-    )
-    .into(Place::Bytes(|c| &mut c.host.memory_swap)),
     flag(
         "--mount mount",
         "Attach a filesystem mount to the container",
     )
-    .into(Place::Other(values::mount)),
+    .into(Place::Other(mount::mount)),
     flag("--name string", "Assign a name to the container"),
     flag("--network network", "Connect a container to a network")
-        .into(Place::Text(|c| &mut c.host.network_mode)),
-    flag("--oom-kill-disable", "Disable OOM Killer")
-        .into(Place::Switch(|c| &mut c.host.oom_kill_disable)),
+        .into(Place::Other(mount::network)),
     flag(
-        "--oom-score-adj int",
-        "Tune host's OOM preferences (-1000 to 1000)",
-    )
-    .into(Place::Other(values::oom_score_adj)),
+        "--network-alias list",
+        "Add network-scoped alias for the container",
+    ),
     flag("--pid string", "PID namespace to use").into(Place::Text(|c| &mut c.host.pid_mode)),
-    flag(
-        "--pids-limit int",
-        "Tune container pids limit (set -1 for unlimited)",
-    )
-    .into(Place::Integer(|c| &mut c.host.pids_limit)),
     flag(
         "--platform string",
         "Set platform if server is multi-platform capable",
@@ -183,7 +234,7 @@ pub const FLAGS: &[Flag] = &[
         "-p, --publish list",
         "Publish a container's port(s) to the host",
     )
-    .into(Place::Other(values::publish)),
+    .into(Place::Other(ports::publish)),
     flag(
         "-P, --publish-all",
         "Publish all exposed ports to random ports",
@@ -200,11 +251,6 @@ pub const FLAGS: &[Flag] = &[
     )
     .into(Place::Switch(|c| &mut c.host.readonly_rootfs)),
     flag(
-        "--restart string",
-        "Restart policy to apply when a container exits (default \"no\")",
-    )
-    .into(Place::Other(values::restart)),
-    flag(
         "--rm",
         "Automatically remove the container and its associated anonymous volumes when it exits",
     )
@@ -220,10 +266,9 @@ pub const FLAGS: &[Flag] = &[
         "Timeout (in seconds) to stop a container",
     )
     .into(Place::Integer(|c| &mut c.config.stop_timeout)),
-    flag("--sysctl map", "Sysctl options").into(Place::Pairs(|c| &mut c.host.sysctls)),
+    flag("--sysctl map", "Sysctl options").into(Place::Other(values::sysctl)),
     flag("--tmpfs list", "Mount a tmpfs directory").into(Place::Other(values::tmpfs)),
     flag("-t, --tty", "Allocate a pseudo-TTY").into(Place::Switch(|c| &mut c.config.tty)),
-    flag("--ulimit ulimit", "Ulimit options").into(Place::Other(values::ulimit)),
     flag(
         "-u, --user string",
         "Username or UID (format: <name|uid>[:<group|gid>])",
@@ -254,6 +299,12 @@ pub fn request(options: &Options) -> Result<Create> {
         place(&mut create, flag, value)?;
     }
     create.config.env = values::env(options)?;
+    values::check(options, &create)?;
+    networks(options, &mut create)?;
+    if options.is("no-healthcheck") {
+        health(&mut create).test = Some(vec!["NONE".to_string()]);
+    }
+    create.host.container_id_file = options.get("cidfile").map(str::to_string);
 
     let mut args = options.args.iter().cloned();
     create.config.image = args.next();
@@ -283,22 +334,61 @@ pub fn request(options: &Options) -> Result<Create> {
         ));
     }
     let config = &mut create.config;
-    if config
-        .attach_stdin
-        .or(config.attach_stdout)
-        .or(config.attach_stderr)
-        .is_none()
-    {
-        config.attach_stdin = config.open_stdin;
+    if options.get("attach").is_none() {
         config.attach_stdout = Some(true);
         config.attach_stderr = Some(true);
+    }
+    if config.open_stdin == Some(true) {
+        config.attach_stdin = Some(true);
     }
     config.stdin_once = Some(config.open_stdin == Some(true) && config.attach_stdin == Some(true));
     Ok(create)
 }
 
+fn health(create: &mut Create) -> &mut HealthConfig {
+    create.config.healthcheck.get_or_insert_default()
+}
+
+/// The first network is the mode, and what the options say of addresses is of that one.
+fn networks(options: &Options, create: &mut Create) -> Result<()> {
+    let list = |name| {
+        options
+            .all(name)
+            .map(str::to_string)
+            .collect::<Vec<String>>()
+    };
+    let aliases = list("network-alias");
+    let ipam = mount::Ipam {
+        v4: options.get("ip").map(str::to_string),
+        v6: options.get("ip6").map(str::to_string),
+        local: list("link-local-ip"),
+    };
+    let ipam = ipam.finish()?;
+    if create.endpoints.is_empty() && (!aliases.is_empty() || ipam.is_some()) {
+        create
+            .endpoints
+            .push(("default".to_string(), EndpointSettings::default()));
+    }
+    let Some((name, endpoint)) = create.endpoints.first_mut() else {
+        return Ok(());
+    };
+    let built_in = ["default", "bridge", "host", "none"];
+    if !aliases.is_empty() && (built_in.contains(&name.as_str()) || name.starts_with("container:"))
+    {
+        return Err(values::run(
+            "network-scoped aliases are only supported for user-defined networks".to_string(),
+        ));
+    }
+    create.host.network_mode = Some(name.clone());
+    if !aliases.is_empty() {
+        endpoint.aliases.get_or_insert_default().extend(aliases);
+    }
+    endpoint.ipam_config = ipam.or(endpoint.ipam_config.take());
+    Ok(())
+}
+
 /// Put one option's value where its row says.
-fn place(create: &mut Create, flag: &'static Flag, value: &str) -> Result<()> {
+pub fn place(create: &mut Create, flag: &'static Flag, value: &str) -> Result<()> {
     match flag.place {
         Place::Kept => {}
         Place::Switch(at) => *at(create) = Some(flag.boolean(value)?),
@@ -310,6 +400,12 @@ fn place(create: &mut Create, flag: &'static Flag, value: &str) -> Result<()> {
             pairs.insert(name.to_string(), value.to_string());
         }
         Place::Integer(at) => *at(create) = Some(flag.integer(value)?),
+        Place::Duration(at) => {
+            let nanos = human::parse_signed_duration(value).ok_or_else(|| {
+                flag.invalid(value, format_args!("time: invalid duration {value:?}"))
+            })?;
+            *at(create) = Some(nanos);
+        }
         Place::Bytes(at) => {
             // `--memory-swap -1`: no limit; the engine says where that makes no sense.
             let bytes = match value {
@@ -392,7 +488,9 @@ fn body(create: Create) -> String {
     let config = json::to_string(&create.config);
     let placement = json::to_string(&Placement {
         host_config: Some(create.host),
-        networking_config: None,
+        networking_config: mount::endpoints(create.endpoints).map(|endpoints| NetworkingConfig {
+            endpoints_config: Some(endpoints),
+        }),
     });
     let config = config.strip_suffix('}').unwrap_or_default();
     format!(

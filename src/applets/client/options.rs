@@ -71,16 +71,22 @@ impl Flag {
         })
     }
 
-    /// Go's ParseBool.
     pub fn boolean(&self, value: &str) -> Result<bool> {
-        match value {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-            _ => Err(self.invalid(
+        parse_boolean(value).ok_or_else(|| {
+            self.invalid(
                 value,
                 format_args!("strconv.ParseBool: parsing {value:?}: invalid syntax"),
-            )),
-        }
+            )
+        })
+    }
+}
+
+/// Go's ParseBool.
+pub fn parse_boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 

@@ -6,7 +6,8 @@ use crate::error::{Error, Kind, Result};
 use crate::json::node::{self, Node};
 use crate::oci::image::Empty;
 use crate::time::moment;
-use crate::wire::container::{DeviceMapping, MountRequest, PortBinding, RestartPolicy, Ulimit};
+use crate::wire::container::{DeviceMapping, RestartPolicy};
+use std::net::IpAddr;
 
 pub fn attach(create: &mut Create, value: &str) -> Result<()> {
     let config = &mut create.config;
@@ -20,89 +21,257 @@ pub fn attach(create: &mut Create, value: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn cpus(create: &mut Create, value: &str) -> Result<()> {
-    let nano = moment::parse_decimal(value, 1_000_000_000)
-        .ok_or_else(|| Error::invalid(format!("failed to parse {value} as a rational number")))?;
-    create.host.nano_cpus = Some(nano);
-    Ok(())
-}
-
-pub fn oom_score_adj(create: &mut Create, value: &str) -> Result<()> {
-    let number = value.parse().map_err(|_| {
-        Error::invalid(format!(
-            "strconv.ParseInt: parsing {value:?}: invalid syntax"
-        ))
-    })?;
-    create.host.oom_score_adj = Some(number);
-    Ok(())
-}
-
 /// An empty value is an entry point too: none instead of the image's.
 pub fn entrypoint(create: &mut Create, value: &str) -> Result<()> {
     create.config.entrypoint = Some(vec![value.to_string()]);
     Ok(())
 }
 
-/// `host[:container[:permissions]]`.
+/// `host[:container[:permissions]]`; a host path that ends in `*` is all that begin so.
 pub fn device(create: &mut Create, value: &str) -> Result<()> {
-    let is_mode = |text: &str| !text.is_empty() && text.bytes().all(|b| b"rwm".contains(&b));
     let parts: Vec<&str> = value.split(':').collect();
-    let (inside, mode) = match parts[..] {
-        [host] => (host, "rwm"),
-        [host, mode] if is_mode(mode) => (host, mode),
-        [_, inside] => (inside, "rwm"),
-        [_, inside, mode] if is_mode(mode) => (inside, mode),
-        _ => {
-            return Err(Error::invalid(format!(
-                "invalid device specification: {value}"
-            )));
-        }
+    let (source, inside, mode) = match parts[..] {
+        [source] => (source, source, "rwm"),
+        [source, mode] if is_device_mode(mode) => (source, source, mode),
+        [source, inside] => (source, inside, "rwm"),
+        [source, inside, mode] => (source, inside, mode),
+        _ => return Err(run(format!("bad format for path: {value}"))),
     };
-    create
-        .host
-        .devices
-        .get_or_insert_default()
-        .push(DeviceMapping {
-            path_on_host: Some(parts[0].to_string()),
+    if source.is_empty() {
+        return Err(run(format!("bad format for path: {value}")));
+    }
+    if !is_device_mode(mode) {
+        return Err(run(format!("bad mode specified: {mode}")));
+    }
+    if !inside.starts_with('/') {
+        return Err(run(format!("{inside} is not an absolute path")));
+    }
+    let devices = create.host.devices.get_or_insert_default();
+    let mut add = |source: &str, inside: &str| {
+        devices.push(DeviceMapping {
+            path_on_host: Some(source.to_string()),
             path_in_container: Some(inside.to_string()),
             cgroup_permissions: Some(mode.to_string()),
         });
+    };
+    match source.strip_suffix('*') {
+        None => add(source, inside),
+        Some(_) if source != inside => {
+            return Err(run(format!("device with * suffix can't have dst: {value}")));
+        }
+        Some(begin) => beginning_with(begin)
+            .iter()
+            .for_each(|path| add(path, path)),
+    }
     Ok(())
 }
 
-/// `port[/protocol]`, as the engine's maps name it.
-fn port(text: &str) -> Result<String> {
-    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    if number.contains('-') {
-        return Err(Error::invalid("ranges of ports are not supported yet"));
-    }
-    if number.parse::<u16>().is_err() || !matches!(protocol, "tcp" | "udp" | "sctp") {
-        return Err(Error::invalid(format!("invalid containerPort: {text}")));
-    }
-    Ok(format!("{number}/{protocol}"))
+/// Of `rwm`, each at most once.
+fn is_device_mode(mode: &str) -> bool {
+    let known = |letter: char| "rwm".contains(letter) && mode.matches(letter).count() == 1;
+    !mode.is_empty() && mode.chars().all(known)
 }
 
-pub fn expose(create: &mut Create, value: &str) -> Result<()> {
-    let ports = create.config.exposed_ports.get_or_insert_default();
-    ports.insert(port(value)?, Empty {});
+/// The paths that begin with `begin`.
+fn beginning_with(begin: &str) -> Vec<String> {
+    let (dir, name) = begin.rsplit_once('/').unwrap_or(("", begin));
+    let entries = std::fs::read_dir(format!("{dir}/")).into_iter().flatten();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut paths: Vec<String> = names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|found| found.starts_with(name) && !found.starts_with('.'))
+        .map(|found| format!("{dir}/{found}"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// `type major:minor access`.
+pub fn device_cgroup_rule(create: &mut Create, value: &str) -> Result<()> {
+    let number = |text: &str| text == "*" || text.parse::<u32>().is_ok();
+    let is_good = match value.split(' ').collect::<Vec<_>>()[..] {
+        ["a" | "b" | "c", numbers, access] => {
+            let numbers = numbers.split_once(':');
+            numbers.is_some_and(|(major, minor)| number(major) && number(minor))
+                && (1..=3).contains(&access.len())
+                && access.bytes().all(|letter| b"rwm".contains(&letter))
+        }
+        _ => false,
+    };
+    if !is_good {
+        return Err(Error::invalid(format!(
+            "invalid device cgroup format '{value}'"
+        )));
+    }
+    let rules = create.host.device_cgroup_rules.get_or_insert_default();
+    rules.push(value.to_string());
     Ok(())
 }
 
-/// `[[ip:]host port:]container port[/protocol]`.
-pub fn publish(create: &mut Create, value: &str) -> Result<()> {
-    let (rest, inside) = value.rsplit_once(':').unwrap_or(("", value));
-    let (ip, outside) = rest.rsplit_once(':').unwrap_or(("", rest));
-    let inside = port(inside)?;
-    if !outside.is_empty() && outside.parse::<u16>().is_err() {
-        return Err(Error::invalid(format!("invalid hostPort: {outside}")));
+/// `name:address` or `name=address`.
+pub fn add_host(create: &mut Create, value: &str) -> Result<()> {
+    let (name, address) = value
+        .split_once(['=', ':'])
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| Error::invalid(format!("bad format for add-host: {value:?}")))?;
+    let plain = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(address);
+    if address != "host-gateway" && plain.parse::<IpAddr>().is_err() {
+        return Err(Error::invalid(format!(
+            "invalid IP address in add-host: {address:?}"
+        )));
     }
-    let ports = create.config.exposed_ports.get_or_insert_default();
-    ports.insert(inside.clone(), Empty {});
-    let bindings = create.host.port_bindings.get_or_insert_default();
-    bindings.entry(inside).or_default().push(PortBinding {
-        host_ip: Some(ip.trim_matches(['[', ']']).to_string()),
-        host_port: Some(outside.to_string()),
-    });
+    let hosts = create.host.extra_hosts.get_or_insert_default();
+    hosts.push(format!("{name}:{plain}"));
+    Ok(())
+}
+
+pub fn dns(create: &mut Create, value: &str) -> Result<()> {
+    if value.trim().parse::<IpAddr>().is_err() {
+        return Err(Error::invalid(format!(
+            "IP address is not correctly formatted: {value}"
+        )));
+    }
+    let servers = create.host.dns.get_or_insert_default();
+    servers.push(value.trim().to_string());
+    Ok(())
+}
+
+pub fn dns_search(create: &mut Create, value: &str) -> Result<()> {
+    let value = value.trim();
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    // A dot alone asks for no list at all.
+    if value.is_empty() || value.len() > 255 || !value.bytes().all(is_letter) {
+        return Err(Error::invalid(format!("{value} is not a valid domain")));
+    }
+    let domains = create.host.dns_search.get_or_insert_default();
+    domains.push(value.to_string());
+    Ok(())
+}
+
+pub fn sysctl(create: &mut Create, value: &str) -> Result<()> {
+    const KNOWN: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let (name, text) = value.split_once('=').unwrap_or(("", ""));
+    let is_known =
+        KNOWN.contains(&name) || name.starts_with("net.") || name.starts_with("fs.mqueue.");
+    if !is_known {
+        return Err(Error::invalid(format!("sysctl '{value}' is not allowed")));
+    }
+    let sysctls = create.host.sysctls.get_or_insert_default();
+    sysctls.insert(name.to_string(), text.to_string());
+    Ok(())
+}
+
+/// `container[:alias]`.
+pub fn link(create: &mut Create, value: &str) -> Result<()> {
+    let parts: Vec<&str> = value.split(':').collect();
+    if value.is_empty() || parts.len() > 2 {
+        return Err(Error::invalid(format!("bad format for links: {value}")));
+    }
+    create
+        .host
+        .links
+        .get_or_insert_default()
+        .push(value.to_string());
+    Ok(())
+}
+
+pub fn mac_address(create: &mut Create, value: &str) -> Result<()> {
+    let byte = |text: &str| text.len() == 2 && u8::from_str_radix(text, 16).is_ok();
+    let parts: Vec<&str> = value.split([':', '-']).collect();
+    if parts.len() != 6 || !parts.into_iter().all(byte) {
+        return Err(run(format!("{value} is not a valid mac address")));
+    }
+    create.config.mac_address = Some(value.to_string());
+    Ok(())
+}
+
+pub fn storage_opt(create: &mut Create, value: &str) -> Result<()> {
+    let (name, text) = value
+        .split_once('=')
+        .ok_or_else(|| run("invalid storage option".to_string()))?;
+    let options = create.host.storage_opt.get_or_insert_default();
+    options.insert(name.to_string(), text.to_string());
+    Ok(())
+}
+
+pub fn health_cmd(create: &mut Create, value: &str) -> Result<()> {
+    let health = create.config.healthcheck.get_or_insert_default();
+    health.test = (!value.is_empty()).then(|| vec!["CMD-SHELL".to_string(), value.to_string()]);
+    Ok(())
+}
+
+/// What does not go together, or not with Linux.
+pub fn check(options: &Options, create: &Create) -> Result<()> {
+    for name in ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"] {
+        if options.get(name).is_some() {
+            return Err(run(format!(
+                "\"--{name}\" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux"
+            )));
+        }
+    }
+    if options.get("disable-content-trust") == Some("false") {
+        return Err(run("content trust is not supported".to_string()));
+    }
+    let host = &create.host;
+    let modes = [
+        (&host.pid_mode, "--pid: invalid PID mode", true),
+        (&host.uts_mode, "--uts: invalid UTS mode", false),
+        (&host.userns_mode, "--userns: invalid USER mode", false),
+    ];
+    for (mode, sentence, may_be_shared) in modes {
+        let mode = mode.as_deref().unwrap_or_default();
+        let is_shared = mode
+            .strip_prefix("container:")
+            .is_some_and(|id| !id.is_empty());
+        if !matches!(mode, "" | "host") && !(may_be_shared && is_shared) {
+            return Err(run(sentence.to_string()));
+        }
+    }
+    if !matches!(
+        host.cgroupns_mode.as_deref(),
+        None | Some("" | "private" | "host")
+    ) {
+        return Err(run("--cgroupns: invalid CGROUP mode".to_string()));
+    }
+    let log = host.log_config.clone().unwrap_or_default();
+    if log.kind.as_deref() == Some("none") && log.config.is_some_and(|map| !map.is_empty()) {
+        return Err(run("invalid logging opts for driver none".to_string()));
+    }
+    check_health(options, create)
+}
+
+fn check_health(options: &Options, create: &Create) -> Result<()> {
+    let Some(health) = &create.config.healthcheck else {
+        return Ok(());
+    };
+    if options.is("no-healthcheck") {
+        return Err(run(
+            "--no-healthcheck conflicts with --health-* options".to_string()
+        ));
+    }
+    for (number, name) in [
+        (health.interval, "interval"),
+        (health.timeout, "timeout"),
+        (health.retries, "retries"),
+        (health.start_period, "start-period"),
+        (health.start_interval, "start-interval"),
+    ] {
+        if number.is_some_and(|number| number < 0) {
+            return Err(run(format!("--health-{name} cannot be negative")));
+        }
+    }
     Ok(())
 }
 
@@ -125,42 +294,8 @@ pub fn label_file(create: &mut Create, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// `type=bind,source=…,target=…[,readonly]` (a line of CSV).
-pub fn mount(create: &mut Create, value: &str) -> Result<()> {
-    let mut mount = MountRequest {
-        kind: Some("volume".to_string()),
-        ..MountRequest::default()
-    };
-    for field in value.split(',') {
-        let (key, text) = field.split_once('=').unwrap_or((field, ""));
-        match key.to_ascii_lowercase().as_str() {
-            "type" => mount.kind = Some(text.to_ascii_lowercase()),
-            "source" | "src" => mount.source = Some(absolute(text)),
-            "target" | "dst" | "destination" => mount.target = Some(text.to_string()),
-            "readonly" | "ro" => {
-                let is_on = match text {
-                    "" | "1" | "true" => true,
-                    "0" | "false" => false,
-                    _ => return Err(Error::invalid(format!("invalid value for {key}: {text}"))),
-                };
-                mount.read_only = Some(is_on);
-            }
-            _ => {
-                return Err(Error::invalid(format!(
-                    "unexpected key '{key}' in '{field}'"
-                )));
-            }
-        }
-    }
-    if mount.target.as_deref().unwrap_or_default().is_empty() {
-        return Err(Error::invalid("target is required"));
-    }
-    create.host.mounts.get_or_insert_default().push(mount);
-    Ok(())
-}
-
 /// What begins with a dot is relative to where the user is; the engine is somewhere else.
-fn absolute(path: &str) -> String {
+pub fn absolute(path: &str) -> String {
     match path.starts_with('.').then(|| std::path::absolute(path)) {
         Some(Ok(absolute)) => absolute.to_string_lossy().into_owned(),
         _ => path.to_string(),
@@ -169,6 +304,15 @@ fn absolute(path: &str) -> String {
 
 /// `[source:]destination[:options]`. Without a source: an anonymous volume.
 pub fn volume(create: &mut Create, value: &str) -> Result<()> {
+    let parts: Vec<&str> = value.split(':').collect();
+    if parts.len() > 1 && parts.iter().any(|part| part.is_empty()) {
+        return Err(run(format!(
+            "invalid spec: {value}: empty section between colons"
+        )));
+    }
+    if parts.len() > 3 {
+        return Err(run(format!("invalid spec: {value}: too many colons")));
+    }
     match value.split_once(':') {
         Some((source, rest)) => {
             let bind = format!("{}:{rest}", absolute(source));
@@ -196,7 +340,7 @@ pub fn restart(create: &mut Create, value: &str) -> Result<()> {
         None => (value, None),
     };
     let count = count.map(str::parse).transpose().map_err(|_| {
-        Error::invalid("invalid restart policy format: maximum retry count must be an integer")
+        run("invalid restart policy format: maximum retry count must be an integer".to_string())
     })?;
     create.host.restart_policy = Some(RestartPolicy {
         name: Some(name.to_string()),
@@ -205,20 +349,27 @@ pub fn restart(create: &mut Create, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// A seccomp profile is a file of the client's; the engine gets its content.
+/// A seccomp profile is a file of the client's; the engine gets its content. `systempaths` is no
+/// option of the engine's either, but two empty lists.
 pub fn security_opt(create: &mut Create, value: &str) -> Result<()> {
-    let profile = value
-        .strip_prefix("seccomp=")
-        .or(value.strip_prefix("seccomp:"));
-    let option = match profile.filter(|path| !matches!(*path, "unconfined" | "builtin")) {
-        Some(path) => format!("seccomp={}", seccomp_profile(path)?),
-        None => value.to_string(),
+    let (key, text) = match value.split_once('=').or_else(|| value.split_once(':')) {
+        Some(pair) => pair,
+        None if matches!(value, "no-new-privileges" | "writable-cgroups") => (value, ""),
+        None => return Err(run(format!("Invalid --security-opt: {value:?}"))),
     };
-    create
-        .host
-        .security_opt
-        .get_or_insert_default()
-        .push(option);
+    if value == "systempaths=unconfined" {
+        create.host.masked_paths = Some(Vec::new());
+        create.host.readonly_paths = Some(Vec::new());
+        return Ok(());
+    }
+    let option = match key {
+        "seccomp" if !matches!(text, "unconfined" | "builtin") => {
+            format!("seccomp={}", seccomp_profile(text)?)
+        }
+        _ => value.to_string(),
+    };
+    let options = create.host.security_opt.get_or_insert_default();
+    options.push(option);
     Ok(())
 }
 
@@ -231,26 +382,6 @@ fn seccomp_profile(path: &str) -> Result<String> {
             "compacting json for seccomp profile ({path}) failed: {error}"
         ))),
     }
-}
-
-/// `name=soft[:hard]`.
-pub fn ulimit(create: &mut Create, value: &str) -> Result<()> {
-    let invalid = || Error::invalid(format!("invalid ulimit argument: {value}"));
-    let (name, limits) = value.split_once('=').ok_or_else(invalid)?;
-    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    let soft: i64 = soft.parse().map_err(|_| invalid())?;
-    let hard: i64 = hard.parse().map_err(|_| invalid())?;
-    if hard != -1 && (soft == -1 || soft > hard) {
-        return Err(Error::invalid(format!(
-            "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
-        )));
-    }
-    create.host.ulimits.get_or_insert_default().push(Ulimit {
-        name: Some(name.to_string()),
-        soft: Some(soft),
-        hard: Some(hard),
-    });
-    Ok(())
 }
 
 /// The environment: files first, then what the command line says. A name alone takes the value it
@@ -306,7 +437,7 @@ fn read(path: &str) -> Result<String> {
         .map_err(|error| Error::io(format_args!("open {path}"), &error).with_kind(Kind::Run))
 }
 
-fn run(message: String) -> Error {
+pub fn run(message: String) -> Error {
     Error::new(Kind::Run, message)
 }
 

@@ -1,0 +1,518 @@
+//! `--mount`, `--gpus`, `--network`: lines of CSV with `key=value` fields.
+
+use super::create::Create;
+use super::human;
+use super::options::parse_boolean;
+use super::values::absolute;
+use crate::error::{Error, Kind, Result};
+use crate::json;
+use crate::json::node::quote;
+use crate::json::object::{self, Object};
+use crate::wire::container::{BindOptions, EndpointSettings, MountRequest, TmpfsOptions};
+use miniserde::json::Value;
+use std::collections::BTreeMap;
+
+/// The fields of one line of CSV; a quoted one may hold commas (Go's encoding/csv).
+pub fn fields(line: &str) -> Result<Vec<String>> {
+    let wrong = |at: usize, what: &str| {
+        Error::invalid(format!("parse error on line 1, column {}: {what}", at + 1))
+    };
+    let mut fields = Vec::new();
+    let mut at = 0;
+    loop {
+        let rest = &line[at..];
+        let mut field = String::new();
+        if let Some(quoted) = rest.strip_prefix('"') {
+            at += 1;
+            let mut letters = quoted.char_indices().peekable();
+            loop {
+                match letters.next() {
+                    None => {
+                        return Err(wrong(
+                            line.len(),
+                            "extraneous or missing \" in quoted-field",
+                        ));
+                    }
+                    // Two of them stand for one.
+                    Some((_, '"')) if letters.next_if(|(_, next)| *next == '"').is_some() => {
+                        field.push('"');
+                    }
+                    Some((end, '"')) => {
+                        at += end + 1;
+                        break;
+                    }
+                    Some((_, letter)) => field.push(letter),
+                }
+            }
+            if !line[at..].is_empty() && !line[at..].starts_with(',') {
+                return Err(wrong(at, "extraneous or missing \" in quoted-field"));
+            }
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            if let Some(found) = rest[..end].find('"') {
+                return Err(wrong(at + found, "bare \" in non-quoted-field"));
+            }
+            field.push_str(&rest[..end]);
+            at += end;
+        }
+        fields.push(field);
+        match line[at..].starts_with(',') {
+            true => at += 1,
+            false => return Ok(fields),
+        }
+    }
+}
+
+/// `type=bind,source=…,target=…[,readonly]`.
+pub fn mount(create: &mut Create, value: &str) -> Result<()> {
+    let mut mount = MountRequest {
+        kind: Some("volume".to_string()),
+        ..MountRequest::default()
+    };
+    let mut volume = Volume::default();
+    let mut image_subpath = None;
+    for field in fields(value)? {
+        let (key, text) = match field.split_once('=') {
+            Some((key, text)) => (key, text),
+            // The switches may stand alone.
+            None if is_switch(&field) => (field.as_str(), "true"),
+            None => {
+                return Err(Error::invalid(format!(
+                    "invalid field '{field}' must be a key=value pair"
+                )));
+            }
+        };
+        let invalid = || Error::invalid(format!("invalid value for {key}: {text}"));
+        let boolean = || parse_boolean(text).map(Some).ok_or_else(invalid);
+        let some = || Some(text.to_string());
+        match key {
+            "type" => mount.kind = Some(text.to_ascii_lowercase()),
+            "source" | "src" => mount.source = Some(absolute(text)),
+            "target" | "dst" | "destination" => mount.target = some(),
+            "readonly" | "ro" => mount.read_only = boolean()?,
+            "consistency" => mount.consistency = Some(text.to_ascii_lowercase()),
+            "bind-propagation" => {
+                bind(&mut mount).propagation = Some(text.to_ascii_lowercase());
+            }
+            "bind-nonrecursive" => bind(&mut mount).non_recursive = boolean()?,
+            "bind-recursive" => bind_recursive(bind(&mut mount), text)?,
+            "bind-create-src" => bind(&mut mount).create_mountpoint = boolean()?,
+            "volume-subpath" => volume.set("Subpath", quote(text)),
+            "volume-nocopy" => {
+                volume.set("NoCopy", boolean()?.unwrap_or_default().to_string());
+            }
+            "volume-label" => volume.labels.push(text.to_string()),
+            "volume-driver" => volume.driver = some(),
+            "volume-opt" => volume.options.push(text.to_string()),
+            "image-subpath" => image_subpath = some(),
+            "tmpfs-size" => {
+                let bytes = human::parse_size(text).map_err(|_| invalid())?;
+                tmpfs(&mut mount).size_bytes = Some(bytes);
+            }
+            "tmpfs-mode" => {
+                let mode = u32::from_str_radix(text, 8).map_err(|_| invalid())?;
+                tmpfs(&mut mount).mode = Some(mode);
+            }
+            _ => {
+                return Err(Error::invalid(format!(
+                    "unexpected key '{key}' in '{field}'"
+                )));
+            }
+        }
+    }
+    mount.volume_options = volume.finish()?;
+    if let Some(path) = image_subpath {
+        let text = Object::new().text("Subpath", &path).finish();
+        mount.image_options = Some(json::parse(&text, "image-subpath")?);
+    }
+    check(&mount)?;
+    create.host.mounts.get_or_insert_default().push(mount);
+    Ok(())
+}
+
+fn is_switch(field: &str) -> bool {
+    let switches = [
+        "readonly",
+        "ro",
+        "volume-nocopy",
+        "bind-nonrecursive",
+        "bind-create-src",
+    ];
+    switches.contains(&field)
+}
+
+fn bind(mount: &mut MountRequest) -> &mut BindOptions {
+    mount.bind_options.get_or_insert_default()
+}
+
+fn tmpfs(mount: &mut MountRequest) -> &mut TmpfsOptions {
+    mount.tmpfs_options.get_or_insert_default()
+}
+
+fn bind_recursive(options: &mut BindOptions, text: &str) -> Result<()> {
+    match text {
+        "enabled" => {}
+        "disabled" => options.non_recursive = Some(true),
+        "writable" => options.read_only_non_recursive = Some(true),
+        "readonly" => options.read_only_force_recursive = Some(true),
+        _ => {
+            return Err(Error::invalid(format!(
+                "invalid value for bind-recursive: {text} (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What does not go together.
+fn check(mount: &MountRequest) -> Result<()> {
+    let kind = mount.kind.as_deref().unwrap_or_default();
+    if kind.is_empty() {
+        return Err(Error::invalid("type is required"));
+    }
+    if mount.target.as_deref().unwrap_or_default().is_empty() {
+        return Err(Error::invalid("target is required"));
+    }
+    for (is_given, of) in [
+        (mount.volume_options.is_some(), "volume"),
+        (mount.bind_options.is_some(), "bind"),
+        (mount.tmpfs_options.is_some(), "tmpfs"),
+        (mount.image_options.is_some(), "image"),
+    ] {
+        if is_given && kind != of {
+            return Err(Error::invalid(format!(
+                "cannot mix '{of}-*' options with mount type '{kind}'"
+            )));
+        }
+    }
+    let options = mount.bind_options.clone().unwrap_or_default();
+    for (is_given, value) in [
+        (options.read_only_non_recursive, "writable"),
+        (options.read_only_force_recursive, "readonly"),
+    ] {
+        if is_given == Some(true) && mount.read_only != Some(true) {
+            return Err(Error::invalid(format!(
+                "option 'bind-recursive={value}' requires 'readonly' to be specified in conjunction"
+            )));
+        }
+    }
+    if options.read_only_force_recursive == Some(true)
+        && options.propagation.as_deref() != Some("rprivate")
+    {
+        return Err(Error::invalid(
+            "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction",
+        ));
+    }
+    Ok(())
+}
+
+/// VolumeOptions of the API, which nobody here looks into.
+#[derive(Default)]
+struct Volume {
+    members: Vec<(&'static str, String)>,
+    labels: Vec<String>,
+    driver: Option<String>,
+    options: Vec<String>,
+}
+
+impl Volume {
+    fn set(&mut self, name: &'static str, value: String) {
+        self.members.push((name, value));
+    }
+
+    fn finish(self) -> Result<Option<Value>> {
+        let mut object = Object::new();
+        for (name, value) in &self.members {
+            object.put(name, value);
+        }
+        if !self.labels.is_empty() {
+            object.put("Labels", &pairs(&self.labels));
+        }
+        if self.driver.is_some() || !self.options.is_empty() {
+            let mut driver = Object::new();
+            driver.text("Name", self.driver.as_deref().unwrap_or_default());
+            driver.put("Options", &pairs(&self.options));
+            object.put("DriverConfig", &driver.finish());
+        }
+        match object.finish().as_str() {
+            "{}" => Ok(None),
+            text => json::parse(text, "volume options").map(Some),
+        }
+    }
+}
+
+/// `a=b` and `c=d` as an object.
+fn pairs(list: &[String]) -> String {
+    let mut object = Object::new();
+    for pair in list {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if !name.is_empty() {
+            object.text(name, value);
+        }
+    }
+    object.finish()
+}
+
+/// `all`, a count, or `driver=…,count=…,device=…,capabilities=…,options=…`.
+pub fn gpus(create: &mut Create, value: &str) -> Result<()> {
+    let (mut driver, mut count, mut devices) = (String::new(), None, Vec::new());
+    let mut capabilities = vec![quote("gpu")];
+    let mut options = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    for field in fields(value)? {
+        let (key, text) = field.split_once('=').unwrap_or(("count", &field));
+        if seen.iter().any(|other| other == key) {
+            return Err(Error::invalid(format!(
+                "gpu request key '{key}' can be specified only once"
+            )));
+        }
+        seen.push(key.to_string());
+        match key {
+            "driver" => driver = text.to_string(),
+            "count" => count = Some(gpu_count(text)?),
+            "device" => devices = text.split(',').map(quote).collect(),
+            "capabilities" => {
+                capabilities = text.split(',').map(quote).collect();
+                capabilities.push(quote("gpu"));
+            }
+            "options" => options = fields(text)?,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "unexpected key '{key}' in '{field}'"
+                )));
+            }
+        }
+    }
+    let default = i64::from(devices.is_empty());
+    let text = Object::new()
+        .text("Driver", &driver)
+        .put("Count", &count.unwrap_or(default).to_string())
+        .put("DeviceIDs", &object::list(&devices))
+        .put("Capabilities", &object::list(&[object::list(&capabilities)]))
+        .put("Options", &pairs(&options))
+        .finish();
+    let requests = create.host.device_requests.get_or_insert_default();
+    requests.push(json::parse(&text, "--gpus")?);
+    Ok(())
+}
+
+fn gpu_count(text: &str) -> Result<i64> {
+    match text {
+        "all" => Ok(-1),
+        text => text.parse().map_err(|_| {
+            Error::invalid(format!(
+                "invalid count ({text}): value must be either \"all\" or an integer: invalid syntax"
+            ))
+        }),
+    }
+}
+
+/// A name, or `name=…,alias=…,ip=…` and so on. The first is the container's network mode.
+pub fn network(create: &mut Create, value: &str) -> Result<()> {
+    let mut name = String::new();
+    let mut endpoint = EndpointSettings::default();
+    let mut ipam = Ipam::default();
+    match value.contains('=') {
+        false => name = value.to_string(),
+        true => {
+            for field in fields(value)? {
+                let (key, text) = field.split_once('=').ok_or_else(|| {
+                    Error::invalid(format!("invalid field {field}"))
+                })?;
+                let text = text.trim().to_string();
+                match key.trim().to_ascii_lowercase().as_str() {
+                    "name" => name = text,
+                    "alias" => endpoint.aliases.get_or_insert_default().push(text),
+                    "ip" => ipam.v4 = Some(text),
+                    "ip6" => ipam.v6 = Some(text),
+                    "mac-address" => endpoint.mac_address = Some(text),
+                    "link-local-ip" => ipam.local.push(text),
+                    "driver-opt" => {
+                        let (name, value) = text.split_once('=').ok_or_else(|| {
+                            Error::invalid("invalid key value pair format in driver options")
+                        })?;
+                        let options = endpoint.driver_opts.get_or_insert_default();
+                        options.insert(name.to_string(), value.to_string());
+                    }
+                    "gw-priority" => {
+                        endpoint.gw_priority = Some(text.parse().map_err(|_| {
+                            Error::invalid(format!("invalid gw-priority: {text:?}"))
+                        })?);
+                    }
+                    other => {
+                        return Err(Error::invalid(format!("invalid field key {other}")));
+                    }
+                }
+            }
+        }
+    }
+    if name.trim().is_empty() {
+        return Err(Error::new(Kind::Run, "no name set for network"));
+    }
+    endpoint.ipam_config = ipam.finish()?;
+    if create.endpoints.iter().any(|(other, _)| *other == name) {
+        return Err(Error::new(
+            Kind::Run,
+            format!("network {name:?} is specified multiple times"),
+        ));
+    }
+    create.endpoints.push((name, endpoint));
+    Ok(())
+}
+
+/// EndpointIPAMConfig of the API.
+#[derive(Default)]
+pub struct Ipam {
+    pub v4: Option<String>,
+    pub v6: Option<String>,
+    pub local: Vec<String>,
+}
+
+impl Ipam {
+    pub fn finish(&self) -> Result<Option<Value>> {
+        let mut object = Object::new();
+        for (name, address) in [("IPv4Address", &self.v4), ("IPv6Address", &self.v6)] {
+            if let Some(address) = address {
+                object.text(name, address);
+            }
+        }
+        if !self.local.is_empty() {
+            let list: Vec<String> = self.local.iter().map(|address| quote(address)).collect();
+            object.put("LinkLocalIPs", &object::list(&list));
+        }
+        match object.finish().as_str() {
+            "{}" => Ok(None),
+            text => json::parse(text, "addresses").map(Some),
+        }
+    }
+}
+
+/// What the request says of networks: nothing where one is given by its name alone.
+pub fn endpoints(
+    given: Vec<(String, EndpointSettings)>,
+) -> Option<BTreeMap<String, EndpointSettings>> {
+    let says = |endpoint: &EndpointSettings| json::to_string(endpoint) != "{}";
+    if given.len() < 2 && !given.iter().any(|(_, endpoint)| says(endpoint)) {
+        return None;
+    }
+    Some(given.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(set: fn(&mut Create, &str) -> Result<()>, value: &str) -> String {
+        let mut create = Create::default();
+        match set(&mut create, value) {
+            Ok(()) => json::to_string(&create.host),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_line_of_csv_is_split_as_go_splits_it() {
+        assert_eq!(fields("a,,b=c").unwrap(), ["a", "", "b=c"]);
+        assert_eq!(fields(r#""a,b","c""d",e"#).unwrap(), ["a,b", "c\"d", "e"]);
+        for (bad, expected) in [
+            (
+                "\"a",
+                "parse error on line 1, column 3: extraneous or missing \" in quoted-field",
+            ),
+            (
+                "a\"b",
+                "parse error on line 1, column 2: bare \" in non-quoted-field",
+            ),
+        ] {
+            assert_eq!(fields(bad).unwrap_err().message, expected);
+        }
+    }
+
+    #[test]
+    fn mounts_are_read_as_docker_reads_them() {
+        for (value, expected) in [
+            (
+                "type=bind,src=/a,dst=/b,ro,bind-propagation=rslave,bind-nonrecursive",
+                r#"{"Mounts":[{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true,"BindOptions":{"Propagation":"rslave","NonRecursive":true}}]}"#,
+            ),
+            (
+                "type=bind,src=/a,dst=/b,readonly=1,bind-recursive=writable",
+                r#"{"Mounts":[{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true,"BindOptions":{"ReadOnlyNonRecursive":true}}]}"#,
+            ),
+            (
+                "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770",
+                r#"{"Mounts":[{"Type":"tmpfs","Target":"/t","TmpfsOptions":{"SizeBytes":1048576,"Mode":1016}}]}"#,
+            ),
+            (
+                "src=v,dst=/t,volume-nocopy,volume-driver=d,volume-opt=a=b,volume-label=c=d",
+                r#"{"Mounts":[{"Type":"volume","Source":"v","Target":"/t","VolumeOptions":{"DriverConfig":{"Name":"d","Options":{"a":"b"}},"Labels":{"c":"d"},"NoCopy":true}}]}"#,
+            ),
+            ("foo", "invalid field 'foo' must be a key=value pair"),
+            ("type=bind,src=/a", "target is required"),
+            ("type=bind,src=/a,dst=/b,ro=x", "invalid value for ro: x"),
+            (
+                "type=bind,src=/a,dst=/b,foo=x",
+                "unexpected key 'foo' in 'foo=x'",
+            ),
+            (
+                "type=bind,src=/a,dst=/b,volume-nocopy",
+                "cannot mix 'volume-*' options with mount type 'bind'",
+            ),
+            (
+                "type=tmpfs,dst=/b,tmpfs-mode=9",
+                "invalid value for tmpfs-mode: 9",
+            ),
+            (
+                "type=bind,src=/a,dst=/b,bind-recursive=readonly",
+                "option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction",
+            ),
+            (
+                "type=bind,src=/a,dst=/b,bind-recursive=x",
+                "invalid value for bind-recursive: x (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")",
+            ),
+            (
+                "type=volume,dst=/b,image-subpath=x",
+                "cannot mix 'image-*' options with mount type 'volume'",
+            ),
+        ] {
+            assert_eq!(told(mount, value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn gpus_are_asked_for_as_docker_asks() {
+        for (value, expected) in [
+            (
+                "all",
+                r#"{"DeviceRequests":[{"Capabilities":[["gpu"]],"Count":-1,"DeviceIDs":[],"Driver":"","Options":{}}]}"#,
+            ),
+            (
+                "\"device=0,1\",driver=nvidia,capabilities=compute",
+                r#"{"DeviceRequests":[{"Capabilities":[["compute","gpu"]],"Count":0,"DeviceIDs":["0","1"],"Driver":"nvidia","Options":{}}]}"#,
+            ),
+            ("foo=1", "unexpected key 'foo' in 'foo=1'"),
+            (
+                "x",
+                "invalid count (x): value must be either \"all\" or an integer: invalid syntax",
+            ),
+            ("1,count=2", "gpu request key 'count' can be specified only once"),
+        ] {
+            assert_eq!(told(gpus, value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_network_may_say_more_than_its_name() {
+        let mut create = Create::default();
+        network(&mut create, "name=lab,alias=a,ip=1.2.3.4,driver-opt=x=y").unwrap();
+        let all = endpoints(create.endpoints).unwrap();
+        assert_eq!(
+            json::to_string(&all),
+            r#"{"lab":{"Aliases":["a"],"IPAMConfig":{"IPv4Address":"1.2.3.4"},"DriverOpts":{"x":"y"}}}"#
+        );
+        let mut create = Create::default();
+        network(&mut create, "host").unwrap();
+        assert_eq!(network(&mut create, "").unwrap_err().message, "no name set for network");
+        assert!(endpoints(create.endpoints).is_none());
+    }
+}
