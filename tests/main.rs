@@ -60,6 +60,7 @@ mod prune;
 mod restart;
 mod rootless;
 mod run;
+mod run_flags;
 mod runtime_cli;
 mod runtime_exec;
 mod runtime_lifecycle;

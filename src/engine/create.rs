@@ -142,6 +142,7 @@ fn merge(mut config: Config, image: &oci::image::Config) -> Config {
     text(&mut config.user, &image.user);
     text(&mut config.working_dir, &image.working_dir);
     text(&mut config.stop_signal, &image.stop_signal);
+    config.volumes = config.volumes.filter(|map| !map.is_empty());
 
     // The image's arguments belong to the image's entrypoint. An entrypoint of one empty string
     // takes the image's away.

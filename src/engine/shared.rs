@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::engine::container::Container;
 use crate::engine::spec::wanted;
 use crate::engine::validate::modes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::wire::container::{HostConfig, MountRequest};
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Engine {
         .enumerate()
         {
             if let Some(name) = modes::donor(mode.as_deref()).filter(|name| !name.is_empty()) {
-                let donor = self.find(name)?;
+                let donor = self.find(name).map_err(unfit)?;
                 *mode = Some(format!("container:{}", donor.id));
                 network = network.or((at == 0).then_some(donor));
             }
@@ -72,13 +72,19 @@ impl Engine {
         let mut all = Vec::new();
         for text in host.volumes_from.iter().flatten() {
             let (name, mode) = wanted::parse_donor(text)?;
-            let mounts = self.find(name)?.wanted()?.into_iter();
+            let mounts = self.find(name).map_err(unfit)?.wanted()?.into_iter();
             // As in Docker, what `--tmpfs` made is its container's own.
             let listed = mounts.filter(|mount| !mount.is_unlisted);
             all.extend(listed.map(|mount| wanted::inherit(mount, mode)));
         }
         Ok(all)
     }
+}
+
+/// What a request names and is not there: 400, as in Docker. Its client would take 404 for an image
+/// that must be pulled.
+fn unfit(error: Error) -> Error {
+    error.with_kind(Kind::Invalid)
 }
 
 /// The sentences here and below are moby's (container_operations.go).

@@ -14,6 +14,7 @@ use crate::wire::container::{
     Config, EndpointSettings, HealthConfig, HostConfig, NetworkingConfig, Placement, RestartPolicy,
 };
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 pub const VERB: Verb = Verb {
     names: &["create", "container create"],
@@ -65,17 +66,56 @@ pub const FLAGS: &[Flag] = &[
         "Add an annotation to the container (passed through to the OCI runtime)",
     )
     .into(Place::Pairs(|c| &mut c.host.annotations)),
-    flag("--cpu-count int", "CPU count (Windows only)"),
-    flag("--cpu-percent int", "CPU percent (Windows only)"),
+    flag("-a, --attach list", "Attach to STDIN, STDOUT or STDERR")
+        .into(Place::Other(values::attach)),
+    flag("--cap-add list", "Add Linux capabilities").into(Place::List(|c| &mut c.host.cap_add)),
+    flag("--cap-drop list", "Drop Linux capabilities").into(Place::List(|c| &mut c.host.cap_drop)),
+    flag(
+        "--cgroup-parent string",
+        "Optional parent cgroup for the container",
+    )
+    .into(Place::Text(|c| &mut c.host.cgroup_parent)),
+    flag(
+        "--cgroupns string",
+        "Cgroup namespace to use (host|private)",
+    )
+    .into(Place::Text(|c| &mut c.host.cgroupns_mode)),
+    flag("--cidfile string", "Write the container ID to the file"),
+    flag("--cpu-count int", "CPU count (Windows only)")
+        .into(Place::Integer(|c| &mut c.host.cpu_count)),
+    flag("--cpu-percent int", "CPU percent (Windows only)")
+        .into(Place::Integer(|c| &mut c.host.cpu_percent)),
+    flag("--device list", "Add a host device to the container").into(Place::Other(values::device)),
+    flag(
+        "--device-cgroup-rule list",
+        "Add a rule to the cgroup allowed devices list",
+    )
+    .into(Place::Other(values::device_cgroup_rule)),
     flag(
         "--disable-content-trust",
         "Skip image verification (default true)",
     ),
+    flag("--dns list", "Set custom DNS servers").into(Place::Other(values::dns)),
+    flag("--dns-option list", "Set DNS options").into(Place::List(|c| &mut c.host.dns_options)),
+    flag("--dns-search list", "Set custom DNS search domains")
+        .into(Place::Other(values::dns_search)),
+    flag("--domainname string", "Container NIS domain name")
+        .into(Place::Text(|c| &mut c.config.domainname)),
+    flag(
+        "--entrypoint string",
+        "Overwrite the default ENTRYPOINT of the image",
+    )
+    .into(Place::Other(values::entrypoint)),
+    flag("-e, --env list", "Set environment variables"),
+    flag("--env-file list", "Read in a file of environment variables"),
+    flag("--expose list", "Expose a port or a range of ports").into(Place::Other(ports::expose)),
     flag(
         "--gpus gpu-request",
         "GPU devices to add to the container ('all' to pass all GPUs)",
     )
     .into(Place::Other(mount::gpus)),
+    flag("--group-add list", "Add additional groups to join")
+        .into(Place::List(|c| &mut c.host.group_add)),
     flag("--health-cmd string", "Command to run to check health")
         .into(Place::Other(values::health_cmd)),
     flag(
@@ -103,84 +143,6 @@ pub const FLAGS: &[Flag] = &[
         "Maximum time to allow one check to run (ms|s|m|h) (default 0s)",
     )
     .into(Place::Duration(|c| &mut health(c).timeout)),
-    flag(
-        "--io-maxbandwidth bytes",
-        "Maximum IO bandwidth limit for the system drive (Windows only)",
-    ),
-    flag(
-        "--io-maxiops uint",
-        "Maximum IOps limit for the system drive (Windows only)",
-    ),
-    flag("--ip string", "IPv4 address (e.g., 172.30.100.104)"),
-    flag("--ip6 string", "IPv6 address (e.g., 2001:db8::33)"),
-    flag("--isolation string", "Container isolation technology")
-        .into(Place::Text(|c| &mut c.host.isolation)),
-    flag("--link list", "Add link to another container").into(Place::Other(values::link)),
-    flag(
-        "--link-local-ip list",
-        "Container IPv4/IPv6 link-local addresses",
-    ),
-    flag(
-        "--mac-address string",
-        "Container MAC address (e.g., 92:d0:c6:0a:29:33)",
-    )
-    .into(Place::Other(values::mac_address)),
-    flag(
-        "--no-healthcheck",
-        "Disable any container-specified HEALTHCHECK",
-    ),
-    flag(
-        "--storage-opt list",
-        "Storage driver options for the container",
-    )
-    .into(Place::Other(values::storage_opt)),
-    flag(
-        "--volume-driver string",
-        "Optional volume driver for the container",
-    )
-    .into(Place::Text(|c| &mut c.host.volume_driver)),
-    flag(
-        "--volumes-from list",
-        "Mount volumes from the specified container(s)",
-    )
-    .into(Place::List(|c| &mut c.host.volumes_from)),
-    flag("-a, --attach list", "Attach to STDIN, STDOUT or STDERR")
-        .into(Place::Other(values::attach)),
-    flag("--cap-add list", "Add Linux capabilities").into(Place::List(|c| &mut c.host.cap_add)),
-    flag("--cap-drop list", "Drop Linux capabilities").into(Place::List(|c| &mut c.host.cap_drop)),
-    flag(
-        "--cgroup-parent string",
-        "Optional parent cgroup for the container",
-    )
-    .into(Place::Text(|c| &mut c.host.cgroup_parent)),
-    flag(
-        "--cgroupns string",
-        "Cgroup namespace to use (host|private)",
-    )
-    .into(Place::Text(|c| &mut c.host.cgroupns_mode)),
-    flag("--cidfile string", "Write the container ID to the file"),
-    flag("--device list", "Add a host device to the container").into(Place::Other(values::device)),
-    flag(
-        "--device-cgroup-rule list",
-        "Add a rule to the cgroup allowed devices list",
-    )
-    .into(Place::Other(values::device_cgroup_rule)),
-    flag("--dns list", "Set custom DNS servers").into(Place::Other(values::dns)),
-    flag("--dns-option list", "Set DNS options").into(Place::List(|c| &mut c.host.dns_options)),
-    flag("--dns-search list", "Set custom DNS search domains")
-        .into(Place::Other(values::dns_search)),
-    flag("--domainname string", "Container NIS domain name")
-        .into(Place::Text(|c| &mut c.config.domainname)),
-    flag(
-        "--entrypoint string",
-        "Overwrite the default ENTRYPOINT of the image",
-    )
-    .into(Place::Other(values::entrypoint)),
-    flag("-e, --env list", "Set environment variables"),
-    flag("--env-file list", "Read in a file of environment variables"),
-    flag("--expose list", "Expose a port or a range of ports").into(Place::Other(ports::expose)),
-    flag("--group-add list", "Add additional groups to join")
-        .into(Place::List(|c| &mut c.host.group_add)),
     flag("-h, --hostname string", "Container host name")
         .into(Place::Text(|c| &mut c.config.hostname)),
     flag(
@@ -190,13 +152,32 @@ pub const FLAGS: &[Flag] = &[
     .into(Place::Switch(|c| &mut c.host.init)),
     flag("-i, --interactive", "Keep STDIN open even if not attached")
         .into(Place::Switch(|c| &mut c.config.open_stdin)),
+    flag(
+        "--io-maxbandwidth bytes",
+        "Maximum IO bandwidth limit for the system drive (Windows only)",
+    )
+    .into(Place::Bytes(|c| &mut c.host.io_maximum_bandwidth)),
+    flag(
+        "--io-maxiops uint",
+        "Maximum IOps limit for the system drive (Windows only)",
+    )
+    .into(Place::Integer(|c| &mut c.host.io_maximum_iops)),
+    flag("--ip string", "IPv4 address (e.g., 172.30.100.104)"),
+    flag("--ip6 string", "IPv6 address (e.g., 2001:db8::33)"),
     flag("--ipc string", "IPC mode to use").into(Place::Text(|c| &mut c.host.ipc_mode)),
+    flag("--isolation string", "Container isolation technology")
+        .into(Place::Text(|c| &mut c.host.isolation)),
     flag("-l, --label list", "Set meta data on a container").into(Place::Other(values::label)),
     flag(
         "--label-file list",
         "Read in a line delimited file of labels",
     )
     .into(Place::Other(values::label_file)),
+    flag("--link list", "Add link to another container").into(Place::Other(values::link)),
+    flag(
+        "--link-local-ip list",
+        "Container IPv4/IPv6 link-local addresses",
+    ),
     flag(
         "--log-driver string",
         "Logging driver for the container: json-file, local, syslog, journald, kmsg, none",
@@ -212,6 +193,11 @@ pub const FLAGS: &[Flag] = &[
         &mut c.host.log_config.get_or_insert_default().config
     })),
     flag(
+        "--mac-address string",
+        "Container MAC address (e.g., 92:d0:c6:0a:29:33)",
+    )
+    .into(Place::Other(values::mac_address)),
+    flag(
         "--mount mount",
         "Attach a filesystem mount to the container",
     )
@@ -222,6 +208,10 @@ pub const FLAGS: &[Flag] = &[
     flag(
         "--network-alias list",
         "Add network-scoped alias for the container",
+    ),
+    flag(
+        "--no-healthcheck",
+        "Disable any container-specified HEALTHCHECK",
     ),
     flag("--pid string", "PID namespace to use").into(Place::Text(|c| &mut c.host.pid_mode)),
     flag(
@@ -266,6 +256,11 @@ pub const FLAGS: &[Flag] = &[
         "Timeout (in seconds) to stop a container",
     )
     .into(Place::Integer(|c| &mut c.config.stop_timeout)),
+    flag(
+        "--storage-opt list",
+        "Storage driver options for the container",
+    )
+    .into(Place::Other(values::storage_opt)),
     flag("--sysctl map", "Sysctl options").into(Place::Other(values::sysctl)),
     flag("--tmpfs list", "Mount a tmpfs directory").into(Place::Other(values::tmpfs)),
     flag("-t, --tty", "Allocate a pseudo-TTY").into(Place::Switch(|c| &mut c.config.tty)),
@@ -278,6 +273,16 @@ pub const FLAGS: &[Flag] = &[
     flag("--uts string", "UTS namespace to use").into(Place::Text(|c| &mut c.host.uts_mode)),
     flag("-v, --volume list", "Bind mount a volume").into(Place::Other(values::volume)),
     flag(
+        "--volume-driver string",
+        "Optional volume driver for the container",
+    )
+    .into(Place::Text(|c| &mut c.host.volume_driver)),
+    flag(
+        "--volumes-from list",
+        "Mount volumes from the specified container(s)",
+    )
+    .into(Place::List(|c| &mut c.host.volumes_from)),
+    flag(
         "-w, --workdir string",
         "Working directory inside the container",
     )
@@ -286,7 +291,10 @@ pub const FLAGS: &[Flag] = &[
 
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let create = request(options)?;
-    let id = send(engine, options, create)?;
+    let id = send(engine, options, create).map_err(|error| match error.kind {
+        Kind::Run => error.with_kind(Kind::Invalid),
+        _ => error,
+    })?;
     print::line(&id)?;
     Ok(0)
 }
@@ -299,6 +307,7 @@ pub fn request(options: &Options) -> Result<Create> {
         place(&mut create, flag, value)?;
     }
     create.config.env = values::env(options)?;
+    values::settle_capabilities(&mut create.host);
     values::check(options, &create)?;
     networks(options, &mut create)?;
     if options.is("no-healthcheck") {
@@ -401,18 +410,12 @@ pub fn place(create: &mut Create, flag: &'static Flag, value: &str) -> Result<()
         }
         Place::Integer(at) => *at(create) = Some(flag.integer(value)?),
         Place::Duration(at) => {
-            let nanos = human::parse_signed_duration(value).ok_or_else(|| {
-                flag.invalid(value, format_args!("time: invalid duration {value:?}"))
-            })?;
+            let nanos = values::duration(value).map_err(|why| flag.invalid(value, why))?;
             *at(create) = Some(nanos);
         }
         Place::Bytes(at) => {
-            // `--memory-swap -1`: no limit; the engine says where that makes no sense.
-            let bytes = match value {
-                "-1" => Ok(-1),
-                value => human::parse_size(value),
-            };
-            *at(create) = Some(bytes.map_err(|error| flag.invalid(value, error))?);
+            let bytes = human::parse_size(value).map_err(|error| flag.invalid(value, error))?;
+            *at(create) = Some(bytes);
         }
         Place::Other(set) => set(create, value).map_err(|error| match error.kind {
             Kind::Run => error,
@@ -425,29 +428,13 @@ pub fn place(create: &mut Create, flag: &'static Flag, value: &str) -> Result<()
 /// Have the engine create the container; answers its id.
 pub fn send(engine: &Engine, options: &Options, create: Create) -> Result<String> {
     let pull = options.get("pull").unwrap_or("missing");
-    if !matches!(pull, "always" | "missing" | "never") {
-        return Err(Error::new(
-            Kind::Run,
-            format!(
-                "invalid pull option: '{pull}': must be one of \"always\", \"missing\" or \"never\""
-            ),
-        ));
-    }
-    let cidfile = options.get("cidfile");
-    if cidfile.is_some_and(|path| std::path::Path::new(path).exists()) {
-        return Err(Error::new(
-            Kind::Run,
-            format!(
-                "container ID file found, make sure the other container isn't running or delete {}",
-                cidfile.unwrap_or_default()
-            ),
-        ));
-    }
     let image = create.config.image.clone().unwrap_or_default();
     if pull == "always" {
         return Err(no_pull(&image));
     }
+    let cidfile = options.get("cidfile").map(CidFile::new).transpose()?;
 
+    warn_of_localhost(&create)?;
     let mut path = String::from("/containers/create?");
     for (name, value) in [
         ("name", options.get("name")),
@@ -460,7 +447,7 @@ pub fn send(engine: &Engine, options: &Options, create: Create) -> Result<String
     let text = body(create);
     let answer = engine.send("POST", path.trim_end_matches(['?', '&']), Body::Json(&text));
     let text = match answer {
-        Err(error) if error.kind == Kind::NotFound && pull == "missing" => {
+        Err(error) if error.kind == Kind::NotFound && pull == "missing" && is_no_image(&error) => {
             let name = image.rsplit('/').next().unwrap_or(&image);
             let tag = if name.contains([':', '@']) {
                 ""
@@ -477,10 +464,70 @@ pub fn send(engine: &Engine, options: &Options, create: Create) -> Result<String
         print::err(format!("WARNING: {}\n", warning.text()))?;
     }
     let id = created.at("Id").text();
-    if let Some(path) = cidfile {
-        std::fs::write(path, &id).map_err(|e| Error::io(format_args!("write {path}"), &e))?;
+    if let Some(file) = cidfile {
+        file.write(&id)?;
     }
     Ok(id)
+}
+
+/// Its own loopback is all that a container finds there.
+fn warn_of_localhost(create: &Create) -> Result<()> {
+    for address in create.host.dns.iter().flatten() {
+        if address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+            print::err(format!(
+                "WARNING: Localhost DNS ({address}) may fail in containers.\n"
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+/// `--cidfile`: made before the container is, so that none is without it.
+struct CidFile<'a> {
+    path: &'a str,
+    is_written: bool,
+}
+
+impl CidFile<'_> {
+    fn new(path: &str) -> Result<CidFile<'_>> {
+        if std::path::Path::new(path).exists() {
+            return Err(values::run(format!(
+                "container ID file found, make sure the other container isn't running or delete {path}"
+            )));
+        }
+        std::fs::File::create_new(path).map_err(|error| {
+            let what = format_args!("failed to create the container ID file: open {path}");
+            Error::io(what, &error)
+        })?;
+        Ok(CidFile {
+            path,
+            is_written: false,
+        })
+    }
+
+    fn write(mut self, id: &str) -> Result<()> {
+        let path = self.path;
+        std::fs::write(path, id).map_err(|error| {
+            let what = format_args!("failed to write the container ID to the file ({path})");
+            Error::io(what, &error)
+        })?;
+        self.is_written = true;
+        Ok(())
+    }
+}
+
+impl Drop for CidFile<'_> {
+    fn drop(&mut self) {
+        // There is no container that it could name.
+        if !self.is_written {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}
+
+/// Other things than the image may be missing.
+fn is_no_image(error: &Error) -> bool {
+    error.message.contains("No such image")
 }
 
 /// The request: one object with the members of both.

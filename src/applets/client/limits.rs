@@ -2,9 +2,10 @@
 //! form of their own.
 
 use super::create::{Create, Place};
-use super::options::{Flag, flag};
+use super::options::{Flag, flag, parse_integer, parse_u16};
 use super::{human, values};
 use crate::error::{Error, Result};
+use crate::time::moment;
 use crate::wire::container::{DeviceLimit, Ulimit};
 
 /// Of `create`, `run` and `update`.
@@ -54,7 +55,7 @@ pub const SHARED: &[Flag] = &[
         "--memory-swap bytes",
         "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
     )
-    .into(Place::Bytes(|c| &mut c.host.memory_swap)),
+    .into(Place::Other(memory_swap)),
     flag(
         "--pids-limit int",
         "Tune container pids limit (set -1 for unlimited)",
@@ -75,7 +76,10 @@ pub const OWN: &[Flag] = &[
     )
     .into(Place::Other(|c, value| {
         let limit = device_weight(value)?;
-        c.host.blkio_weight_device.get_or_insert_default().push(limit);
+        c.host
+            .blkio_weight_device
+            .get_or_insert_default()
+            .push(limit);
         Ok(())
     })),
     flag(
@@ -84,7 +88,10 @@ pub const OWN: &[Flag] = &[
     )
     .into(Place::Other(|c, value| {
         let limit = device_bytes(value)?;
-        c.host.blkio_device_read_bps.get_or_insert_default().push(limit);
+        c.host
+            .blkio_device_read_bps
+            .get_or_insert_default()
+            .push(limit);
         Ok(())
     })),
     flag(
@@ -93,7 +100,10 @@ pub const OWN: &[Flag] = &[
     )
     .into(Place::Other(|c, value| {
         let limit = device_operations(value)?;
-        c.host.blkio_device_read_iops.get_or_insert_default().push(limit);
+        c.host
+            .blkio_device_read_iops
+            .get_or_insert_default()
+            .push(limit);
         Ok(())
     })),
     flag(
@@ -102,7 +112,10 @@ pub const OWN: &[Flag] = &[
     )
     .into(Place::Other(|c, value| {
         let limit = device_bytes(value)?;
-        c.host.blkio_device_write_bps.get_or_insert_default().push(limit);
+        c.host
+            .blkio_device_write_bps
+            .get_or_insert_default()
+            .push(limit);
         Ok(())
     })),
     flag(
@@ -111,11 +124,17 @@ pub const OWN: &[Flag] = &[
     )
     .into(Place::Other(|c, value| {
         let limit = device_operations(value)?;
-        c.host.blkio_device_write_iops.get_or_insert_default().push(limit);
+        c.host
+            .blkio_device_write_iops
+            .get_or_insert_default()
+            .push(limit);
         Ok(())
     })),
-    flag("--kernel-memory bytes", "Kernel memory limit")
-        .into(Place::Bytes(|c| &mut c.host.kernel_memory)),
+    // Docker's client does not tell it to engines of today either.
+    flag("--kernel-memory bytes", "Kernel memory limit").into(Place::Other(|_, value| {
+        human::parse_size(value)?;
+        Ok(())
+    })),
     flag(
         "--memory-swappiness int",
         "Tune container memory swappiness (0 to 100) (default -1)",
@@ -131,22 +150,17 @@ pub const OWN: &[Flag] = &[
     flag("--ulimit ulimit", "Ulimit options").into(Place::Other(ulimit)),
 ];
 
-fn integer(value: &str) -> Result<i64> {
-    value.parse().map_err(|_| {
-        // Go's words, which Docker's users know.
-        Error::invalid(format!(
-            "strconv.ParseInt: parsing {value:?}: invalid syntax"
-        ))
-    })
+fn blkio_weight(create: &mut Create, value: &str) -> Result<()> {
+    create.host.blkio_weight = Some(parse_u16(value)?.into());
+    Ok(())
 }
 
-fn blkio_weight(create: &mut Create, value: &str) -> Result<()> {
-    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    let why = if is_number { "value out of range" } else { "invalid syntax" };
-    let weight: u16 = value
-        .parse()
-        .map_err(|_| Error::invalid(format!("strconv.ParseUint: parsing {value:?}: {why}")))?;
-    create.host.blkio_weight = Some(weight.into());
+/// `-1` is no limit; the engine says where that makes no sense.
+fn memory_swap(create: &mut Create, value: &str) -> Result<()> {
+    create.host.memory_swap = Some(match value {
+        "-1" => -1,
+        value => human::parse_size(value)?,
+    });
     Ok(())
 }
 
@@ -161,14 +175,14 @@ fn cpus(create: &mut Create, value: &str) -> Result<()> {
     if is_number(fraction) && fraction.trim_end_matches('0').len() > 9 {
         return Err(Error::invalid("value is too precise"));
     }
-    let nano = human::parse_decimal(digits, 1_000_000_000)
+    let nano = moment::parse_decimal(digits, 1_000_000_000)
         .ok_or_else(|| Error::invalid(format!("failed to parse {value} as a rational number")))?;
     create.host.nano_cpus = Some(sign * nano);
     Ok(())
 }
 
 fn memory_swappiness(create: &mut Create, value: &str) -> Result<()> {
-    let swappiness = integer(value)?;
+    let swappiness = parse_integer(value)?;
     if !(-1..=100).contains(&swappiness) {
         return Err(values::run(format!(
             "invalid value: {swappiness}. Valid memory swappiness range is 0-100"
@@ -179,8 +193,8 @@ fn memory_swappiness(create: &mut Create, value: &str) -> Result<()> {
 }
 
 fn oom_score_adj(create: &mut Create, value: &str) -> Result<()> {
-    let score = integer(value)?;
-    create.host.oom_score_adj = Some(i32::try_from(score).map_err(|_| {
+    let score = i32::try_from(parse_integer(value)?);
+    create.host.oom_score_adj = Some(score.map_err(|_| {
         Error::invalid(format!(
             "strconv.ParseInt: parsing {value:?}: value out of range"
         ))
@@ -192,7 +206,7 @@ fn oom_score_adj(create: &mut Create, value: &str) -> Result<()> {
 fn split_device(value: &str) -> Result<(&str, &str)> {
     let (path, limit) = value
         .split_once(':')
-        .filter(|(path, limit)| !path.is_empty() && !limit.is_empty())
+        .filter(|(path, _)| !path.is_empty())
         .ok_or_else(|| Error::invalid(format!("bad format: {value}")))?;
     match path.starts_with("/dev/") {
         true => Ok((path, limit)),
@@ -211,7 +225,9 @@ fn device_weight(value: &str) -> Result<DeviceLimit> {
             weight: Some(weight),
             rate: None,
         }),
-        None => Err(Error::invalid(format!("invalid weight for device: {value}"))),
+        None => Err(Error::invalid(format!(
+            "invalid weight for device: {value}"
+        ))),
     }
 }
 
@@ -243,8 +259,21 @@ fn limit(path: &str, rate: Option<u64>) -> Option<DeviceLimit> {
 }
 
 const ULIMITS: [&str; 15] = [
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
-    "rss", "rtprio", "rttime", "sigpending", "stack",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// `name=soft[:hard]`.
@@ -265,10 +294,14 @@ fn ulimit(create: &mut Create, value: &str) -> Result<()> {
             )));
         }
     };
-    let (soft, hard) = (integer(soft)?, integer(hard)?);
+    let (soft, hard) = (parse_integer(soft)?, parse_integer(hard)?);
     if hard != -1 && (soft == -1 || soft > hard) {
+        let values = match soft {
+            -1 => format!("soft: -1 (unlimited), hard: {hard}"),
+            soft => format!("{soft} > {hard}"),
+        };
         return Err(Error::invalid(format!(
-            "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+            "ulimit soft limit must be less than or equal to hard limit: {values}"
         )));
     }
     let all = create.host.ulimits.get_or_insert_default();
@@ -323,12 +356,17 @@ mod tests {
     #[test]
     fn limits_that_do_not_fit_are_told_in_dockers_words() {
         let told = |set: fn(&mut Create, &str) -> Result<()>, value: &str| {
-            set(&mut Create::default(), value).err().map_or(String::new(), |e| e.to_string())
+            set(&mut Create::default(), value)
+                .err()
+                .map_or(String::new(), |e| e.to_string())
         };
         for (value, expected) in [
             ("x", "invalid ulimit argument: x"),
             ("foo=1", "invalid ulimit type: foo"),
-            ("nofile=x", "strconv.ParseInt: parsing \"x\": invalid syntax"),
+            (
+                "nofile=x",
+                "strconv.ParseInt: parsing \"x\": invalid syntax",
+            ),
             (
                 "nofile=3:2",
                 "ulimit soft limit must be less than or equal to hard limit: 3 > 2",

@@ -22,12 +22,15 @@ mod import;
 mod info;
 mod inspect;
 mod kill;
+mod limits;
 mod list;
 mod load;
 mod logs;
+mod mount;
 pub(super) mod options;
 mod pause;
 mod port;
+mod ports;
 pub(super) mod print;
 mod progress;
 mod prune;
@@ -44,6 +47,7 @@ mod stats;
 mod stop;
 mod tag;
 mod top;
+mod update;
 mod values;
 mod version;
 mod wait;
@@ -93,6 +97,7 @@ const VERBS: &[&Verb] = &[
     &tag::VERB,
     &top::VERB,
     &pause::UNPAUSE,
+    &update::VERB,
     &version::VERB,
     &wait::VERB,
 ];

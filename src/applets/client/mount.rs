@@ -17,6 +17,9 @@ pub fn fields(line: &str) -> Result<Vec<String>> {
     let wrong = |at: usize, what: &str| {
         Error::invalid(format!("parse error on line 1, column {}: {what}", at + 1))
     };
+    if line.is_empty() {
+        return Err(Error::invalid("EOF"));
+    }
     let mut fields = Vec::new();
     let mut at = 0;
     loop {
@@ -72,20 +75,25 @@ pub fn mount(create: &mut Create, value: &str) -> Result<()> {
     let mut volume = Volume::default();
     let mut image_subpath = None;
     for field in fields(value)? {
-        let (key, text) = match field.split_once('=') {
-            Some((key, text)) => (key, text),
-            // The switches may stand alone.
-            None if is_switch(&field) => (field.as_str(), "true"),
-            None => {
+        let (key, text) = field.split_once('=').unwrap_or((&field, ""));
+        let key = key.to_ascii_lowercase();
+        // The switches may stand alone.
+        let text = match field.contains('=') {
+            true => text,
+            false if is_switch(&key) => "true",
+            false => {
                 return Err(Error::invalid(format!(
                     "invalid field '{field}' must be a key=value pair"
                 )));
             }
         };
         let invalid = || Error::invalid(format!("invalid value for {key}: {text}"));
-        let boolean = || parse_boolean(text).map(Some).ok_or_else(invalid);
+        let boolean = || match parse_boolean(text) {
+            Some(is_on) => Ok(is_on.then_some(true)),
+            None => Err(invalid()),
+        };
         let some = || Some(text.to_string());
-        match key {
+        match key.as_str() {
             "type" => mount.kind = Some(text.to_ascii_lowercase()),
             "source" | "src" => mount.source = Some(absolute(text)),
             "target" | "dst" | "destination" => mount.target = some(),
@@ -284,15 +292,34 @@ pub fn gpus(create: &mut Create, value: &str) -> Result<()> {
         }
     }
     let default = i64::from(devices.is_empty());
-    let text = Object::new()
+    let mut request = Object::new();
+    request
         .text("Driver", &driver)
         .put("Count", &count.unwrap_or(default).to_string())
         .put("DeviceIDs", &object::list(&devices))
-        .put("Capabilities", &object::list(&[object::list(&capabilities)]))
-        .put("Options", &pairs(&options))
-        .finish();
+        .put(
+            "Capabilities",
+            &object::list(&[object::list(&capabilities)]),
+        )
+        .put("Options", &pairs(&options));
+    ask_for_device(create, &request.finish())
+}
+
+/// A device by the name that CDI knows it by.
+pub fn cdi(create: &mut Create, name: &str) -> Result<()> {
+    let mut request = Object::new();
+    request
+        .text("Driver", "cdi")
+        .put("Count", "0")
+        .put("DeviceIDs", &object::list(&[quote(name)]))
+        .put("Capabilities", "null")
+        .put("Options", "null");
+    ask_for_device(create, &request.finish())
+}
+
+fn ask_for_device(create: &mut Create, request: &str) -> Result<()> {
     let requests = create.host.device_requests.get_or_insert_default();
-    requests.push(json::parse(&text, "--gpus")?);
+    requests.push(json::parse(request, "device request")?);
     Ok(())
 }
 
@@ -312,13 +339,18 @@ pub fn network(create: &mut Create, value: &str) -> Result<()> {
     let mut name = String::new();
     let mut endpoint = EndpointSettings::default();
     let mut ipam = Ipam::default();
-    match value.contains('=') {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let has_fields = value
+        .as_bytes()
+        .windows(3)
+        .any(|three| matches!(three, [key, b'=', text] if is_word(key) && is_word(text)));
+    match has_fields {
         false => name = value.to_string(),
         true => {
             for field in fields(value)? {
-                let (key, text) = field.split_once('=').ok_or_else(|| {
-                    Error::invalid(format!("invalid field {field}"))
-                })?;
+                let (key, text) = field
+                    .split_once('=')
+                    .ok_or_else(|| Error::invalid(format!("invalid field {field}")))?;
                 let text = text.trim().to_string();
                 match key.trim().to_ascii_lowercase().as_str() {
                     "name" => name = text,
@@ -336,7 +368,7 @@ pub fn network(create: &mut Create, value: &str) -> Result<()> {
                     }
                     "gw-priority" => {
                         endpoint.gw_priority = Some(text.parse().map_err(|_| {
-                            Error::invalid(format!("invalid gw-priority: {text:?}"))
+                            Error::invalid(format!("invalid gw-priority ({text}): invalid syntax"))
                         })?);
                     }
                     other => {
@@ -495,7 +527,10 @@ mod tests {
                 "x",
                 "invalid count (x): value must be either \"all\" or an integer: invalid syntax",
             ),
-            ("1,count=2", "gpu request key 'count' can be specified only once"),
+            (
+                "1,count=2",
+                "gpu request key 'count' can be specified only once",
+            ),
         ] {
             assert_eq!(told(gpus, value), expected, "{value}");
         }
@@ -512,7 +547,10 @@ mod tests {
         );
         let mut create = Create::default();
         network(&mut create, "host").unwrap();
-        assert_eq!(network(&mut create, "").unwrap_err().message, "no name set for network");
+        assert_eq!(
+            network(&mut create, "").unwrap_err().message,
+            "no name set for network"
+        );
         assert!(endpoints(create.endpoints).is_none());
     }
 }

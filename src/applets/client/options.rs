@@ -8,6 +8,7 @@ use super::remote::Engine;
 use crate::applets::client::create::Place;
 use crate::error::{Error, Kind, Result};
 use std::ffi::OsString;
+use std::num::{IntErrorKind, ParseIntError};
 
 /// One option.
 pub struct Flag {
@@ -62,13 +63,7 @@ impl Flag {
     }
 
     pub fn integer(&self, value: &str) -> Result<i64> {
-        value.parse().map_err(|_| {
-            // Go's words, which Docker's users know.
-            self.invalid(
-                value,
-                format_args!("strconv.ParseInt: parsing {value:?}: invalid syntax"),
-            )
-        })
+        parse_integer(value).map_err(|error| self.invalid(value, error))
     }
 
     pub fn boolean(&self, value: &str) -> Result<bool> {
@@ -79,6 +74,28 @@ impl Flag {
             )
         })
     }
+}
+
+/// Go's ParseInt, with its words, which Docker's users know.
+pub fn parse_integer(text: &str) -> Result<i64> {
+    text.parse()
+        .map_err(|why| not_parsed("ParseInt", text, &why))
+}
+
+/// Go's ParseUint.
+pub fn parse_u16(text: &str) -> Result<u16> {
+    let number = text.strip_prefix('+').map_or(text, |_| "");
+    number
+        .parse()
+        .map_err(|why| not_parsed("ParseUint", text, &why))
+}
+
+fn not_parsed(function: &str, text: &str, why: &ParseIntError) -> Error {
+    let why = match why.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    Error::invalid(format!("strconv.{function}: parsing {text:?}: {why}"))
 }
 
 /// Go's ParseBool.
@@ -350,7 +367,9 @@ pub fn list_flags(text: &mut String, flags: &[&[Flag]]) {
         .max()
         .unwrap_or(0)
         + 3;
-    for flag in flags.iter().copied().flatten() {
+    let mut sorted: Vec<&Flag> = flags.iter().copied().flatten().collect();
+    sorted.sort_by_key(|flag| flag.long());
+    for flag in sorted {
         let indent = indent(flag);
         let rest = width - indent;
         text.push_str(&format!("{:indent$}{:<rest$}", "", flag.head));
@@ -439,7 +458,7 @@ mod tests {
         list_flags(&mut text, &[&FLAGS[2..4]]);
         assert_eq!(
             text,
-            "      --rm         Remove\n  -e, --env list   Set environment variables\n"
+            "  -e, --env list   Set environment variables\n      --rm         Remove\n"
         );
     }
 }

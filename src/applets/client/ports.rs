@@ -1,6 +1,7 @@
 //! `--publish` and `--expose` (Docker's nat package).
 
 use super::create::Create;
+use super::options::parse_u16;
 use crate::error::{Error, Kind, Result};
 use crate::oci::image::Empty;
 use crate::wire::container::PortBinding;
@@ -17,6 +18,17 @@ fn range(text: &str) -> Option<(u16, u16)> {
     (first <= last).then_some((first, last))
 }
 
+fn why_no_range(text: &str) -> String {
+    if text.is_empty() {
+        return "empty string specified for ports".to_string();
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match parse_u16(first).and(parse_u16(last)) {
+        Ok(_) => format!("invalid range specified for port: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
 /// `port[-port][/protocol]`.
 pub fn expose(create: &mut Create, value: &str) -> Result<()> {
     if value.contains(':') {
@@ -24,13 +36,10 @@ pub fn expose(create: &mut Create, value: &str) -> Result<()> {
     }
     let (numbers, protocol) = value.split_once('/').unwrap_or((value, "tcp"));
     let (first, last) = range(numbers).ok_or_else(|| {
-        let (start, end) = numbers.split_once('-').unwrap_or((numbers, numbers));
-        let bad = [start, end].into_iter().find(|text| text.parse::<u16>().is_err());
-        let why = match bad {
-            Some(bad) => format!("strconv.ParseUint: parsing {bad:?}: invalid syntax"),
-            None => format!("invalid range specified for port: {numbers}"),
-        };
-        refuse(format!("invalid range format for --expose: {value}, error: {why}"))
+        let why = why_no_range(numbers);
+        refuse(format!(
+            "invalid range format for --expose: {value}, error: {why}"
+        ))
     })?;
     let ports = create.config.exposed_ports.get_or_insert_default();
     ports.extend((first..=last).map(|port| (format!("{port}/{protocol}"), Empty {})));
@@ -68,7 +77,10 @@ pub fn publish(create: &mut Create, value: &str) -> Result<()> {
             "invalid ranges specified for container and host Ports: {inside} and {outside}"
         )));
     }
-    let protocol = protocol.to_ascii_lowercase();
+    let protocol = match protocol {
+        "" => "tcp".to_string(),
+        protocol => protocol.to_ascii_lowercase(),
+    };
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
         return Err(refuse(format!("invalid proto: {protocol}")));
     }

@@ -13,9 +13,9 @@
 use super::attach::{self, DETACH_KEYS, Streams, check_tty, finish};
 use super::create::{self, Create, run_error};
 use super::options::{ANY, Flag, Options, Verb, flag};
-use super::print;
 use super::pump::{Session, detach_keys};
 use super::remote::Engine;
+use super::{limits, print};
 use crate::error::{Error, Kind, Result};
 use crate::sys::terminal;
 
@@ -36,7 +36,7 @@ pub const VERB: Verb = Verb {
     names: &["run", "container run"],
     usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
     about: "Create and run a new container from an image",
-    flags: &[FLAGS, create::FLAGS],
+    flags: &[FLAGS, create::FLAGS, limits::SHARED, limits::OWN],
     args: (1, ANY),
     has_command: true,
     main,

@@ -1,12 +1,14 @@
 //! Option values with an inner structure: mounts, devices, ports, limits, environment.
 
 use super::create::Create;
+use super::mount;
 use super::options::Options;
 use crate::error::{Error, Kind, Result};
 use crate::json::node::{self, Node};
 use crate::oci::image::Empty;
 use crate::time::moment;
-use crate::wire::container::{DeviceMapping, RestartPolicy};
+use crate::wire::container::{DeviceMapping, HostConfig, RestartPolicy};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 pub fn attach(create: &mut Create, value: &str) -> Result<()> {
@@ -27,8 +29,11 @@ pub fn entrypoint(create: &mut Create, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// `host[:container[:permissions]]`; a host path that ends in `*` is all that begin so.
+/// `host[:container[:permissions]]`, or what CDI calls a device: `vendor.com/class=name`.
 pub fn device(create: &mut Create, value: &str) -> Result<()> {
+    if !value.starts_with('/') && value.contains('/') && value.contains('=') {
+        return mount::cdi(create, value);
+    }
     let parts: Vec<&str> = value.split(':').collect();
     let (source, inside, mode) = match parts[..] {
         [source] => (source, source, "rwm"),
@@ -47,22 +52,11 @@ pub fn device(create: &mut Create, value: &str) -> Result<()> {
         return Err(run(format!("{inside} is not an absolute path")));
     }
     let devices = create.host.devices.get_or_insert_default();
-    let mut add = |source: &str, inside: &str| {
-        devices.push(DeviceMapping {
-            path_on_host: Some(source.to_string()),
-            path_in_container: Some(inside.to_string()),
-            cgroup_permissions: Some(mode.to_string()),
-        });
-    };
-    match source.strip_suffix('*') {
-        None => add(source, inside),
-        Some(_) if source != inside => {
-            return Err(run(format!("device with * suffix can't have dst: {value}")));
-        }
-        Some(begin) => beginning_with(begin)
-            .iter()
-            .for_each(|path| add(path, path)),
-    }
+    devices.push(DeviceMapping {
+        path_on_host: Some(source.to_string()),
+        path_in_container: Some(inside.to_string()),
+        cgroup_permissions: Some(mode.to_string()),
+    });
     Ok(())
 }
 
@@ -72,18 +66,27 @@ fn is_device_mode(mode: &str) -> bool {
     !mode.is_empty() && mode.chars().all(known)
 }
 
-/// The paths that begin with `begin`.
-fn beginning_with(begin: &str) -> Vec<String> {
-    let (dir, name) = begin.rsplit_once('/').unwrap_or(("", begin));
-    let entries = std::fs::read_dir(format!("{dir}/")).into_iter().flatten();
-    let names = entries.flatten().map(|entry| entry.file_name());
-    let mut paths: Vec<String> = names
-        .filter_map(|name| name.into_string().ok())
-        .filter(|found| found.starts_with(name) && !found.starts_with('.'))
-        .map(|found| format!("{dir}/{found}"))
-        .collect();
-    paths.sort();
-    paths
+/// Capabilities by their whole names, each once; what is added is not dropped.
+pub fn settle_capabilities(host: &mut HostConfig) {
+    let whole = |name: &String| {
+        let name = name.trim().to_ascii_uppercase();
+        match name.starts_with("CAP_") || name == "ALL" {
+            true => name,
+            false => format!("CAP_{name}"),
+        }
+    };
+    let settle = |list: &Option<Vec<String>>| {
+        let mut names: BTreeSet<String> = list.iter().flatten().map(whole).collect();
+        if names.contains("ALL") {
+            names.retain(|name| name == "ALL");
+        }
+        names
+    };
+    let (added, mut dropped) = (settle(&host.cap_add), settle(&host.cap_drop));
+    dropped.retain(|name| !added.contains(name));
+    let list = |names: BTreeSet<String>| Some(names.into_iter().collect());
+    host.cap_add = list(added).filter(|names: &Vec<_>| !names.is_empty());
+    host.cap_drop = list(dropped).filter(|names: &Vec<_>| !names.is_empty());
 }
 
 /// `type major:minor access`.
@@ -141,14 +144,24 @@ pub fn dns(create: &mut Create, value: &str) -> Result<()> {
 
 pub fn dns_search(create: &mut Create, value: &str) -> Result<()> {
     let value = value.trim();
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     // A dot alone asks for no list at all.
-    if value.is_empty() || value.len() > 255 || !value.bytes().all(is_letter) {
+    if value != "." && !is_domain(value) {
         return Err(Error::invalid(format!("{value} is not a valid domain")));
     }
     let domains = create.host.dns_search.get_or_insert_default();
     domains.push(value.to_string());
     Ok(())
+}
+
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !label.is_empty() && label.bytes().all(is_inside) && label.trim_matches('-') == label
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    text.len() < 255
+        && name.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && name.split('.').all(is_label)
 }
 
 pub fn sysctl(create: &mut Create, value: &str) -> Result<()> {
@@ -175,8 +188,10 @@ pub fn sysctl(create: &mut Create, value: &str) -> Result<()> {
 
 /// `container[:alias]`.
 pub fn link(create: &mut Create, value: &str) -> Result<()> {
-    let parts: Vec<&str> = value.split(':').collect();
-    if value.is_empty() || parts.len() > 2 {
+    if value.is_empty() {
+        return Err(Error::invalid("empty string specified for links"));
+    }
+    if value.matches(':').count() > 1 {
         return Err(Error::invalid(format!("bad format for links: {value}")));
     }
     create
@@ -188,9 +203,14 @@ pub fn link(create: &mut Create, value: &str) -> Result<()> {
 }
 
 pub fn mac_address(create: &mut Create, value: &str) -> Result<()> {
-    let byte = |text: &str| text.len() == 2 && u8::from_str_radix(text, 16).is_ok();
-    let parts: Vec<&str> = value.split([':', '-']).collect();
-    if parts.len() != 6 || !parts.into_iter().all(byte) {
+    let (count, digits) = match value.contains('.') {
+        true => (3, 4),
+        false => (6, 2),
+    };
+    let parts: Vec<&str> = value.split([':', '-', '.']).collect();
+    let is_part =
+        |part: &&str| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if parts.len() != count || !parts.iter().all(is_part) {
         return Err(run(format!("{value} is not a valid mac address")));
     }
     create.config.mac_address = Some(value.to_string());
@@ -206,9 +226,36 @@ pub fn storage_opt(create: &mut Create, value: &str) -> Result<()> {
     Ok(())
 }
 
+/// Go's durations, which may be negative and must have units.
+pub fn duration(text: &str) -> Result<i64> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if let Some(nanos) = moment::parse_duration(rest).filter(|_| !rest.is_empty()) {
+        return Ok(sign * nanos);
+    }
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let (number, unit) = rest.split_at(rest.find(|c| !is_number(c)).unwrap_or(rest.len()));
+    let unit = unit.split(is_number).next().unwrap_or_default();
+    Err(Error::invalid(match (number, unit) {
+        ("" | ".", _) => format!("time: invalid duration {text:?}"),
+        (_, "") => format!("time: missing unit in duration {text:?}"),
+        (_, "ns" | "us" | "µs" | "ms" | "s" | "m" | "h") => {
+            format!("time: invalid duration {text:?}")
+        }
+        _ => format!("time: unknown unit {unit:?} in duration {text:?}"),
+    }))
+}
+
 pub fn health_cmd(create: &mut Create, value: &str) -> Result<()> {
-    let health = create.config.healthcheck.get_or_insert_default();
-    health.test = (!value.is_empty()).then(|| vec!["CMD-SHELL".to_string(), value.to_string()]);
+    if !value.is_empty() {
+        let health = create.config.healthcheck.get_or_insert_default();
+        health.test = Some(vec!["CMD-SHELL".to_string(), value.to_string()]);
+    }
     Ok(())
 }
 
@@ -216,13 +263,19 @@ pub fn health_cmd(create: &mut Create, value: &str) -> Result<()> {
 pub fn check(options: &Options, create: &Create) -> Result<()> {
     for name in ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"] {
         if options.get(name).is_some() {
-            return Err(run(format!(
+            return Err(Error::invalid(format!(
                 "\"--{name}\" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux"
             )));
         }
     }
     if options.get("disable-content-trust") == Some("false") {
         return Err(run("content trust is not supported".to_string()));
+    }
+    let pull = options.get("pull").unwrap_or("missing");
+    if !matches!(pull, "always" | "missing" | "never") {
+        return Err(run(format!(
+            "invalid pull option: '{pull}': must be one of \"always\", \"missing\" or \"never\""
+        )));
     }
     let host = &create.host;
     let modes = [
@@ -232,10 +285,9 @@ pub fn check(options: &Options, create: &Create) -> Result<()> {
     ];
     for (mode, sentence, may_be_shared) in modes {
         let mode = mode.as_deref().unwrap_or_default();
-        let is_shared = mode
-            .strip_prefix("container:")
-            .is_some_and(|id| !id.is_empty());
-        if !matches!(mode, "" | "host") && !(may_be_shared && is_shared) {
+        let donor = mode.strip_prefix("container:").unwrap_or_default();
+        let is_known = matches!(mode, "" | "host") || (may_be_shared && !donor.is_empty());
+        if !is_known {
             return Err(run(sentence.to_string()));
         }
     }
@@ -304,14 +356,13 @@ pub fn absolute(path: &str) -> String {
 
 /// `[source:]destination[:options]`. Without a source: an anonymous volume.
 pub fn volume(create: &mut Create, value: &str) -> Result<()> {
-    let parts: Vec<&str> = value.split(':').collect();
-    if parts.len() > 1 && parts.iter().any(|part| part.is_empty()) {
+    if value.is_empty() {
+        return Err(run("invalid empty volume spec".to_string()));
+    }
+    if value.contains(':') && value.split(':').any(str::is_empty) {
         return Err(run(format!(
             "invalid spec: {value}: empty section between colons"
         )));
-    }
-    if parts.len() > 3 {
-        return Err(run(format!("invalid spec: {value}: too many colons")));
     }
     match value.split_once(':') {
         Some((source, rest)) => {
@@ -336,6 +387,11 @@ pub fn tmpfs(create: &mut Create, value: &str) -> Result<()> {
 /// `no`, `always`, `unless-stopped`, `on-failure[:count]`.
 pub fn restart(create: &mut Create, value: &str) -> Result<()> {
     let (name, count) = match value.split_once(':') {
+        Some(("", _)) => {
+            return Err(run(
+                "invalid restart policy format: no policy provided before colon".to_string(),
+            ));
+        }
         Some((name, count)) => (name, Some(count)),
         None => (value, None),
     };
@@ -354,7 +410,7 @@ pub fn restart(create: &mut Create, value: &str) -> Result<()> {
 pub fn security_opt(create: &mut Create, value: &str) -> Result<()> {
     let (key, text) = match value.split_once('=').or_else(|| value.split_once(':')) {
         Some(pair) => pair,
-        None if matches!(value, "no-new-privileges" | "writable-cgroups") => (value, ""),
+        None if value == "no-new-privileges" => (value, ""),
         None => return Err(run(format!("Invalid --security-opt: {value:?}"))),
     };
     if value == "systempaths=unconfined" {
@@ -374,8 +430,11 @@ pub fn security_opt(create: &mut Create, value: &str) -> Result<()> {
 }
 
 fn seccomp_profile(path: &str) -> Result<String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| run(format!("opening seccomp profile ({path}) failed: {error}")))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        run(format!(
+            "opening seccomp profile ({path}) failed: open {path}: {error}"
+        ))
+    })?;
     match Node::new(&text, "JSON") {
         Ok(_) => Ok(node::compact(&text)),
         Err(error) => Err(run(format!(
@@ -461,7 +520,7 @@ mod tests {
              -m 64m --memory-swap -1 --cpus 0.5 --pids-limit 10 --read-only --cap-add NET_ADMIN \
              -v /a:/b:ro -v /data --tmpfs /t:size=1m -l a=b -p 127.0.0.1:80:8080/udp \
              --ulimit nofile=10:20 --device /dev/null:/dev/x:r --restart no \
-             --mount type=bind,src=/a,dst=/b,ro --sysctl a.b=1 --stop-timeout 3 image sh -c x",
+             --mount type=bind,src=/a,dst=/b,ro --sysctl net.b=1 --stop-timeout 3 image sh -c x",
         )
         .unwrap();
         assert_eq!(
@@ -470,8 +529,21 @@ mod tests {
         );
         assert_eq!(
             json::to_string(&create.host),
-            r#"{"Binds":["/a:/b:ro"],"NetworkMode":"none","PortBindings":{"8080/udp":[{"HostIp":"127.0.0.1","HostPort":"80"}]},"RestartPolicy":{"Name":"no"},"AutoRemove":true,"Mounts":[{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true}],"CapAdd":["NET_ADMIN"],"ReadonlyRootfs":true,"Tmpfs":{"/t":"size=1m"},"Sysctls":{"a.b":"1"},"Memory":67108864,"NanoCpus":500000000,"Devices":[{"PathOnHost":"/dev/null","PathInContainer":"/dev/x","CgroupPermissions":"r"}],"MemorySwap":-1,"Init":true,"PidsLimit":10,"Ulimits":[{"Name":"nofile","Soft":10,"Hard":20}]}"#
+            r#"{"Binds":["/a:/b:ro"],"NetworkMode":"none","PortBindings":{"8080/udp":[{"HostIp":"127.0.0.1","HostPort":"80"}]},"RestartPolicy":{"Name":"no"},"AutoRemove":true,"Mounts":[{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true}],"CapAdd":["CAP_NET_ADMIN"],"ReadonlyRootfs":true,"Tmpfs":{"/t":"size=1m"},"Sysctls":{"net.b":"1"},"Memory":67108864,"NanoCpus":500000000,"Devices":[{"PathOnHost":"/dev/null","PathInContainer":"/dev/x","CgroupPermissions":"r"}],"MemorySwap":-1,"Init":true,"PidsLimit":10,"Ulimits":[{"Name":"nofile","Soft":10,"Hard":20}]}"#
         );
+    }
+
+    #[test]
+    fn a_health_check_is_put_together_of_its_options() {
+        let line = "--health-cmd true --health-interval 1m30s --health-timeout 3s --health-retries 2 \
+                    --health-start-period 0 --health-start-interval 1.5s image";
+        let config = created(line).unwrap().config;
+        assert_eq!(
+            json::to_string(&config.healthcheck),
+            r#"{"Test":["CMD-SHELL","true"],"Interval":90000000000,"Timeout":3000000000,"Retries":2,"StartPeriod":0,"StartInterval":1500000000}"#
+        );
+        let config = created("--no-healthcheck image").unwrap().config;
+        assert_eq!(json::to_string(&config.healthcheck), r#"{"Test":["NONE"]}"#);
     }
 
     #[test]

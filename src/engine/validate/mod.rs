@@ -150,7 +150,8 @@ fn no_driver(request: &Value) -> Error {
         _ => "",
     };
     // Go prints lists with blanks between their elements.
-    let capabilities = member("Capabilities").map(miniserde::json::to_string);
+    let capabilities = member("Capabilities").filter(|value| !matches!(value, Value::Null));
+    let capabilities = capabilities.map(miniserde::json::to_string);
     let capabilities = capabilities.unwrap_or_else(|| "[]".to_string());
     let capabilities = capabilities.replace('"', "").replace(',', " ");
     Error::invalid(format!(
