@@ -147,6 +147,8 @@ static_rust() {
         need rustc-web cargo-web rust-web-src ca-certificates
         CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc
     fi
+    # ring has parts in C, and one clang compiles for all targets.
+    need clang
     # rustup's rustc finds its own rust-lld by that name.
     LINKER=rust-lld
     if [ ! -x "$("$RUSTC" --print target-libdir)/../bin/rust-lld" ]; then

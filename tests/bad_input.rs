@@ -117,6 +117,12 @@ fn garbage_on_the_socket_is_answered_or_hung_up_on() {
         (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", &["400"]),
         // Two lengths are two requests to two readers: request smuggling.
         (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &["400"]),
+        (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nabcde", &["400"]),
+        (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 0x5\r\n\r\nabcde", &["400"]),
+        (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", &["400"]),
+        (b"GET /_ping HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n", &["400"]),
+        (b"GET /_ping HTTP/1.1\r\nHost: x\n\r\n", &["400"]),
+        (b"GET /_ping HTTP/1.1\nHost: x\n\n", &["400"]),
         (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", &["400", "501"]),
         (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", &["400"]),
         (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", &["400", "413"]),

@@ -19,7 +19,8 @@ fn the_file_configures_the_engine_and_info_shows_it() {
     host.write(
         "daemon.json",
         r#"{"labels": ["place=roof"], "debug": true, "live-restore": true,
-            "runtimes": {"other": {"path": "/usr/bin/other"}}, "bip": "10.99.0.1/24"}"#,
+            "runtimes": {"other": {"path": "/usr/bin/other"}}, "bip": "10.99.0.1/24",
+            "registry-mirrors": ["https://mirror"], "insecure-registries": ["old:5000", "10.0.0.0/8"]}"#,
     );
     host.start_engine();
     let info = host.get("/info");
@@ -27,6 +28,16 @@ fn the_file_configures_the_engine_and_info_shows_it() {
     assert_eq!(info.text("Debug"), "true");
     assert_eq!(info.text("LiveRestoreEnabled"), "true");
     assert_eq!(info.text("Runtimes.other.path"), r#""/usr/bin/other""#);
+    assert_eq!(
+        info.text("RegistryConfig.Mirrors"),
+        r#"["https://mirror/"]"#
+    );
+    assert_eq!(
+        info.text("RegistryConfig.InsecureRegistryCIDRs"),
+        r#"["10.0.0.0/8"]"#
+    );
+    let old = info.text("RegistryConfig.IndexConfigs.old:5000.Secure");
+    assert_eq!(old, "false");
     // What has no effect yet is said, not promised.
     let log = host.engine_log();
     assert!(log.contains("tugd: --bip has no effect yet\n"), "{log}");

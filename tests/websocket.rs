@@ -180,6 +180,7 @@ fn a_websocket_that_comes_before_the_start_sees_all() {
     host.ok(&["start", "web"]);
     assert_eq!(client.bytes(BINARY, 6), b"hello\n");
     assert_eq!(client.next(), (CLOSE, vec![3, 232]));
+    host.ok(&["wait", "web"]);
 }
 
 #[test]

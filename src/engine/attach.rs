@@ -68,6 +68,17 @@ impl Engine {
     }
 }
 
+impl Container {
+    /// Whether clients wait for it to start.
+    pub(super) fn has_pending(&self) -> bool {
+        let mut state = self.lock();
+        state
+            .pending
+            .retain(|other| !has_hung_up(other.client.as_fd()));
+        !state.pending.is_empty()
+    }
+}
+
 fn has_hung_up(client: BorrowedFd<'_>) -> bool {
     let ready = crate::sys::poll::wait(&[(client, PollFlags::empty())], Some(Duration::ZERO));
     ready.is_ok_and(|ready| ready.iter().any(|flags| !flags.is_empty()))

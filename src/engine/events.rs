@@ -129,6 +129,15 @@ impl Engine {
         self.events.publish(event);
     }
 
+    /// Tell that `action` happened to the engine itself.
+    pub(super) fn tell_daemon(&self, action: &str, mut attributes: BTreeMap<String, String>) {
+        let name = super::host::name();
+        let id = format!("tug-{name}");
+        attributes.insert("name".into(), name);
+        self.events
+            .publish(event("daemon", action, &id, attributes));
+    }
+
     /// Tell that all unused things of a kind were removed.
     pub fn tell_prune(&self, kind: &str, reclaimed: u64) {
         let attributes = BTreeMap::from([("reclaimed".to_string(), reclaimed.to_string())]);

@@ -1,5 +1,6 @@
 //! version and info: the engine and its host.
 
+use crate::engine::config::Settings;
 use crate::engine::container::Phase;
 use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, host};
 use crate::error::Result;
@@ -47,9 +48,6 @@ const RUST: &str = "none (Rust)";
 
 /// There is no swarm (API, SwarmInfo).
 const SWARM: &str = r#"{"NodeID":"","NodeAddr":"","LocalNodeState":"inactive","ControlAvailable":false,"Error":"","RemoteManagers":null}"#;
-
-/// Registries are not reached yet.
-const REGISTRIES: &str = r#"{"InsecureRegistryCIDRs":[],"IndexConfigs":{},"Mirrors":[]}"#;
 
 impl Engine {
     pub fn version(&self) -> Version {
@@ -102,7 +100,7 @@ impl Engine {
             &[
                 ("Plugins", plugins),
                 ("Swarm", SWARM),
-                ("RegistryConfig", REGISTRIES),
+                ("RegistryConfig", &registries(&self.settings())),
                 (
                     "BridgeNfIptables",
                     bridged("/proc/sys/net/bridge/bridge-nf-call-iptables"),
@@ -185,6 +183,33 @@ impl Engine {
             warnings: Some(warnings()),
         })
     }
+}
+
+/// What is configured of registries: networks may be insecure, or single hosts.
+fn registries(settings: &Settings) -> String {
+    let mirrors = json::to_string(&settings.registry_mirrors);
+    let index = |name: &str, mirrors: &str, is_ours: bool| {
+        let is_ours = if is_ours { "true" } else { "false" };
+        Object::new()
+            .text("Name", name)
+            .put("Mirrors", mirrors)
+            .put("Secure", is_ours)
+            .put("Official", is_ours)
+            .finish()
+    };
+    let all = settings.insecure_registries.iter();
+    let (networks, hosts): (Vec<String>, Vec<String>) =
+        all.cloned().partition(|name| name.contains('/'));
+    let mut indices = Object::new();
+    indices.put("docker.io", &index("docker.io", &mirrors, true));
+    for host in &hosts {
+        indices.put(host, &index(host, "[]", false));
+    }
+    Object::new()
+        .put("InsecureRegistryCIDRs", &json::to_string(&networks))
+        .put("IndexConfigs", &indices.finish())
+        .put("Mirrors", &mirrors)
+        .finish()
 }
 
 fn entries(dir: &str) -> Option<i64> {

@@ -38,6 +38,7 @@ pub mod processes;
 pub mod prune;
 pub mod record;
 mod recover;
+pub mod reload;
 pub mod remove;
 pub mod rename;
 pub mod restart_policy;

@@ -9,6 +9,7 @@ use crate::sys::poll::{self, Bell};
 use crate::time::Time;
 use rustix::event::PollFlags;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Watches on their way to the thread.
@@ -47,11 +48,30 @@ pub const STACK_BYTES: usize = 128 << 10;
 
 pub fn spawn(engine: &Arc<Engine>) -> Result<()> {
     let engine = Arc::clone(engine);
-    thread("watch", move || run(&engine))
+    start("watch", move || run(&engine))
 }
 
-/// A thread with a small stack.
+/// Threads that will end: the engine has work.
+static WORKING: AtomicUsize = AtomicUsize::new(0);
+
+/// How many threads have work, those of requests included.
+pub fn working() -> usize {
+    WORKING.load(Ordering::Acquire)
+}
+
+/// A thread with a small stack, for something that ends.
 pub fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    WORKING.fetch_add(1, Ordering::AcqRel);
+    let started = start(name, move || {
+        body();
+        WORKING.fetch_sub(1, Ordering::AcqRel);
+    });
+    started.inspect_err(|_| {
+        WORKING.fetch_sub(1, Ordering::AcqRel);
+    })
+}
+
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     std::thread::Builder::new()
         .name(name.to_string())
         .stack_size(STACK_BYTES)

@@ -1,14 +1,15 @@
 //! The client's end: a connection per request.
 
 use crate::error::{Error, Kind, Result};
-use crate::http::address::Address;
+use crate::http::address::{self, Address};
 use crate::http::body::{Framing, NOTHING};
 use crate::http::head::{self, Headers};
 use crate::http::link::Link;
+use crate::http::tls;
 use crate::{json, sys};
 use miniserde::Deserialize;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 
 /// More than any answer that is taken as a whole.
@@ -18,6 +19,8 @@ pub struct Client {
     address: Address,
     /// Lines that go with each request.
     headers: String,
+    /// For addresses of TCP.
+    tls: Option<tls::Client>,
 }
 
 /// What goes with a request.
@@ -30,8 +33,12 @@ pub enum Body<'a> {
 
 impl Client {
     /// `headers` are whole lines for each request.
-    pub fn new(address: Address, headers: String) -> Client {
-        Client { address, headers }
+    pub fn new(address: Address, headers: String, tls: Option<tls::Client>) -> Client {
+        Client {
+            address,
+            headers,
+            tls,
+        }
     }
 
     /// Send a request and read the head of the answer, whatever its status. Kind `Gone`: nobody
@@ -65,7 +72,7 @@ impl Client {
         headers: &str,
         body: Body<'_>,
     ) -> Result<Pending> {
-        let mut link = Link::new(connect(&self.address)?);
+        let mut link = Link::new(self.connect()?);
         let mut head = format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: tug/{}\r\n{}{headers}",
             env!("CARGO_PKG_VERSION"),
@@ -101,6 +108,31 @@ impl Client {
     }
 }
 
+impl Client {
+    fn connect(&self) -> Result<OwnedFd> {
+        let host = match &self.address {
+            Address::Unix(path) => {
+                return sys::socket::connect(path).map_err(|e| e.with_kind(Kind::Gone));
+            }
+            Address::Fd(_) => return Err(Error::invalid("fd:// is for the engine to listen on")),
+            Address::Tcp(host) => host,
+        };
+        let stream = TcpStream::connect(address::number(host)?).map_err(|error| {
+            Error::io(format_args!("connect {host}"), &error).with_kind(Kind::Gone)
+        })?;
+        match &self.tls {
+            Some(tls) => tls.connect(stream, host_name(host)),
+            None => Ok(stream.into()),
+        }
+    }
+}
+
+/// `HOST:PORT` without the port and the brackets of IPv6.
+fn host_name(host: &str) -> &str {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn gone(doing: &str, error: &io::Error) -> Error {
     Error::io(format_args!("{doing} to the engine"), error).with_kind(Kind::Gone)
 }
@@ -126,24 +158,6 @@ fn send_chunks(link: &mut Link, source: &mut dyn Read) -> Result<Result<()>> {
         if let Err(error) = link.write(&buffer[..FRONT + count + 2]) {
             return Ok(Err(gone("send", &error)));
         }
-    }
-}
-
-fn connect(address: &Address) -> Result<OwnedFd> {
-    match address {
-        Address::Unix(path) => sys::socket::connect(path).map_err(|e| e.with_kind(Kind::Gone)),
-        Address::Tcp(host) => {
-            // No resolver: it would cost more than the rest of this room.
-            let number = host.replacen("localhost:", "127.0.0.1:", 1);
-            let address: SocketAddr = number
-                .parse()
-                .map_err(|_| Error::invalid(format!("{host}: give the IP address and port")))?;
-            let stream = TcpStream::connect(address).map_err(|error| {
-                Error::io(format_args!("connect {host}"), &error).with_kind(Kind::Gone)
-            })?;
-            Ok(stream.into())
-        }
-        Address::Fd => Err(Error::invalid("fd:// is for the engine to listen on")),
     }
 }
 

@@ -50,6 +50,11 @@ impl Door {
         entering.push(connection);
         self.bell.ring();
     }
+
+    /// Let the lobby look up: a connection has ended elsewhere.
+    pub fn knock(&self) {
+        self.bell.ring();
+    }
 }
 
 /// What a wait has brought.
@@ -58,6 +63,12 @@ pub struct Round {
     pub ready: Vec<u64>,
     /// Connections with a whole head, or with what can only be refused.
     pub requests: Vec<Connection>,
+}
+
+impl Round {
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.requests.is_empty()
+    }
 }
 
 impl Lobby {
@@ -82,7 +93,6 @@ impl Lobby {
         Arc::clone(&self.door)
     }
 
-    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

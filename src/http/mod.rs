@@ -18,4 +18,6 @@ pub mod server;
 mod sha1;
 #[cfg(test)]
 mod tests;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+pub mod tls;
 pub mod websocket;

@@ -32,7 +32,7 @@ const FLUSH: Duration = Duration::from_secs(60);
 const LEAVE: Duration = Duration::from_secs(2);
 
 /// Those that have not begun yet; more of them are turned away.
-const BEGINNERS_MAX: usize = 64;
+const BEGINNERS_MAX: usize = 256;
 const PUMPS_MAX: usize = 1024;
 
 const STACK_BYTES: usize = 128 << 10;
@@ -60,7 +60,7 @@ pub trait Codec: Send {
 pub enum Heard {
     More,
     /// The peer has said that it sends no more.
-    #[allow(dead_code)] // websockets have no half
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
     End,
     /// Neither side sends more.
     Over,
@@ -84,6 +84,8 @@ struct Pump {
     own: Side,
     /// The peer has closed: nothing can be said to it or heard of it.
     is_peer_gone: bool,
+    /// The same of our side.
+    is_own_gone: bool,
     /// When its time is over: to begin, to take the last, to go.
     until: Option<Instant>,
 }
@@ -125,6 +127,11 @@ impl Pumps {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lock().count
+    }
+
     /// Translate for `outer`, of which `ahead` has been read already. Answers the end for our side.
     pub fn add(
         self: &Arc<Pumps>,
@@ -142,6 +149,7 @@ impl Pumps {
             peer: Side::Talks,
             own: Side::Talks,
             is_peer_gone: false,
+            is_own_gone: false,
         };
         if !ahead.is_empty() {
             pump.hear(ahead);
@@ -195,13 +203,10 @@ impl Pumps {
         for pump in pumps.iter() {
             // A descriptor that interests nobody now would still be told of when its peer goes,
             // again and again; the bell stands in its place.
-            let or_bell = |fd, flags: PollFlags| match flags.is_empty() {
-                true => self.bell.as_fd(),
-                false => fd,
-            };
-            let (outer, inner) = pump.interest();
-            fds.push((or_bell(pump.outer.as_fd(), outer), outer));
-            fds.push((or_bell(pump.inner.as_fd(), inner), inner));
+            let nothing = (self.bell.as_fd(), PollFlags::empty());
+            let (outer, inner) = (pump.outer_interest(), pump.inner_interest());
+            fds.push(outer.map_or(nothing, |flags| (pump.outer.as_fd(), flags)));
+            fds.push(inner.map_or(nothing, |flags| (pump.inner.as_fd(), flags)));
         }
         let until = pumps.iter().filter_map(|pump| pump.until).min();
         let limit = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -221,21 +226,25 @@ impl Pumps {
 const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
 impl Pump {
-    /// What to wait for, outside and inside.
-    fn interest(&self) -> (PollFlags, PollFlags) {
-        let (mut outer, mut inner) = (PollFlags::empty(), PollFlags::empty());
-        if !self.is_peer_gone {
-            // One that has ended is listened to all the same: it closes at last.
-            outer.set(PollFlags::IN, self.lines.inner.len() < KEPT_BYTES_MAX);
-            outer.set(PollFlags::OUT, !self.lines.outer.is_empty());
-        }
+    /// What to wait for outside.
+    fn outer_interest(&self) -> Option<PollFlags> {
+        let mut flags = PollFlags::empty();
+        // A peer that has ended is listened to all the same: it closes at last.
+        flags.set(PollFlags::IN, self.lines.inner.len() < KEPT_BYTES_MAX);
+        flags.set(PollFlags::OUT, !self.lines.outer.is_empty());
+        (!self.is_peer_gone && !flags.is_empty()).then_some(flags)
+    }
+
+    /// What to wait for inside.
+    fn inner_interest(&self) -> Option<PollFlags> {
+        let mut flags = PollFlags::empty();
         let has_room = self.lines.outer.len() < KEPT_BYTES_MAX;
-        inner.set(
-            PollFlags::IN,
-            self.own == Side::Talks && has_room && self.codec.has_begun(),
-        );
-        inner.set(PollFlags::OUT, !self.lines.inner.is_empty());
-        (outer, inner)
+        let is_heard = self.own == Side::Talks && has_room && self.codec.has_begun();
+        flags.set(PollFlags::IN, is_heard);
+        flags.set(PollFlags::OUT, !self.lines.inner.is_empty());
+        // One that has only stopped talking is watched until it goes.
+        let is_watched = self.own == Side::Ends || !flags.is_empty();
+        (!self.is_own_gone && is_watched).then_some(flags)
     }
 
     /// Move what can be moved. False when it is over.
@@ -261,9 +270,12 @@ impl Pump {
                 Moved::Later => {}
                 Moved::End => {
                     self.codec.end(&mut self.lines);
-                    self.end_own();
+                    self.own = Side::Ends;
                 }
             }
+        }
+        if self.own == Side::Ends && inner.intersects(GONE) {
+            self.end_own();
         }
         if !send(&self.inner, &mut self.lines.inner) {
             // Our side hears no more; what it has said is still on its way.
@@ -271,7 +283,7 @@ impl Pump {
         }
         self.is_peer_gone |= !send(&self.outer, &mut self.lines.outer);
         self.pass_ends();
-        if self.codec.has_begun() && self.own == Side::Talks {
+        if self.codec.has_begun() && !self.is_own_gone && !self.is_peer_gone {
             self.until = None;
         }
         if self.is_peer_gone {
@@ -305,17 +317,22 @@ impl Pump {
             socket::shutdown_write(&self.inner);
             self.peer = Side::Ended;
         }
-        if self.own == Side::Ends && self.lines.outer.is_empty() {
+        // Half an end is said in the language of the outer side, if it has a word for that. The
+        // connection's own end means that both have gone.
+        if self.own == Side::Ends && self.is_own_gone && self.lines.outer.is_empty() {
             socket::shutdown_write(&self.outer);
             self.own = Side::Ended;
             self.until = Some(Instant::now() + LEAVE);
         }
     }
 
-    /// Our side says no more.
+    /// Our side says and hears no more.
     fn end_own(&mut self) {
-        self.own = Side::Ends;
-        self.until = Some(Instant::now() + FLUSH);
+        if !self.is_own_gone {
+            self.is_own_gone = true;
+            self.own = Side::Ends;
+            self.until = Some(Instant::now() + FLUSH);
+        }
     }
 }
 
@@ -403,6 +420,25 @@ mod tests {
         assert_eq!(all(&mut peer), "answer.");
         drop(peer);
         until_none_is_left(&pumps);
+    }
+
+    #[test]
+    fn a_side_that_has_said_all_still_hears() {
+        let pumps = Pumps::new().unwrap();
+        let (mut peer, mut ours) = pair(&pumps, true);
+        ours.write_all(b"question").unwrap();
+        socket::shutdown_write(&ours);
+        let mut question = [0; 9];
+        peer.read_exact(&mut question).unwrap();
+        assert_eq!(&question, b"question.");
+        // Not the connection's end, which would mean that nobody listens.
+        let limit = Some(Duration::from_millis(50));
+        let ready = poll::wait(&[(peer.as_fd(), PollFlags::IN)], limit).unwrap();
+        assert!(ready[0].is_empty());
+        peer.write_all(b"answer.").unwrap();
+        assert_eq!(all(&mut ours), "answer");
+        drop(ours);
+        assert_eq!(all(&mut peer), "");
     }
 
     #[test]

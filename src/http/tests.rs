@@ -225,7 +225,11 @@ fn serve(name: &str, serve: impl FnOnce(Connection) + Send + 'static) -> (Client
         ));
     });
     (
-        Client::new(Address::Unix(path.clone()), "X-Of: ours\r\n".to_string()),
+        Client::new(
+            Address::Unix(path.clone()),
+            "X-Of: ours\r\n".to_string(),
+            None,
+        ),
         path,
     )
 }

@@ -22,6 +22,7 @@ pub mod random;
 pub mod raw;
 pub mod schedule;
 pub mod seccomp;
+pub mod service;
 pub mod signal;
 pub mod socket;
 pub mod stream;

@@ -225,7 +225,7 @@ pub fn id(place: impl AsFd) -> Result<u64> {
 /// Whether `place` is the root of a mount of type tmpfs.
 pub fn is_tmpfs(place: impl AsFd) -> Result<bool> {
     rustix::fs::fstatfs(place)
-        .map(|found| found.f_type == linux_raw_sys::general::TMPFS_MAGIC.into())
+        .map(|found| found.f_type as u32 == linux_raw_sys::general::TMPFS_MAGIC)
         .map_err(|errno| failed("fstatfs", "mount", errno))
 }
 

@@ -11,7 +11,7 @@ use rustix::net::{
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -206,27 +206,74 @@ pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// The descriptors that systemd passes to a service of its sockets (sd_listen_fds(3)): from 3 on,
-/// as many as LISTEN_FDS says, if LISTEN_PID means us. May be called once.
-pub fn inherited() -> Result<Vec<OwnedFd>> {
+/// A listening socket that another process has made for us.
+pub struct Inherited {
+    pub fd: OwnedFd,
+    pub name: String,
+}
+
+/// Those that `wanted` names, by name or number: all where it is empty or `*`. They are what systemd
+/// passes (sd_listen_fds(3)): from 3 on, as many as LISTEN_FDS says, if LISTEN_PID means us. Without
+/// those, standard input, as inetd passes it (`wait`).
+pub fn inherited(wanted: &str) -> Result<Vec<Inherited>> {
     const FIRST: i32 = 3;
     let number = |name: &str| std::env::var(name).ok()?.parse::<i32>().ok();
     let is_ours = number("LISTEN_PID").is_some_and(|pid| pid.cast_unsigned() == std::process::id());
     let count = number("LISTEN_FDS").filter(|count| is_ours && (1..=64).contains(count));
-    let Some(count) = count else {
-        return Err(Error::invalid(
-            "fd:// needs sockets passed by systemd (LISTEN_FDS), and there are none",
-        ));
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let (range, names) = match count {
+        Some(count) => (FIRST..FIRST + count, names),
+        None if is_listening(rustix::stdio::stdin()) => (0..1, "stdin".to_string()),
+        None => {
+            return Err(Error::invalid(
+                "fd:// needs sockets passed by systemd (LISTEN_FDS) or inetd, and there are none",
+            ));
+        }
     };
+    let mut names = names.split(':');
     let mut sockets = Vec::new();
-    for fd in FIRST..FIRST + count {
-        // SAFETY: whoever started us gave us these descriptors, and nothing else here knows them.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)
-            .map_err(|errno| failed("fcntl descriptor", fd, errno))?;
-        sockets.push(socket);
+    for number in range {
+        let name = names.next().unwrap_or_default();
+        if !["", "*", name].contains(&wanted) && wanted.parse() != Ok(number) {
+            continue;
+        }
+        // SAFETY: whoever started us gave us this descriptor, and it stays open: we copy it.
+        let given = unsafe { BorrowedFd::borrow_raw(number) };
+        let fd = rustix::io::fcntl_dupfd_cloexec(given, FIRST)
+            .map_err(|errno| failed("fcntl descriptor", number, errno))?;
+        rustix::io::fcntl_setfd(given, rustix::io::FdFlags::CLOEXEC)
+            .map_err(|errno| failed("fcntl descriptor", number, errno))?;
+        if !is_listening(&fd) {
+            return Err(Error::invalid(format!(
+                "inherited descriptor {number} is no listening socket"
+            )));
+        }
+        let name = if name.is_empty() {
+            number.to_string()
+        } else {
+            name.to_string()
+        };
+        sockets.push(Inherited { fd, name });
     }
     Ok(sockets)
+}
+
+fn is_listening(fd: impl AsFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(fd).unwrap_or(false)
+}
+
+/// Whether only this machine can reach the socket.
+pub fn is_local(socket: impl AsFd) -> Result<bool> {
+    let address = rustix::net::getsockname(socket)
+        .map_err(|errno| failed("getsockname", "inherited socket", errno))?;
+    Ok(address.address_family() == AddressFamily::UNIX)
+}
+
+/// For a connection of TCP: send small things at once, and notice in the end that a peer has gone
+/// without a word.
+pub fn set_tcp_options(socket: impl AsFd) {
+    let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
+    let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
 }
 
 /// A socket for the kernel's routing tables (rtnetlink(7)).

@@ -8,6 +8,7 @@
 use super::config::Config;
 use super::options::{Flag, Options, Tables, Verb};
 use super::remote::{Engine, parse};
+use super::tls::Tls;
 use super::{GLOBAL, GROUPS, VERBS, find, is_group, print};
 use crate::error::{Error, Result};
 use crate::id;
@@ -295,7 +296,8 @@ fn of_argument(verb: &Verb, n: usize, typed: &str, global: &Line) -> Candidates 
 
 fn ask(global: &Line, path: &str) -> Result<String> {
     let config = Config::load(global.value("config"))?;
-    Engine::new(global.value("host"), &config)?.text(path)
+    let tls = Tls::new(&|long| global.value(long))?;
+    Engine::new(global.value("host"), &config, &tls)?.text(path)
 }
 
 /// Names, and ids where one begins as typed: of those that the verb is for, by what it says of

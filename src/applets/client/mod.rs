@@ -46,6 +46,7 @@ mod start;
 mod stats;
 mod stop;
 mod tag;
+mod tls;
 mod top;
 mod update;
 mod values;
@@ -56,6 +57,7 @@ use self::config::Config;
 use self::options::{Flag, Verb, flag, list_flags, usage};
 use self::print::wrap;
 use self::remote::Engine;
+use self::tls::Tls;
 use crate::error::{Error, Kind, Result};
 use std::ffi::OsString;
 
@@ -128,6 +130,23 @@ const GLOBAL: &[&[Flag]] = &[&[
     flag(
         "-l, --log-level string",
         "Set the logging level (\"debug\", \"info\", \"warn\", \"error\", \"fatal\") (default \"info\")",
+    ),
+    flag("--tls", "Refused: only --tlsverify tells who answers"),
+    flag(
+        "--tlscacert string",
+        "Trust engines with a certificate of this CA (default $DOCKER_CERT_PATH/ca.pem)",
+    ),
+    flag(
+        "--tlscert string",
+        "Show this certificate to the engine (default $DOCKER_CERT_PATH/cert.pem)",
+    ),
+    flag(
+        "--tlskey string",
+        "The key of that certificate (default $DOCKER_CERT_PATH/key.pem)",
+    ),
+    flag(
+        "--tlsverify",
+        "Speak TLS, and only with an engine of that CA (also by $DOCKER_TLS_VERIFY)",
     ),
     flag("-v, --version", "Print version information and quit"),
 ]];
@@ -212,7 +231,8 @@ fn run_verb(verb: &'static Verb, given: &Given, args: &[OsString]) -> Result<u8>
         let config = Config::load(value("config"))?;
         config.check_context(value("context"), value("host").is_some())?;
         config.fill(&mut options, verb);
-        (verb.main)(&Engine::new(value("host"), &config)?, &options)
+        let tls = Tls::new(&value)?;
+        (verb.main)(&Engine::new(value("host"), &config, &tls)?, &options)
     };
     run().map_err(|error| create::with_hint(verb, error))
 }

@@ -1,6 +1,7 @@
 //! The engine as the client sees it: requests by path, errors as sentences for the user.
 
 use super::config::{Config, variable};
+use super::tls::Tls;
 use crate::error::{Error, Kind, Result};
 use crate::http::address::{self, Address, DEFAULT_SOCKET};
 use crate::http::client::{Body, Client, Response, Upgraded};
@@ -20,18 +21,22 @@ pub struct Engine {
 
 impl Engine {
     /// The engine at `host`, else at `TUG_HOST`, at `DOCKER_HOST`, at our own socket.
-    pub fn new(host: Option<&str>, config: &Config) -> Result<Engine> {
+    pub fn new(host: Option<&str>, config: &Config, tls: &Tls) -> Result<Engine> {
         let host = host
             .map(str::to_string)
             .or_else(|| variable("TUG_HOST"))
             .or_else(|| variable("DOCKER_HOST"))
             .unwrap_or_else(|| format!("unix://{DEFAULT_SOCKET}"));
-        let address = address::parse(&host)?;
-        if address == Address::Fd {
+        let address = address::parse(&host, tls.is_on)?;
+        if matches!(address, Address::Fd(_)) {
             return Err(Error::invalid("fd:// is for the engine to listen on"));
         }
+        let tls = match address {
+            Address::Tcp(_) => tls.client()?,
+            _ => None,
+        };
         Ok(Engine {
-            client: Client::new(address, config.headers()),
+            client: Client::new(address, config.headers(), tls),
             host,
             version: RefCell::new(variable("DOCKER_API_VERSION")),
         })
@@ -175,7 +180,7 @@ mod tests {
             asked.join(", ")
         });
         let engine = Engine {
-            client: Client::new(Address::Unix(path.clone()), String::new()),
+            client: Client::new(Address::Unix(path.clone()), String::new(), None),
             host: "old".to_string(),
             version: RefCell::new(None),
         };

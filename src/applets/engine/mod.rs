@@ -1,22 +1,24 @@
 //! `tug engine`, `tugd`, `dockerd`: serve the API until told to end.
 
+mod listen;
 mod options;
 mod serve;
 mod values;
 
+use self::listen::find_group;
 use self::options::Config;
+use self::serve::{End, Orders};
 use crate::engine::config::{Options, Settings};
 use crate::engine::{API_VERSION, Engine};
-use crate::error::{Context, Error, Result};
-use crate::http::address::{self, Address};
+use crate::error::{Error, Result};
 use crate::shim::client;
 use crate::sys::signal::{self, Set};
-use crate::sys::{fs, process, socket};
+use crate::sys::{fs, process, service};
 use std::ffi::OsString;
 use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub fn main(args: &[OsString]) -> Result<u8> {
     let config = options::parse(args)?;
@@ -24,13 +26,23 @@ pub fn main(args: &[OsString]) -> Result<u8> {
         let _ = writeln!(std::io::stderr(), "configuration OK");
         return Ok(0);
     }
-    run(&config).map(|()| 0)
+    let reload = |engine: &Engine| match options::parse(args) {
+        Ok(config) => engine.reload(config.settings),
+        Err(error) => crate::log::line("tugd", format_args!("reload: {error}")),
+    };
+    run(&config, &reload).map(|()| 0)
 }
 
-fn run(config: &Config) -> Result<()> {
+fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
     // Before any thread: all inherit the mask, so that the signals wait for the descriptor. (SIGPIPE
     // is ignored by Rust's start-up code.)
-    let signals = Set::of(&[signal::SIGTERM, signal::SIGINT, signal::SIGCHLD]);
+    let ends = Set::of(&[signal::SIGTERM, signal::SIGINT]);
+    let signals = Set::of(&[
+        signal::SIGTERM,
+        signal::SIGINT,
+        signal::SIGCHLD,
+        signal::SIGHUP,
+    ]);
     signal::set_mask(signals)?;
     let signals = signal::descriptor(signals)?;
 
@@ -43,7 +55,7 @@ fn run(config: &Config) -> Result<()> {
     let lock = hold(options, group)?;
     let engine = Engine::open(options.clone(), config.settings.clone())?;
 
-    let listeners = listen(config, group)?;
+    let listeners = listen::listen(config, group)?;
     if let Some(path) = &config.pidfile {
         std::fs::write(path, format!("{}\n", std::process::id()))
             .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))?;
@@ -53,16 +65,35 @@ fn run(config: &Config) -> Result<()> {
     }
     engine.info_line(format_args!(
         "serving API {API_VERSION} on {}",
-        listeners.names()
+        listeners.names.join(", ")
     ));
-    let served = serve::until_told(&engine, &listeners.sockets, signals.as_fd(), descriptors);
+    service::notify("READY=1");
+    let served = serve::until_end(
+        &engine,
+        &Orders {
+            listeners: &listeners.all,
+            signals: signals.as_fd(),
+            descriptors_max: descriptors,
+            idle_exit: config.idle_exit,
+            reload: &|| {
+                service::notify_reloading();
+                reload(&engine);
+                service::notify("READY=1");
+            },
+        },
+    );
+    service::notify("STOPPING=1");
+    // Of the two signals alone: shims that end are no reason to hurry.
+    if served.as_ref().is_ok_and(|end| *end == End::Told) && !engine.settings().live_restore {
+        engine.stop_all(signal::descriptor(ends)?.as_fd());
+    }
 
-    // The socket files go; containers and their shims stay.
+    // The socket files go; containers that still run, and their shims, stay.
     for path in listeners.paths.iter().chain(&config.pidfile) {
         let _ = std::fs::remove_file(path);
     }
     drop(lock);
-    served
+    served.map(drop)
 }
 
 /// What an engine with these arguments would work with, for `tug ctr`.
@@ -130,107 +161,4 @@ fn take_lock(path: &Path) -> Result<std::fs::File> {
     };
     write(&mut file).map_err(failed)?;
     Ok(file)
-}
-
-/// The group's number. The default group need not exist; one that was asked for must.
-fn find_group(name: Option<&str>) -> Result<Option<u32>> {
-    let wanted = name.unwrap_or("docker");
-    if wanted.is_empty() {
-        return Ok(None);
-    }
-    if let Ok(number) = wanted.parse() {
-        return Ok(Some(number));
-    }
-    let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
-    let number = text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == wanted).then(|| fields.nth(1)?.parse().ok())?
-    });
-    match (number, name) {
-        (None, Some(name)) => Err(Error::invalid(format!("group {name} not found"))),
-        (number, _) => Ok(number),
-    }
-}
-
-struct Listeners {
-    sockets: Vec<OwnedFd>,
-    /// The files that we made.
-    paths: Vec<PathBuf>,
-    inherited: usize,
-}
-
-impl Listeners {
-    fn names(&self) -> String {
-        let mut names: Vec<String> = self
-            .paths
-            .iter()
-            .map(|path| format!("unix://{}", path.display()))
-            .collect();
-        if self.inherited > 0 {
-            names.push(format!("{} inherited sockets", self.inherited));
-        }
-        names.join(", ")
-    }
-}
-
-fn listen(config: &Config, group: Option<u32>) -> Result<Listeners> {
-    let mut listeners = Listeners {
-        sockets: Vec::new(),
-        paths: Vec::new(),
-        inherited: 0,
-    };
-    let mut hosts = config.hosts.clone();
-    if hosts.is_empty() {
-        hosts.push(format!(
-            "unix://{}",
-            config.options.exec_root.join("tug.sock").display()
-        ));
-    }
-    for host in &hosts {
-        match address::parse(host)? {
-            Address::Unix(path) => {
-                let listener =
-                    socket::listen(&path, 0o660, group).context(|| format!("serve {host}"))?;
-                listeners.sockets.push(listener);
-                listeners.paths.push(path);
-            }
-            Address::Tcp(_) => {
-                return Err(Error::unsupported(format!(
-                    "{host}: whoever reaches a TCP port of the engine is root on this machine, so it needs TLS with client certificates, which is not supported yet: use a unix socket, for instance through ssh"
-                )));
-            }
-            Address::Fd => {
-                let sockets = socket::inherited()?;
-                listeners.inherited += sockets.len();
-                listeners.sockets.extend(sockets);
-            }
-        }
-    }
-    Ok(listeners)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(args: &[&str]) -> Result<Config> {
-        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        options::parse(&args)
-    }
-
-    #[test]
-    fn tcp_without_tls_is_refused() {
-        let options = parsed(&["-H", "tcp://127.0.0.1:2375"]).unwrap();
-        let error = listen(&options, None).err().unwrap();
-        assert!(error.message.contains("needs TLS"), "{error}");
-    }
-
-    #[test]
-    fn a_group_is_a_name_or_a_number() {
-        assert_eq!(find_group(Some("0")).unwrap(), Some(0));
-        assert_eq!(find_group(Some("root")).unwrap(), Some(0));
-        assert_eq!(find_group(Some("")).unwrap(), None);
-        let error = find_group(Some("no-such-group")).unwrap_err();
-        assert_eq!(error.message, "group no-such-group not found");
-    }
 }

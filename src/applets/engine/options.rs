@@ -13,6 +13,7 @@ use crate::wire::system::Runtime;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Read where no `--config-file` is given: the first that is there.
 const FILES: [&str; 2] = ["/etc/tug/daemon.json", "/etc/docker/daemon.json"];
@@ -92,7 +93,15 @@ const FLAGS: &[Flag] = &[
         "--icc",
         "(*) Let containers talk to each other (default true)",
     ),
+    flag(
+        "--idle-exit seconds",
+        "End when nothing was asked for so long; needs -H fd://, where the next request starts the engine again",
+    ),
     flag("--init", "Run an init in containers that do not say"),
+    flag(
+        "--insecure-tcp",
+        "Serve TCP to whoever comes: all of them are root on this machine",
+    ),
     flag(
         "--insecure-registry list",
         "(*) Registry that may be reached without TLS",
@@ -143,6 +152,26 @@ const FLAGS: &[Flag] = &[
         "overlay2, the only one there is",
     ),
     flag(
+        "--tls",
+        "Serve TCP with TLS; asks for certificates only with --tlsverify",
+    ),
+    flag(
+        "--tlscacert string",
+        "Let in those with a certificate of this CA (default ~/.docker/ca.pem)",
+    ),
+    flag(
+        "--tlscert string",
+        "The engine's certificate (default ~/.docker/cert.pem)",
+    ),
+    flag(
+        "--tlskey string",
+        "The key of that certificate (default ~/.docker/key.pem)",
+    ),
+    flag(
+        "--tlsverify",
+        "Serve TCP with TLS, to those with a certificate of the CA",
+    ),
+    flag(
         "--userland-proxy",
         "(*) Proxy for loopback traffic (default true)",
     ),
@@ -191,8 +220,10 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("group", "group", Form::Text),
     ("hosts", "host", Form::List),
     ("icc", "icc", Form::Switch),
+    ("idle-exit", "idle-exit", Form::Number),
     ("init", "init", Form::Switch),
     ("insecure-registries", "insecure-registry", Form::List),
+    ("insecure-tcp", "insecure-tcp", Form::Switch),
     ("ip-forward", "ip-forward", Form::Switch),
     ("ip6tables", "ip6tables", Form::Switch),
     ("iptables", "iptables", Form::Switch),
@@ -217,6 +248,11 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("runtimes", "add-runtime", Form::Runtimes),
     ("shutdown-timeout", "shutdown-timeout", Form::Number),
     ("storage-driver", "storage-driver", Form::Text),
+    ("tls", "tls", Form::Switch),
+    ("tlscacert", "tlscacert", Form::Text),
+    ("tlscert", "tlscert", Form::Text),
+    ("tlskey", "tlskey", Form::Text),
+    ("tlsverify", "tlsverify", Form::Switch),
     ("userland-proxy", "userland-proxy", Form::Switch),
 ];
 
@@ -227,10 +263,24 @@ pub struct Config {
     pub hosts: Vec<String>,
     pub group: Option<String>,
     pub pidfile: Option<PathBuf>,
+    pub tls: Option<TlsFiles>,
+    /// TCP without client certificates was asked for.
+    pub is_insecure: bool,
+    /// End after so long without work.
+    pub idle_exit: Option<Duration>,
     /// What was given and has no effect yet.
     pub unused: Vec<&'static str>,
     /// `--validate`: end before anything is done.
     pub is_check: bool,
+}
+
+/// TLS for TCP.
+pub struct TlsFiles {
+    /// Whether clients have to show a certificate.
+    pub verify: bool,
+    pub ca: PathBuf,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// Texts by the long name of their flag.
@@ -491,6 +541,9 @@ fn understand(given: &Given) -> Result<Config> {
         hosts: given.all("host").to_vec(),
         group: given.text("group").map(str::to_string),
         pidfile: given.text("pidfile").map(PathBuf::from),
+        tls: values::tls(given),
+        is_insecure: given.switch("insecure-tcp", false),
+        idle_exit: values::idle_exit(given)?,
         unused,
         is_check: given.switch("validate", false),
     })

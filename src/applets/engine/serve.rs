@@ -1,5 +1,6 @@
 //! The engine's loop: connections come in, their requests get a thread each, signals end it.
 
+use super::listen::Listener;
 use crate::api::{self, Api};
 use crate::engine::{Engine, watch};
 use crate::error::Result;
@@ -8,10 +9,10 @@ use crate::http::pump::Pumps;
 use crate::http::server::Connection;
 use crate::shim::client;
 use crate::sys::{signal, socket};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The token of the signals; the listeners have theirs behind it.
 const SIGNALS: u64 = 0;
@@ -42,34 +43,63 @@ impl Limits {
 
 struct Service {
     api: Arc<Api>,
+    pumps: Arc<Pumps>,
     lobby: Lobby,
     requests: Arc<AtomicUsize>,
     requests_max: usize,
+    /// The end of each request is told to the lobby: the time without work begins then.
+    is_counting: bool,
 }
 
-pub fn until_told(
-    engine: &Arc<Engine>,
-    listeners: &[OwnedFd],
-    signals: BorrowedFd<'_>,
-    descriptors_max: u64,
-) -> Result<()> {
-    let limits = Limits::new(descriptors_max);
+/// Why the engine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By a signal.
+    Told,
+    /// Nobody needs it for now.
+    Idle,
+}
+
+/// How to serve.
+pub struct Orders<'a> {
+    pub listeners: &'a [Listener],
+    pub signals: BorrowedFd<'a>,
+    pub descriptors_max: u64,
+    /// End after so long without work.
+    pub idle_exit: Option<Duration>,
+    /// What SIGHUP asks for.
+    pub reload: &'a dyn Fn(),
+}
+
+pub fn until_end(engine: &Arc<Engine>, orders: &Orders<'_>) -> Result<End> {
+    let Orders {
+        listeners, signals, ..
+    } = *orders;
+    let limits = Limits::new(orders.descriptors_max);
+    let pumps = Pumps::new()?;
+    let api = Api::new(Arc::clone(engine), Arc::clone(&pumps), limits.onlookers);
     let mut service = Service {
-        api: Arc::new(Api::new(
-            Arc::clone(engine),
-            Pumps::new()?,
-            limits.onlookers,
-        )),
+        api: Arc::new(api),
+        pumps,
         lobby: Lobby::new(limits.idle)?,
         requests: Arc::new(AtomicUsize::new(0)),
         requests_max: limits.requests,
+        is_counting: orders.idle_exit.is_some(),
     };
     service.lobby.watch(signals, SIGNALS)?;
     for (listener, token) in listeners.iter().zip(SIGNALS + 1..) {
-        service.lobby.watch(listener, token)?;
+        service.lobby.watch(&listener.fd, token)?;
     }
+    let mut idle_since = Instant::now();
     loop {
-        let round = service.lobby.wait(None)?;
+        let round = service.lobby.wait(orders.idle_exit)?;
+        if let Some(limit) = orders.idle_exit {
+            if !round.is_empty() || service.is_busy() || engine.is_busy() {
+                idle_since = Instant::now();
+            } else if idle_since.elapsed() >= limit {
+                return Ok(End::Idle);
+            }
+        }
         for connection in round.requests {
             service.begin(connection);
         }
@@ -78,31 +108,51 @@ pub fn until_told(
                 while let Some(signal) = signal::take(signals) {
                     match signal {
                         signal::SIGCHLD => client::reap(),
-                        _ => return Ok(()),
+                        signal::SIGHUP => (orders.reload)(),
+                        _ => return Ok(End::Told),
                     }
                 }
             } else if let Some(listener) = listeners.get((token - SIGNALS - 1) as usize) {
-                service.accept(listener.as_fd());
+                service.accept(listener);
             }
         }
     }
 }
 
 impl Service {
+    /// Whether there is anybody whom the end of the engine would cut off.
+    fn is_busy(&self) -> bool {
+        !self.lobby.is_empty()
+            || self.pumps.count() > 0
+            || self.requests.load(Ordering::Acquire) > 0
+    }
+
     /// Take one connection. Whatever goes wrong concerns that connection only.
-    fn accept(&mut self, listener: BorrowedFd<'_>) {
-        match socket::accept(listener) {
+    fn accept(&mut self, listener: &Listener) {
+        let stream = match socket::accept(listener.fd.as_fd()) {
+            Ok(stream) => stream,
+            Err(error) => {
+                crate::log::line("tugd", error);
+                // Out of descriptors: the connection stays in the queue and is told of at once.
+                // Give those that are served a moment to end.
+                return std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        // Of a unix socket the kernel just says no.
+        socket::set_tcp_options(&stream);
+        let plain = match &listener.tls {
+            None => Ok(stream),
+            Some(tls) => tls
+                .codec()
+                .and_then(|codec| self.pumps.add(stream, codec, b"")),
+        };
+        match plain {
             Ok(stream) => {
                 if let Some(connection) = self.lobby.enter(api::connection(stream)) {
                     self.begin(connection);
                 }
             }
-            Err(error) => {
-                crate::log::line("tugd", error);
-                // Out of descriptors: the connection stays in the queue and is told of at once.
-                // Give those that are served a moment to end.
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            Err(error) => crate::log::line("tugd", error),
         }
     }
 
@@ -114,9 +164,13 @@ impl Service {
         }
         let (api, door) = (Arc::clone(&self.api), self.lobby.door());
         let counter = Arc::clone(&self.requests);
+        let is_counting = self.is_counting;
         let spawned = watch::thread("request", move || {
             serve(&api, &door, connection);
             counter.fetch_sub(1, Ordering::AcqRel);
+            if is_counting {
+                door.knock();
+            }
         });
         if let Err(error) = spawned {
             self.requests.fetch_sub(1, Ordering::AcqRel);

@@ -1,6 +1,6 @@
 //! What the texts of flags and file mean, and which of them cannot be.
 
-use super::options::Given;
+use super::options::{Given, TlsFiles};
 use crate::applets::client::human;
 use crate::engine::config::{Level, Options, Settings};
 use crate::engine::runtimes::{Runtimes, check};
@@ -82,6 +82,39 @@ pub fn settings(given: &Given) -> Result<Settings> {
         )?,
         features: features(given)?,
     })
+}
+
+/// As dockerd: TLS with `--tls` or `--tlsverify`, clients' certificates with the latter only.
+pub fn tls(given: &Given) -> Option<TlsFiles> {
+    let verify = given.switch("tlsverify", false);
+    let file = |long: &str, name: &str| match given.text(long) {
+        Some(path) => PathBuf::from(path),
+        None => std::env::home_dir()
+            .unwrap_or_else(|| PathBuf::from("/root"))
+            .join(".docker")
+            .join(name),
+    };
+    (verify || given.switch("tls", false)).then(|| TlsFiles {
+        verify,
+        ca: file("tlscacert", "ca.pem"),
+        certificate: file("tlscert", "cert.pem"),
+        key: file("tlskey", "key.pem"),
+    })
+}
+
+/// Only where somebody starts the engine again.
+pub fn idle_exit(given: &Given) -> Result<Option<Duration>> {
+    let seconds = match number(given, "idle-exit", 0)? {
+        ..=0 => return Ok(None),
+        seconds => seconds.cast_unsigned(),
+    };
+    let hosts = given.all("host");
+    if hosts.is_empty() || hosts.iter().any(|host| !host.starts_with("fd://")) {
+        return Err(Error::invalid(
+            "idle-exit needs sockets that another process holds, or nobody could call the engine back: serve fd:// and nothing else",
+        ));
+    }
+    Ok(Some(Duration::from_secs(seconds)))
 }
 
 fn text(given: &Given, long: &str, default: &str) -> String {

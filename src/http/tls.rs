@@ -1,0 +1,271 @@
+//! TLS 1.3, both ends: who calls the engine over TCP shows a certificate of its CA.
+//!
+//! The library decides nothing about sockets: it is a `pump::Codec`, and everything behind the pump
+//! sees a plain stream that carries nothing before the certificates have been checked.
+
+use crate::error::{Context, Error, Result};
+use crate::http::pump::{Codec, Heard, Lines, Pumps};
+use crate::sys;
+use crate::time::Time;
+use rustls::client::Resumption;
+use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
+use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::SigningKey;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
+    ServerConnection,
+};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a handshake may take, as the client sees it.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Files in PEM.
+pub struct Files<'a> {
+    pub ca: &'a Path,
+    /// Our certificate (with those between it and the CA), and its key.
+    pub own: Option<(&'a Path, &'a Path)>,
+}
+
+impl Files<'_> {
+    fn roots(&self) -> Result<Arc<RootCertStore>> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(self.ca)? {
+            roots.add(certificate).map_err(|e| bad(self.ca, &e))?;
+        }
+        Ok(Arc::new(roots))
+    }
+}
+
+fn bad(path: &Path, what: &dyn std::fmt::Display) -> Error {
+    Error::invalid(format!("{}: {what}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::io(format_args!("read {}", path.display()), &e))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let pem = read(path)?;
+    let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(list) if list.is_empty() => Err(bad(path, &"no certificate in it")),
+        found => found.map_err(|_| bad(path, &"not a PEM file of certificates")),
+    }
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| bad(path, &"no private key in it"))
+}
+
+/// Few of each, which all peers of the last ten years know.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ],
+        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1],
+        signature_verification_algorithms: default_provider().signature_verification_algorithms,
+        secure_random: &Own,
+        key_provider: &Own,
+    })
+}
+
+#[derive(Debug)]
+struct Own;
+
+impl SecureRandom for Own {
+    fn fill(&self, bytes: &mut [u8]) -> std::result::Result<(), GetRandomFailed> {
+        sys::random::fill_secret(bytes).map_err(|_| GetRandomFailed)
+    }
+}
+
+impl KeyProvider for Own {
+    fn load_private_key(
+        &self,
+        key: PrivateKeyDer<'static>,
+    ) -> std::result::Result<Arc<dyn SigningKey>, rustls::Error> {
+        rustls::crypto::ring::sign::any_supported_type(&key)
+    }
+}
+
+/// The engine's end.
+pub struct Server(Arc<ServerConfig>);
+
+impl Server {
+    /// With `verify` it serves only those who show a certificate of the CA for clients.
+    pub fn new(files: &Files<'_>, verify: bool) -> Result<Server> {
+        let own = files.own.ok_or_else(|| {
+            Error::invalid("TLS needs a certificate and its key: --tlscert and --tlskey")
+        })?;
+        let provider = provider();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| wrong(&e))?;
+        let builder = match verify {
+            true => builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(files.roots()?, provider)
+                    .build()
+                    .map_err(|e| bad(files.ca, &e))?,
+            ),
+            false => builder.with_no_client_auth(),
+        };
+        let mut config = builder
+            .with_single_cert(certificates(own.0)?, key(own.1)?)
+            .map_err(|e| bad(own.0, &e))?;
+        // Each connection shows its certificate: one that has expired or is no longer trusted
+        // must not come in with an old ticket.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Server(Arc::new(config)))
+    }
+
+    pub fn codec(&self) -> Result<Box<dyn Codec>> {
+        let session = ServerConnection::new(Arc::clone(&self.0)).map_err(|e| wrong(&e))?;
+        Ok(Box::new(Session(session.into())))
+    }
+}
+
+/// The client's end.
+pub struct Client {
+    config: Arc<ClientConfig>,
+    pumps: Arc<Pumps>,
+}
+
+impl Client {
+    pub fn new(files: &Files<'_>) -> Result<Client> {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| wrong(&e))?
+            .with_root_certificates(files.roots()?);
+        let mut config = match files.own {
+            Some((certificate, path)) => builder
+                .with_client_auth_cert(certificates(certificate)?, key(path)?)
+                .map_err(|e| bad(certificate, &e))?,
+            None => builder.with_no_client_auth(),
+        };
+        config.resumption = Resumption::disabled();
+        Ok(Client {
+            config: Arc::new(config),
+            pumps: Pumps::new()?,
+        })
+    }
+
+    /// Speak TLS on `stream` with `host`, whose certificate must be for that name or address.
+    pub fn connect(&self, mut stream: TcpStream, host: &str) -> Result<OwnedFd> {
+        let doing = || format!("TLS with {host}");
+        let name = ServerName::try_from(host.to_string())
+            .map_err(|_| Error::invalid("no name or address that a certificate can have"))
+            .context(doing)?;
+        let mut session =
+            ClientConnection::new(Arc::clone(&self.config), name).map_err(|e| wrong(&e))?;
+
+        // To its end here, so that what goes wrong can be told.
+        let failed = |e: std::io::Error| {
+            let told = e.get_ref().and_then(|inner| inner.downcast_ref());
+            told.map_or_else(|| Error::io("handshake", &e), wrong)
+        };
+        let limit = |limit| stream.set_read_timeout(limit);
+        limit(Some(HANDSHAKE)).map_err(failed).context(doing)?;
+        while session.is_handshaking() {
+            session
+                .complete_io(&mut stream)
+                .map_err(failed)
+                .context(doing)?;
+        }
+        stream.set_read_timeout(None).map_err(failed)?;
+        let codec = Box::new(Session(session.into()));
+        self.pumps.add(stream.into(), codec, b"")
+    }
+}
+
+/// In words, with the clock where a date is wrong: boards without a battery forget the time.
+fn wrong(error: &rustls::Error) -> Error {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let clock = || format!("the clock says {}", Time::now().rfc3339());
+    let sentence = match error {
+        rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => {
+            format!("the certificate has expired: {}", clock())
+        }
+        rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => {
+            format!("the certificate is not valid yet: {}", clock())
+        }
+        error => error.to_string(),
+    };
+    Error::invalid(sentence)
+}
+
+struct Session(Connection);
+
+impl Session {
+    /// What the library has to say.
+    fn flush(&mut self, lines: &mut Lines) {
+        while self.0.wants_write() {
+            // Writing to memory does not fail.
+            let _ = self.0.write_tls(&mut lines.outer);
+        }
+    }
+
+    fn take_in(&mut self, mut bytes: &[u8], lines: &mut Lines) -> Result<Heard> {
+        while !bytes.is_empty() {
+            // It takes what it has room for; the rest when that is processed.
+            self.0
+                .read_tls(&mut bytes)
+                .map_err(|e| Error::io("take in TLS", &e))?;
+            let state = self.0.process_new_packets().map_err(|e| wrong(&e))?;
+            let length = lines.inner.len();
+            lines
+                .inner
+                .resize(length + state.plaintext_bytes_to_read(), 0);
+            let room = lines.inner.get_mut(length..).unwrap_or_default();
+            if !room.is_empty() {
+                self.0
+                    .reader()
+                    .read_exact(room)
+                    .map_err(|e| Error::io("read from TLS", &e))?;
+            }
+            if state.peer_has_closed() {
+                return Ok(Heard::End);
+            }
+        }
+        Ok(Heard::More)
+    }
+}
+
+impl Codec for Session {
+    fn hear(&mut self, bytes: &[u8], lines: &mut Lines) -> Result<Heard> {
+        let heard = self.take_in(bytes, lines);
+        // An alert too, when it went wrong.
+        self.flush(lines);
+        heard
+    }
+
+    fn tell(&mut self, bytes: &[u8], lines: &mut Lines) -> Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let count = self.0.writer().write(rest);
+            let count = count.map_err(|e| Error::io("write to TLS", &e))?;
+            rest = rest.get(count..).unwrap_or_default();
+            self.flush(lines);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, lines: &mut Lines) {
+        self.0.send_close_notify();
+        self.flush(lines);
+    }
+
+    fn has_begun(&self) -> bool {
+        !self.0.is_handshaking()
+    }
+}
