@@ -143,6 +143,12 @@ fn a_stopped_container_is_started_and_attached_to_at_once() {
     session.type_keys(b"\x10\x11");
     assert_eq!(session.end().0, 0);
     assert_eq!(host.inspect("web", "State.Running"), "true");
+    host.ok(&["pause", "web"]);
+    host.tug(&["attach", "web"]).assert_refused(
+        1,
+        "You cannot attach to a paused container, unpause it first",
+    );
+    host.ok(&["unpause", "web"]);
     host.tug(&["start", "-ai", "web", "web"])
         .assert_refused(1, "you cannot start and attach multiple containers at once");
 }
