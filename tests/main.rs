@@ -36,6 +36,7 @@ mod exec;
 mod export;
 mod footprint;
 mod front_ends;
+mod health;
 mod hooks;
 mod hostile_image;
 mod idle_exit;

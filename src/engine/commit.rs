@@ -1,7 +1,7 @@
 //! commit: an image out of what a container has changed.
 
-use crate::engine::Engine;
 use crate::engine::container::{Container, Phase};
+use crate::engine::{Engine, health};
 use crate::error::{Context, Error, Result};
 use crate::image::change;
 use crate::image::changes::is_nothing;
@@ -11,7 +11,7 @@ use crate::image::reference::Reference;
 use crate::oci::image;
 use crate::runtime;
 use crate::sys::fs;
-use crate::wire::container::{Config, HealthConfig};
+use crate::wire::container::Config;
 use std::collections::BTreeMap;
 
 /// What is said with a commit.
@@ -174,7 +174,7 @@ fn merge(config: &mut image::Config, container: &Config) {
     add(&mut config.exposed_ports, &container.exposed_ports);
     add(&mut config.volumes, &container.volumes);
     if let Some(health) = &container.healthcheck {
-        merge_health(config.healthcheck.get_or_insert_default(), health);
+        health::inherit(config.healthcheck.get_or_insert_default(), health);
     }
 }
 
@@ -184,22 +184,6 @@ fn add<T: Clone>(ours: &mut Option<BTreeMap<String, T>>, theirs: &Option<BTreeMa
         let all = ours.get_or_insert_default();
         all.entry(key.clone()).or_insert_with(|| value.clone());
     }
-}
-
-fn merge_health(ours: &mut HealthConfig, theirs: &HealthConfig) {
-    if ours.test.as_ref().is_none_or(Vec::is_empty) {
-        ours.test.clone_from(&theirs.test);
-    }
-    let number = |ours: &mut Option<i64>, theirs: Option<i64>| {
-        if ours.unwrap_or(0) == 0 {
-            *ours = theirs;
-        }
-    };
-    number(&mut ours.interval, theirs.interval);
-    number(&mut ours.timeout, theirs.timeout);
-    number(&mut ours.start_period, theirs.start_period);
-    number(&mut ours.start_interval, theirs.start_interval);
-    number(&mut ours.retries, theirs.retries);
 }
 
 #[cfg(test)]

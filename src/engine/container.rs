@@ -16,7 +16,7 @@ use crate::shim::client::{Attach, Shim};
 use crate::shim::policy::Policy;
 use crate::sys::poll::Bell;
 use crate::time;
-use crate::wire::container::{Config, HostConfig, MountRequest};
+use crate::wire::container::{Config, Health, HostConfig, MountRequest};
 use crate::wire::exec;
 use rustix::event::PollFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -97,6 +97,8 @@ pub struct State {
     pub updated: Option<Arc<HostConfig>>,
     /// Why the last start or run failed, for people.
     pub error: String,
+    /// What its health check has found, where it has one; see `Engine::health`.
+    pub health: Option<Health>,
     /// From launch until the shim has closed its watch.
     pub shim: Option<Arc<Shim>>,
     /// Its end is not the end of a container with `--rm`.
@@ -172,6 +174,7 @@ impl Container {
                 oom_killed: happened.oom_killed.unwrap_or(false),
                 updated: None,
                 error: happened.error.clone().unwrap_or_default(),
+                health: None,
                 shim: None,
                 is_restarting: false,
                 ends: 0,

@@ -3,7 +3,7 @@
 use crate::engine::container::Container;
 use crate::engine::record::{self, Asked, Happened};
 use crate::engine::spec::wanted;
-use crate::engine::{Engine, host, lock, names, spec, validate};
+use crate::engine::{Engine, health, host, lock, names, spec, validate};
 use crate::error::{Context, Error, Result};
 use crate::id;
 use crate::oci;
@@ -143,6 +143,12 @@ fn merge(mut config: Config, image: &oci::image::Config) -> Config {
     text(&mut config.working_dir, &image.working_dir);
     text(&mut config.stop_signal, &image.stop_signal);
     config.volumes = config.volumes.filter(|map| !map.is_empty());
+    if config.shell.as_ref().is_none_or(Vec::is_empty) {
+        config.shell.clone_from(&image.shell);
+    }
+    if let Some(image) = &image.healthcheck {
+        health::inherit(config.healthcheck.get_or_insert_default(), image);
+    }
 
     // The image's arguments belong to the image's entrypoint. An entrypoint of one empty string
     // takes the image's away.

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::json;
 use crate::json::node::members;
 use crate::json::object::{self, Object};
-use crate::wire::container::{GraphDriver, HostConfig, Inspect, NetworkSettings, State};
+use crate::wire::container::{GraphDriver, Health, HostConfig, Inspect, NetworkSettings, State};
 use std::collections::BTreeMap;
 
 impl Engine {
@@ -27,13 +27,14 @@ impl Engine {
         let data_dir = self.data_dir(&container.id);
         let path = |name: &str| Some(data_dir.join(name).display().to_string());
         let text = |text: &str| Some(text.to_string());
+        let health = self.health(container);
         let (name, exec_ids, restarts, state) = {
             let state = container.lock();
             let execs = state.execs.iter();
             let running = execs.filter(|exec| exec.phase == ExecPhase::Running);
             let ids: Vec<String> = running.map(|exec| exec.id.clone()).collect();
             let name = format!("/{}", state.name);
-            (name, ids, state.restarts, wire_state(&state))
+            (name, ids, state.restarts, wire_state(&state, health))
         };
         let mode = container.host.network_mode.clone().unwrap_or_default();
         Inspect {
@@ -96,7 +97,7 @@ impl Engine {
     }
 }
 
-fn wire_state(state: &crate::engine::container::State) -> State {
+fn wire_state(state: &crate::engine::container::State, health: Option<Health>) -> State {
     State {
         status: Some(state.phase.name().to_string()),
         running: Some(state.phase.is_up()),
@@ -109,7 +110,7 @@ fn wire_state(state: &crate::engine::container::State) -> State {
         error: Some(state.error.clone()),
         started_at: Some(state.started_at.clone()),
         finished_at: Some(state.finished_at.clone()),
-        health: None,
+        health,
     }
 }
 

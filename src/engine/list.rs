@@ -162,8 +162,11 @@ pub fn is_up(state: &State) -> bool {
 }
 
 /// As the filter names it.
-fn health(_state: &State) -> &'static str {
-    "none"
+fn health(state: &State) -> &str {
+    let health = state.health.as_ref();
+    health
+        .and_then(|health| health.status.as_deref())
+        .unwrap_or("none")
 }
 
 /// Whether it has a volume or a bind mount of this name, source or place.
@@ -285,7 +288,14 @@ fn status(state: &State, now: Time) -> String {
         |text: &str| human(Time::parse(text).map_or(Duration::ZERO, |time| now.since(time)));
     match state.phase {
         Phase::Created => "Created".to_string(),
-        Phase::Running => format!("Up {}", since(&state.started_at)),
+        Phase::Running => {
+            let up = format!("Up {}", since(&state.started_at));
+            match health(state) {
+                "none" => up,
+                "starting" => format!("{up} (health: starting)"),
+                status => format!("{up} ({status})"),
+            }
+        }
         Phase::Paused => format!("Up {} (Paused)", since(&state.started_at)),
         Phase::Restarting => format!(
             "Restarting ({}) {} ago",

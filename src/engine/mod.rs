@@ -22,6 +22,7 @@ pub mod events;
 pub mod exec;
 pub mod export;
 pub mod filter;
+pub mod health;
 pub mod host;
 pub mod image;
 pub mod info;

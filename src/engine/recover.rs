@@ -233,6 +233,7 @@ fn find_shim(container: &Container, run_dir: &Path) -> Result<client::Watch> {
             (false, true) => Phase::Paused,
             (false, false) => Phase::Running,
         };
+        state.health = found.health;
         state.pid = found.pid;
         if !found.started_at.is_empty() {
             state.started_at = found.started_at;

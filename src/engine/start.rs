@@ -2,7 +2,7 @@
 
 use crate::engine::container::{Container, Phase, State};
 use crate::engine::spec::Place;
-use crate::engine::{Engine, host, spec};
+use crate::engine::{Engine, health, host, spec};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::shim::client::{self, Shim, Watch};
@@ -68,6 +68,7 @@ impl Engine {
             state.restarts = 0;
             state.is_stopped = false;
             state.is_halting = false;
+            state.health = health::starting(&container.config);
             state.error.clear();
         });
         // A client may have attached since.
@@ -147,6 +148,11 @@ impl Engine {
             exit::write(&run_dir, exit)?;
             config.restarts = exit.restarts;
             config.delay_ms = u64::try_from(delay.as_millis()).ok();
+        }
+        if let Some(process) = health::process(container, &self.options) {
+            let file = run_dir.join(crate::shim::health::FILE);
+            write(&file, &json::to_string(&process))?;
+            config.health.clone_from(&container.config.healthcheck);
         }
         write(&run_dir.join(config::FILE), &json::to_string(&config))?;
         Ok(run_dir)

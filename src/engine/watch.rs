@@ -120,6 +120,10 @@ fn hear(engine: &Arc<Engine>, watched: &mut Watched) -> bool {
             engine.exec_ended(container, &id, code);
             true
         }
+        Ok(Some(Event::Health(found))) => {
+            engine.hear_health(container, found);
+            true
+        }
         Ok(Some(Event::Oom)) => {
             engine.tell(container, "oom", &[]);
             true
@@ -231,6 +235,10 @@ impl Engine {
             state.restarts = started.restarts;
             state.exit_code = 0;
             state.oom_killed = false;
+            if let Some(health) = &mut state.health {
+                health.status = Some("starting".to_string());
+                health.failing_streak = Some(0);
+            }
             state.error.clear();
         });
         self.tell_network(container, "connect");

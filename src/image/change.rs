@@ -2,8 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::json;
-use crate::oci::image::{Config, Empty};
-use crate::wire::container::HealthConfig;
+use crate::oci::image::{Config, Empty, HealthConfig};
 
 /// Apply one instruction, such as `CMD ["sh"]` or `ENV A=b`.
 pub fn apply(config: &mut Config, change: &str) -> Result<()> {

@@ -1,7 +1,6 @@
 //! An image's configuration, manifest and index (image-spec 1.1; Docker's schema 2 has the same
 //! members under other media types).
 
-use crate::wire::container::HealthConfig;
 use miniserde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -52,6 +51,24 @@ pub struct Config {
     /// Docker's as well: instructions for images that are built from this one.
     #[serde(rename = "OnBuild")]
     pub on_build: Option<Vec<String>>,
+}
+
+/// How to find out whether it works (API, HealthConfig). Durations in nanoseconds; 0 inherits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct HealthConfig {
+    /// `NONE`, `CMD` and arguments, or `CMD-SHELL` and a line for the shell.
+    #[serde(rename = "Test")]
+    pub test: Option<Vec<String>>,
+    #[serde(rename = "Interval")]
+    pub interval: Option<i64>,
+    #[serde(rename = "Timeout")]
+    pub timeout: Option<i64>,
+    #[serde(rename = "Retries")]
+    pub retries: Option<i64>,
+    #[serde(rename = "StartPeriod")]
+    pub start_period: Option<i64>,
+    #[serde(rename = "StartInterval")]
+    pub start_interval: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

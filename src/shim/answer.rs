@@ -24,6 +24,10 @@ impl Supervisor {
             "exec_state" => self.exec_state(&request.id.unwrap_or_default()),
             "resize" => self.resize(&request),
             "update" => self.update(request.resources.unwrap_or_default()),
+            "health" => Ok(Reply {
+                health: self.health.as_ref().map(|health| health.found(true)),
+                ..Default::default()
+            }),
             "set_restart_policy" => {
                 self.restarts.policy = Policy::of(request.restart.as_ref());
                 Ok(Default::default())
@@ -205,6 +209,7 @@ impl Supervisor {
             is_paused: Some(self.is_frozen()),
             is_waiting: Some(self.waiting.is_some()),
             is_stopped: Some(self.restarts.is_stopped),
+            health: self.health.as_ref().map(|health| health.found(true)),
             ..Default::default()
         }
     }

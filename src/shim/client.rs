@@ -12,7 +12,7 @@ use crate::shim::exit::Exit;
 use crate::shim::log::reader::Mark;
 use crate::shim::message::{self, LINE_BYTES_MAX, Reply, Request};
 use crate::sys::{fs, poll, socket};
-use crate::wire::container::RestartPolicy;
+use crate::wire::container::{Health, RestartPolicy};
 use rustix::event::PollFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 
 /// How long a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a look at a container waits for what its shim could add.
+const GLANCE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long making or starting a container may take: it mounts, and disks can be slow.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -59,6 +62,7 @@ pub struct State {
     pub is_waiting: bool,
     /// The user has sent it a signal.
     pub is_stopped: bool,
+    pub health: Option<Health>,
 }
 
 /// How to join a client to a process's streams.
@@ -87,9 +91,10 @@ pub struct ExecState {
     pub exit_code: Option<i32>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Event {
     Exit(Exit),
+    Health(Health),
     /// It was started again.
     Start(Started),
     ExecExit {
@@ -306,6 +311,7 @@ impl Shim {
             is_paused: reply.is_paused.unwrap_or(false),
             is_waiting: reply.is_waiting.unwrap_or(false),
             is_stopped: reply.is_stopped.unwrap_or(false),
+            health: reply.health,
         })
     }
 
@@ -324,6 +330,16 @@ impl Shim {
             ..Default::default()
         };
         self.call(&request, &[], CALL_TIMEOUT).map(drop)
+    }
+
+    /// What the health check has found, with its last results.
+    pub fn health(&self) -> Result<Option<Health>> {
+        let request = Request {
+            verb: verb("health"),
+            ..Default::default()
+        };
+        let reply = self.call(&request, &[], GLANCE_TIMEOUT)?;
+        Ok(reply.health)
     }
 
     pub fn set_restart_policy(&self, policy: &RestartPolicy) -> Result<()> {
@@ -449,6 +465,9 @@ impl Watch {
             let reply = parse(&line)?;
             match reply.event.as_deref() {
                 Some("exit") => return Ok(Some(Event::Exit(reply.exit.unwrap_or_default()))),
+                Some("health") => {
+                    return Ok(Some(Event::Health(reply.health.unwrap_or_default())));
+                }
                 Some("start") => return Ok(Some(Event::Start(started(reply)))),
                 Some("execexit") => {
                     return Ok(Some(Event::ExecExit {

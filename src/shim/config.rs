@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::json;
+use crate::oci::image::HealthConfig;
 use crate::sys::fs;
 use crate::wire::container::RestartPolicy;
 use miniserde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub struct Config {
     /// Docker's StdinOnce: the container's stdin closes when the first client's does.
     pub stdin_once: Option<bool>,
     pub restart: Option<RestartPolicy>,
+    /// When to run the check of `health.json`, if there is one.
+    pub health: Option<HealthConfig>,
     /// How often it was restarted already.
     pub restarts: Option<u32>,
     /// The shim before this one was lost: wait so long, then make and start the container.

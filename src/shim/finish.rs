@@ -18,6 +18,9 @@ impl Supervisor {
     pub fn end_exec(&mut self, index: usize) {
         let mut task = self.tasks.remove(index);
         let code = task.code.unwrap_or(255);
+        if let Some(check) = task.check.take() {
+            return self.end_check(check, code.into());
+        }
         if self.ended.len() >= ENDED_MAX {
             self.ended.remove(0);
         }
@@ -42,6 +45,7 @@ impl Supervisor {
     /// A run has ended and its output is read. Either it is the last, or there will be another.
     pub fn finish(&mut self) {
         self.tell_oom();
+        self.tell_last_health();
         let mut exit = self.exit();
         let (_, finished) = self.run.finished.unwrap_or((Time::now(), Instant::now()));
         let started = self.run.started.unwrap_or(finished);
@@ -62,6 +66,20 @@ impl Supervisor {
             Some(delay) => self.rest(exit, delay),
             None => self.leave(exit),
         }
+    }
+
+    /// What was found is shown of an ended container too.
+    fn tell_last_health(&mut self) {
+        let Some(health) = &mut self.health else {
+            return;
+        };
+        health.end();
+        let found = health.found(true);
+        self.tell(&Reply {
+            event: Some("health".to_string()),
+            health: Some(found),
+            ..Default::default()
+        });
     }
 
     /// The user does not want the restart that we wait for.

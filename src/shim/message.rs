@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::spec::{Process, Resources};
 use crate::shim::exit::Exit;
 use crate::shim::log::reader::Mark;
-use crate::wire::container::RestartPolicy;
+use crate::wire::container::{Health, RestartPolicy};
 use miniserde::{Deserialize, Serialize};
 
 /// The longest line. An exec carries a whole environment, which execve(2) bounds to 2 MiB at the
@@ -76,7 +76,7 @@ pub struct Reply {
     pub started_at: Option<String>,
     pub running: Option<bool>,
     pub exit_code: Option<i32>,
-    /// `exit`, `start`, `execexit` or `oom`.
+    /// `exit`, `start`, `execexit`, `health` or `oom`.
     pub event: Option<String>,
     pub id: Option<String>,
     /// The end of the last run, where there was one.
@@ -87,6 +87,8 @@ pub struct Reply {
     pub is_waiting: Option<bool>,
     /// The user has sent it a signal.
     pub is_stopped: Option<bool>,
+    /// As an event with results: the container's last words about it.
+    pub health: Option<Health>,
     pub group: Option<String>,
 }
 

@@ -16,6 +16,7 @@ pub mod client;
 pub mod config;
 pub mod exit;
 pub mod finish;
+pub mod health;
 pub mod helper;
 pub mod keys;
 pub mod log;

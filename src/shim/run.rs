@@ -41,6 +41,15 @@ pub struct Run {
     pub finished: Option<(Time, Instant)>,
 }
 
+impl Run {
+    /// What a health check finds out now tells of the program.
+    pub fn may_check(&self) -> bool {
+        self.started.is_some()
+            && self.finished.is_none()
+            && !self.group.as_ref().is_some_and(Group::is_frozen)
+    }
+}
+
 impl Supervisor {
     /// Make the container up to the point where only its program is missing.
     pub fn make(&mut self) -> Result<()> {
@@ -80,7 +89,11 @@ impl Supervisor {
     pub fn start_program(&mut self) -> Result<()> {
         match self.backend.start() {
             Ok(()) => {
-                self.run.started = Some(Instant::now());
+                let now = Instant::now();
+                self.run.started = Some(now);
+                if let Some(health) = &mut self.health {
+                    health.begin(now);
+                }
                 self.started_at = Some(Time::now().rfc3339());
                 Ok(())
             }

@@ -12,6 +12,7 @@ use crate::shim::backend::Backend;
 use crate::shim::call::Call;
 use crate::shim::config::Config;
 use crate::shim::exit::Exit;
+use crate::shim::health::Health;
 use crate::shim::log::writer::Writer;
 use crate::shim::message::Reply;
 use crate::shim::policy::Restarts;
@@ -59,6 +60,7 @@ pub struct Supervisor {
     /// When the last run began.
     pub started_at: Option<String>,
     pub restarts: Restarts,
+    pub health: Option<Health>,
     /// Between two runs: when the next one begins.
     pub waiting: Option<Instant>,
     /// How the last run ended.
@@ -186,6 +188,7 @@ impl Supervisor {
             .chain(log)
             .chain(stragglers.filter(|_| self.listener.is_some()))
             .chain(self.waiting)
+            .chain(self.health.as_ref().and_then(Health::deadline))
             .chain(idle)
             .min()
             // A deadline in the past has been looked at; it waits for something else to happen.
@@ -367,6 +370,7 @@ impl Supervisor {
                 self.end_exec(index);
             }
         }
+        self.tend_health(now);
         match self.waiting {
             Some(_) if self.restarts.is_cancelled => self.call_off(),
             Some(until) if now >= until => self.again(),

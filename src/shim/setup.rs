@@ -5,6 +5,7 @@ use crate::image::overlay;
 use crate::shim::backend::Backend;
 use crate::shim::config::{self, Config};
 use crate::shim::exit;
+use crate::shim::health::Health;
 use crate::shim::helper;
 use crate::shim::log::writer::Writer;
 use crate::shim::policy::{Policy, Restarts};
@@ -48,6 +49,7 @@ impl Supervisor {
         }
         let policy = Policy::of(config.restart.as_ref());
         let restarts = Restarts::new(policy, config.restarts.unwrap_or(0));
+        let health = config.health.as_ref().map(Health::new);
         let mut supervisor = Supervisor {
             run_dir: run_dir.to_path_buf(),
             config,
@@ -63,6 +65,7 @@ impl Supervisor {
             oom_score_adj: helper::oom_score_adj(),
             started_at: None,
             restarts,
+            health,
             waiting: delay.map(|delay| Instant::now() + delay),
             last,
             buffer: Pages::default(),

@@ -7,6 +7,7 @@
 use crate::error::{Error, Result};
 use crate::runtime::create::Io;
 use crate::shim::attached::{Attached, Input};
+use crate::shim::health::Check;
 use crate::shim::log::writer::Writer;
 use crate::sys::stream::{self, Moved};
 use crate::wire::stdcopy::Stream;
@@ -38,6 +39,8 @@ pub struct Task {
     pub is_stdin_once: bool,
     pub streams: Streams,
     pub clients: Vec<Attached>,
+    /// It is a health check.
+    pub check: Option<Check>,
     drain: Option<Drain>,
 }
 
@@ -192,6 +195,7 @@ impl Task {
             is_stdin_once: false,
             streams,
             clients: Vec::new(),
+            check: None,
             drain: None,
         }
     }
@@ -255,6 +259,9 @@ impl Task {
                 let bytes = buffer.get(..count).unwrap_or_default();
                 for client in &mut self.clients {
                     client.give(stream, bytes);
+                }
+                if let Some(check) = &mut self.check {
+                    check.keep(bytes);
                 }
                 if let Some(log) = log {
                     log.chunk(stream, bytes);
@@ -369,6 +376,10 @@ impl Task {
     pub fn deadline(&self) -> Option<Instant> {
         let clients = self.clients.iter().filter_map(Attached::deadline);
         let drain = self.drain.as_ref().filter(|_| !self.is_held_up());
-        clients.chain(drain.map(|drain| drain.until)).min()
+        let check = self.check.as_ref().filter(|_| self.code.is_none());
+        clients
+            .chain(drain.map(|drain| drain.until))
+            .chain(check.and_then(Check::deadline))
+            .min()
     }
 }

@@ -1,6 +1,6 @@
 //! Containers: create, list, inspect, wait.
 
-use crate::oci::image::Empty;
+use crate::oci::image::{Empty, HealthConfig};
 use miniserde::json::Value;
 use miniserde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,24 +80,6 @@ pub struct Placement {
     pub host_config: Option<HostConfig>,
     #[serde(rename = "NetworkingConfig")]
     pub networking_config: Option<NetworkingConfig>,
-}
-
-/// How to find out whether it works (API, HealthConfig). Durations in nanoseconds; 0 inherits.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct HealthConfig {
-    /// `NONE`, `CMD` and arguments, or `CMD-SHELL` and a line for the shell.
-    #[serde(rename = "Test")]
-    pub test: Option<Vec<String>>,
-    #[serde(rename = "Interval")]
-    pub interval: Option<i64>,
-    #[serde(rename = "Timeout")]
-    pub timeout: Option<i64>,
-    #[serde(rename = "Retries")]
-    pub retries: Option<i64>,
-    #[serde(rename = "StartPeriod")]
-    pub start_period: Option<i64>,
-    #[serde(rename = "StartInterval")]
-    pub start_interval: Option<i64>,
 }
 
 /// How it runs on this host (API, HostConfig), and what POST /containers/{id}/update changes of it.

@@ -10,8 +10,9 @@ use crate::error::{Error, Kind, Result};
 use crate::http::client::Body;
 use crate::http::query;
 use crate::json;
+use crate::oci::image::HealthConfig;
 use crate::wire::container::{
-    Config, EndpointSettings, HealthConfig, HostConfig, NetworkingConfig, Placement, RestartPolicy,
+    Config, EndpointSettings, HostConfig, NetworkingConfig, Placement, RestartPolicy,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -106,6 +106,7 @@ fn hear(watched: &mut Watched) -> Result<bool> {
         Ok(Some(Event::Start(started))) => tell(id, "start", |event| {
             event.number("pid", u64::from(started.pid.unsigned_abs()));
         })?,
+        Ok(Some(Event::Health(_))) => {}
         Ok(Some(Event::Oom)) => tell(id, "oom", |_| {})?,
         Ok(None) | Err(_) => return Ok(false),
     }

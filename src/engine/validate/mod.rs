@@ -26,7 +26,8 @@ use crate::engine::spec;
 use crate::engine::spec::resources::Controllers;
 use crate::engine::spec::wanted;
 use crate::error::{Error, Result};
-use crate::wire::container::{Config, HealthConfig, HostConfig};
+use crate::oci::image::HealthConfig;
+use crate::wire::container::{Config, HostConfig};
 use miniserde::json::Value;
 
 pub use limits::check as check_limits;
@@ -119,11 +120,8 @@ fn check_possible(config: &Config, host: &HostConfig) -> Result<()> {
         list.as_ref().is_some_and(|list| !list.is_empty())
     }
     let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let test = config.healthcheck.as_ref().and_then(|h| h.test.as_deref());
-    let checks = !matches!(test, None | Some([])) && test != Some(&["NONE".to_string()]);
     let volumes = config.volumes.as_ref();
     let asked = [
-        (checks, "health check"),
         (text(&host.cgroup), "HostConfig.Cgroup"),
         (text(&config.mac_address), "--mac-address"),
         (some(&host.links), "--link"),
