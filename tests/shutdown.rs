@@ -84,6 +84,35 @@ fn a_second_signal_hurries() {
 }
 
 #[test]
+fn the_next_engine_starts_again_what_its_policy_wants_up() {
+    let mut host = taking_all("shutdown-policy", "");
+    let run = |policy: &str, name: &str| {
+        host.ok(&[
+            "run",
+            "-d",
+            "--restart",
+            policy,
+            "--name",
+            name,
+            IMAGE,
+            "sh",
+            "-c",
+            OBEDIENT,
+        ]);
+    };
+    run("unless-stopped", "up");
+    run("no", "once");
+    run("unless-stopped", "stopped");
+    host.ok(&["stop", "stopped"]);
+    assert_eq!(host.stop_engine(), Some(0));
+    host.start_engine();
+    host.until_state("up", "running");
+    for name in ["once", "stopped"] {
+        assert_eq!(host.inspect(name, "State.Status"), "\"exited\"", "{name}");
+    }
+}
+
+#[test]
 fn a_hangup_reads_the_file_again() {
     let host = Host::with_image("reload");
     host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);

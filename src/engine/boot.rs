@@ -60,6 +60,11 @@ impl Boot {
         self.note(STARTING)
     }
 
+    /// The next start of an engine is like one after a boot: it starts what policies want up.
+    pub fn again(&self) -> Result<()> {
+        self.note(STARTING)
+    }
+
     pub fn done(&self) -> Result<()> {
         self.note("")
     }

@@ -1,5 +1,6 @@
 //! What can change while the engine runs, and its end.
 
+use crate::engine::boot::Boot;
 use crate::engine::config::Settings;
 use crate::engine::container::Container;
 use crate::engine::{Engine, lock, watch};
@@ -66,17 +67,30 @@ impl Engine {
     }
 
     /// Stop every container, those that were started last first, and wait until they have ended.
-    /// After the time of `shutdown_timeout`, or when `hurry` can be read, the rest is killed.
+    /// After the time of `shutdown_timeout`, or when `hurry` can be read, the rest is killed. It was
+    /// not their users who stopped them: the next engine starts those again that their policies
+    /// want up.
     pub fn stop_all(self: &Arc<Engine>, hurry: BorrowedFd<'_>) {
+        if let Err(error) = Boot::of(&self.options.exec_root).and_then(|boot| boot.again()) {
+            self.note(error);
+        }
         let mut running = self.containers();
-        running.retain(|container| container.is_running());
+        running.retain(|container| container.lock().phase.is_up());
         running.sort_by(|a, b| b.lock().started_at.cmp(&a.lock().started_at));
+        self.stop_these(&running, hurry);
+        for container in &running {
+            container.update(|state| state.is_stopped = false);
+            self.persist(container);
+        }
+    }
+
+    fn stop_these(self: &Arc<Engine>, running: &[Arc<Container>], hurry: BorrowedFd<'_>) {
         let timeout = self.settings().shutdown_timeout;
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
 
         let Ok(bell) = Bell::new() else { return };
         let (bell, left) = (Arc::new(bell), Arc::new(AtomicUsize::new(running.len())));
-        for container in &running {
+        for container in running {
             let (engine, container) = (Arc::clone(self), Arc::clone(container));
             let (bell, left) = (Arc::clone(&bell), Arc::clone(&left));
             let seconds = timeout.map_or(-1, |timeout| timeout.as_secs().cast_signed());
@@ -97,7 +111,7 @@ impl Engine {
             let ready = crate::sys::poll::wait(&fds, limit).unwrap_or_default();
             let is_told = ready.get(1).is_some_and(|flags| !flags.is_empty());
             if is_told || limit == Some(Duration::ZERO) {
-                for container in &running {
+                for container in running {
                     let _ = self.kill(container, None);
                 }
                 return;

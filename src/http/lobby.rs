@@ -132,15 +132,13 @@ impl Lobby {
         None
     }
 
-    /// Close the connection that waits longest.
-    fn evict(&mut self) {
+    /// Close the connection that waits longest; false when there is none.
+    pub fn evict(&mut self) -> bool {
         let guests = self.guests.iter().enumerate();
         let oldest = guests
             .filter_map(|(place, guest)| Some((guest.as_ref()?.since, place)))
             .min();
-        if let Some((_, place)) = oldest {
-            self.leave(place);
-        }
+        oldest.is_some_and(|(_, place)| self.leave(place).is_some())
     }
 
     fn leave(&mut self, place: usize) -> Option<Connection> {

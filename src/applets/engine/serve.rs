@@ -132,10 +132,13 @@ impl Service {
         let stream = match socket::accept(listener.fd.as_fd()) {
             Ok(stream) => stream,
             Err(error) => {
-                crate::log::line("tugd", error);
-                // Out of descriptors: the connection stays in the queue and is told of at once.
-                // Give those that are served a moment to end.
-                return std::thread::sleep(Duration::from_millis(20));
+                // Out of descriptors: the connection stays in the queue and is told of at once. Who
+                // only waits makes room; or those that are served get a moment to end.
+                if !self.lobby.evict() {
+                    crate::log::line("tugd", error);
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                return;
             }
         };
         // Of a unix socket the kernel just says no.
