@@ -190,7 +190,7 @@ struct Scenario {
     act: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 6] = [
     Scenario {
         name: "create",
         prepare: &[],
@@ -210,6 +210,11 @@ const SCENARIOS: [Scenario; 5] = [
         name: "stop",
         prepare: &[&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]],
         act: &["stop", "-t", "0", "web"],
+    },
+    Scenario {
+        name: "rename",
+        prepare: &[&["create", "--name", "web", IMAGE, "sleep", "1000"]],
+        act: &["rename", "web", "new"],
     },
     Scenario {
         name: "rm",
@@ -247,6 +252,12 @@ impl Trap {
     /// Let go of everyone; whether somebody was killed.
     fn lift(mut self) -> bool {
         crate::harness::send_signal(self.strace.id().cast_signed(), "TERM");
+        // Now and then strace waits for ever for a thread that died while it let go of it.
+        let end = Instant::now() + Duration::from_secs(2);
+        while self.strace.try_wait().unwrap().is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.strace.kill();
         let _ = self.strace.wait();
         let notes = std::fs::read_to_string(&self.notes).unwrap_or_default();
         let _ = std::fs::remove_file(&self.notes);
