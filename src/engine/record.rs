@@ -75,7 +75,7 @@ pub fn write_asked(dir: &Path, asked: &Asked, durable: bool) -> Result<()> {
         return store::record::replace(dir, CONFIG, text.as_bytes());
     }
     let path = dir.join(CONFIG);
-    std::fs::write(&path, text).map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+    crate::sys::fs::write_private(&path, text.as_bytes())
 }
 
 pub fn load_asked(dir: &Path) -> Result<Option<Asked>> {

@@ -204,8 +204,7 @@ impl Engine {
 }
 
 fn write(path: &Path, content: &str) -> Result<()> {
-    std::fs::write(path, content)
-        .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+    crate::sys::fs::write_private(path, content.as_bytes())
 }
 
 /// Give the clients that wait to the shim.

@@ -89,8 +89,7 @@ impl Engine {
         let linux = spec.linux.get_or_insert_default();
         linux.resources = Some(resources::of(container, host::controllers())?);
         let new = path.with_extension("new");
-        std::fs::write(&new, json::to_string(&spec))
-            .map_err(|e| Error::io(format_args!("write {}", new.display()), &e))?;
+        crate::sys::fs::write_private(&new, json::to_string(&spec).as_bytes())?;
         crate::sys::fs::rename(&new, &path)
     }
 

@@ -29,8 +29,7 @@ pub fn replace(dir: &Path, name: &str, content: &[u8]) -> Result<()> {
 /// The same for what nobody misses after a power cut: readers see the old content or the new.
 pub fn replace_unsynced(dir: &Path, name: &str, content: &[u8]) -> Result<()> {
     let temporary = dir.join(temporary_name(name));
-    std::fs::write(&temporary, content)
-        .map_err(|e| Error::io(format_args!("write {}", temporary.display()), &e))
+    fs::write_private(&temporary, content)
         .and_then(|()| fs::rename(&temporary, &dir.join(name)))
         .inspect_err(|_| {
             let _ = std::fs::remove_file(&temporary);

@@ -11,7 +11,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A descriptor that names `path` without opening it (O_PATH). Follows symbolic links.
@@ -168,6 +170,17 @@ fn grown(
             }
         }
     }
+}
+
+/// Write a file that is for its owner alone: specifications and records hold the variables of
+/// programs, and with them what those keep secret.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    let write = || {
+        let mut options = std::fs::File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(path)?.write_all(content)
+    };
+    write().map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
 }
 
 /// fsync(2).

@@ -249,8 +249,7 @@ impl Program {
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.run_dir.join(name);
-        std::fs::write(&path, text)
-            .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+        fs::write_private(&path, text.as_bytes())
     }
 }
 
