@@ -121,6 +121,7 @@ fn an_unknown_page_is_404() {
         ("GET", "/"),
         ("GET", "/nothing"),
         ("GET", "/v1.41/nothing"),
+        ("GET", "/v1.99/nothing"),
         ("DELETE", "/version"),
         ("POST", "/containers/json"),
         ("GET", "/v1.41"),

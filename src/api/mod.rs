@@ -142,12 +142,12 @@ impl Api {
             return Ok(Reply::Done);
         }
         let (version, path) = split_version(&request.path);
-        if let Some(version) = version {
-            check_version(version)?;
-        }
         let Some((handler, name)) = routes::find(&request.method, path) else {
             return Err(Error::not_found("page not found"));
         };
+        if let Some(version) = version {
+            check_version(version)?;
+        }
         let name = name.to_string();
         handler(&mut Call {
             engine: &self.engine,
