@@ -302,7 +302,12 @@ fn both_clients_print_the_same() {
         &["inspect", "asleep"],
         &["inspect", "ended"],
         // Of an image, each version of the API tells other members.
-        &["inspect", "-f", "{{.Id}} {{.Size}} {{.RootFS.Layers}}", IMAGE],
+        &[
+            "inspect",
+            "-f",
+            "{{.Id}} {{.Size}} {{.RootFS.Layers}}",
+            IMAGE,
+        ],
         &["inspect", "nosuch"],
         &["logs", "ended"],
         &["wait", "ended"],

@@ -6,6 +6,7 @@ use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, host};
 use crate::error::Result;
 use crate::json;
 use crate::json::object::{self, Object};
+use crate::shim::log::options;
 use crate::sys::machine;
 use crate::time::Time;
 use crate::wire::system::{Component, Info, Platform, Version};
@@ -94,11 +95,18 @@ impl Engine {
             true => "true",
             false => "false",
         };
-        let plugins = r#"{"Volume":[],"Network":["bridge","host","null"],"Authorization":null,"Log":["json-file","none"]}"#;
+        let drivers: Vec<String> = options::drivers().into_iter().map(str::to_string).collect();
+        let mut plugins = Object::new();
+        plugins
+            .put("Volume", "[]")
+            .put("Network", r#"["bridge","host","null"]"#)
+            .put("Authorization", "null")
+            .put("Log", &json::to_string(&drivers));
+        let plugins = plugins.finish();
         Ok(object::complete(
             &text,
             &[
-                ("Plugins", plugins),
+                ("Plugins", &plugins),
                 ("Swarm", SWARM),
                 ("RegistryConfig", &registries(&self.settings())),
                 (

@@ -52,6 +52,13 @@ const DRIVERS: [(&str, Driver, &str); 5] = [
     ("kmsg", Driver::Kmsg, "tag"),
 ];
 
+/// The drivers that there are, for people.
+pub fn drivers() -> Vec<&'static str> {
+    let mut names: Vec<&str> = DRIVERS.iter().map(|(name, _, _)| *name).collect();
+    names.push("none");
+    names
+}
+
 /// The options of every driver.
 const COMMON: &str =
     "mode max-buffer-size cache-disabled cache-max-size cache-max-file cache-compress";
