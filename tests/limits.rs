@@ -125,6 +125,16 @@ fn ulimits_are_set_for_the_program() {
 }
 
 #[test]
+fn a_limit_of_files_that_leaves_none_to_start_with_is_told() {
+    let host = Host::with_image("ulimits-tight");
+    for limit in ["nofile=1", "nofile=2", "nofile=3"] {
+        let output = host.tug(&["run", "--rm", "--ulimit", limit, IMAGE, "true"]);
+        output.assert_refused(125, "(RLIMIT_NOFILE) leaves none to start the program with");
+    }
+    host.ok(&["run", "--rm", "--ulimit", "nofile=16", IMAGE, "true"]);
+}
+
+#[test]
 fn info_names_the_limits_that_this_kernel_cannot_keep() {
     let host = Host::new("limits-info");
     let info = host.get("/info");

@@ -23,6 +23,7 @@ mod concurrency;
 mod connections;
 mod cp;
 mod crashes;
+mod create_members;
 mod ctr;
 mod daemon_config;
 mod devices;

@@ -1,7 +1,7 @@
 //! The container's first process, from birth to execve(2). See `create` for the conversation.
 
 use crate::cgroup::devices::Guard;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::oci::spec::TimeOffset;
 use crate::runtime::create::{Io, Options};
 use crate::runtime::mapped::Trees;
@@ -183,6 +183,9 @@ fn await_go(setup: &Setup<'_>) -> Result<()> {
 }
 
 fn wait_and_exec(setup: &Setup<'_>, mut program: Program) -> Result<Infallible> {
+    if let Some(listener) = &setup.listener {
+        check_room(listener)?;
+    }
     report::ready(&setup.sync)?;
     let accepted;
     let caller = match &setup.listener {
@@ -204,6 +207,16 @@ fn wait_and_exec(setup: &Setup<'_>, mut program: Program) -> Result<Infallible> 
     report::failed(caller, &error);
     // A program that cannot be executed ends the container, as in Docker.
     raw::exit(i32::from(exit_code(&error)))
+}
+
+/// The program's limits are ours by now. Better to say that they are too tight while somebody
+/// listens than to fail when we are to start.
+fn check_room(listener: &OwnedFd) -> Result<()> {
+    listener.try_clone().map(drop).map_err(|_| {
+        let message =
+            "the limit of open files (RLIMIT_NOFILE) leaves none to start the program with";
+        Error::new(Kind::System, message)
+    })
 }
 
 /// The one that lets us go on. A connection without a word only wants to know whether we wait.
@@ -234,7 +247,7 @@ fn start_hooks(plan: &Plan<'_>, program: &mut Program, caller: &OwnedFd) -> Resu
 
 fn exit_code(error: &Error) -> u8 {
     match error.kind {
-        crate::error::Kind::ProgramMissing => 127,
+        Kind::ProgramMissing => 127,
         _ => 126,
     }
 }

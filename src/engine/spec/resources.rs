@@ -262,24 +262,21 @@ fn node(path: &Path, metadata: &std::fs::Metadata) -> Option<Device> {
 }
 
 /// The nodes below `dir`, without those that every container has for itself. What vanishes
-/// while we look is not there.
+/// while we look is not there. The tree is anybody's and may be deeper than our stack.
 fn collect(dir: &Path, devices: &mut Vec<Device>) {
     const OWN: [&str; 5] = ["pts", "shm", "fd", "mqueue", "console"];
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        // Of the entry itself: links in /dev are links in the container's /dev, or nothing.
-        let Ok(metadata) = entry.metadata() else {
-            continue;
-        };
-        if OWN.iter().any(|name| entry.file_name() == *name) {
-            continue;
-        }
-        if metadata.is_dir() {
-            collect(&entry.path(), devices);
-        } else {
-            devices.extend(node(&entry.path(), &metadata));
+    let mut pending = vec![dir.to_path_buf()];
+    while let Some(dir) = pending.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if OWN.iter().any(|name| entry.file_name() == *name) {
+                continue;
+            }
+            // Of the entry itself: links in /dev are links in the container's /dev, or nothing.
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => pending.push(entry.path()),
+                Ok(metadata) => devices.extend(node(&entry.path(), &metadata)),
+                Err(_) => {}
+            }
         }
     }
 }
