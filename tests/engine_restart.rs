@@ -190,3 +190,46 @@ fn half_made_things_are_swept_at_start() {
     assert_eq!(left.count(), 0);
     assert!(!host.exec_root().join("containers").join(&id).exists());
 }
+
+#[test]
+fn commands_inside_are_known_to_the_next_engine() {
+    let mut host = Host::with_image("exec-known");
+    host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
+    let script = "echo $$ > /tmp/pid; exec sleep 1000";
+    host.ok(&["exec", "-d", "web", "sh", "-c", script]);
+    eventually("it runs", || {
+        host.tug(&["exec", "web", "cat", "/tmp/pid"]).code == 0
+    });
+    host.kill_engine();
+    host.start_engine();
+    let found = host.get("/containers/web/json");
+    let id = found.string("ExecIDs.0");
+    assert_eq!(
+        host.get(&format!("/exec/{id}/json")).text("Running"),
+        "true"
+    );
+    host.ok(&["exec", "web", "sh", "-c", "kill -9 $(cat /tmp/pid)"]);
+    eventually("its end is told", || {
+        let exec = host.get(&format!("/exec/{id}/json"));
+        exec.text("Running") == "false" && exec.text("ExitCode") == "137"
+    });
+    assert_eq!(host.get("/containers/web/json").text("ExecIDs"), "null");
+}
+
+#[test]
+fn a_hundred_containers_hold_up_no_start() {
+    let mut host = Host::with_image("hundred");
+    host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
+    for number in 0..100 {
+        let body = format!(r#"{{"Image":"{IMAGE}","Cmd":["true"]}}"#);
+        let target = format!("/containers/create?name=idle-{number}");
+        assert_eq!(host.http("POST", &target, &body).status, 201);
+    }
+    host.kill_engine();
+    let begun = std::time::Instant::now();
+    host.start_engine();
+    let took = begun.elapsed();
+    assert!(took.as_millis() < 1000, "the start took {took:?}");
+    assert_eq!(host.get("/info").number("Containers"), 101);
+    assert_eq!(host.ok(&["exec", "web", "echo", "here"]), "here");
+}

@@ -55,8 +55,8 @@ fn an_idle_engine_and_a_sleeping_container_are_small() {
         let added = now.saturating_sub(before);
         println!("container {number} adds {added} KiB PSS");
         assert!(
-            added <= 300,
-            "container {number} adds {added} KiB PSS; 300 are allowed"
+            added <= 150,
+            "container {number} adds {added} KiB PSS; 150 are allowed"
         );
         before = now;
     }

@@ -13,8 +13,10 @@ fn a_killed_shim_means_exited_137_and_nothing_left() {
         host.engine_pid(),
         "the container is the engine's child"
     );
+    let begun = std::time::Instant::now();
     send_signal(shim, "KILL");
     host.until_state("web", "exited");
+    assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
     assert_eq!(host.inspect("web", "State.ExitCode"), "137");
     assert!(
         host.inspect("web", "State.Error").contains("shim"),
@@ -72,7 +74,9 @@ fn a_stopped_shim_stops_nobody_else() {
     send_signal(shim, "STOP");
     assert_eq!(host.ok(&["exec", "well", "echo", "hello"]), "hello");
     host.kill_engine();
+    let begun = std::time::Instant::now();
     host.start_engine();
+    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
     assert_eq!(
         host.ok(&["ps", "-q", "--no-trunc"]),
         format!("{well}\n{stuck}")

@@ -135,6 +135,18 @@ pub struct Exec {
     pub pid: i32,
 }
 
+impl Exec {
+    /// One that the shim knows and we do not.
+    pub fn running(id: String) -> Exec {
+        Exec {
+            id,
+            request: exec::CreateRequest::default(),
+            phase: ExecPhase::Running,
+            pid: 0,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExecPhase {
     Created,

@@ -1,7 +1,7 @@
 //! Starting is recovering: what the records say, what this boot's directories say, and who answers.
 
 use crate::engine::boot::Boot;
-use crate::engine::container::{Container, Phase};
+use crate::engine::container::{Container, Exec, Phase};
 use crate::engine::record::{self, Asked, Happened};
 use crate::engine::watch::Loss;
 use crate::engine::{Engine, lock, watch};
@@ -246,6 +246,8 @@ fn find_shim(container: &Container, run_dir: &Path) -> Result<client::Watch> {
             };
             state.finished_at = exit.finished_at;
         }
+        // What they were asked to do went with the engine before us; their ends are still told.
+        state.execs = found.execs.into_iter().map(Exec::running).collect();
         state.restarts = found.restarts;
         state.is_stopped = found.is_stopped;
     });

@@ -197,6 +197,13 @@ impl Supervisor {
         Ok(Default::default())
     }
 
+    /// The user's commands that run inside.
+    fn execs(&self) -> Vec<String> {
+        let execs = self.tasks.iter().skip(1);
+        let execs = execs.filter(|task| task.check.is_none() && task.code.is_none());
+        execs.map(|task| task.id.clone()).collect()
+    }
+
     pub fn state(&self) -> Reply {
         let task = self.tasks.first();
         let is_alive = task.is_some_and(|task| task.code.is_none());
@@ -204,6 +211,7 @@ impl Supervisor {
             running: Some(self.run.started.is_some() && is_alive),
             pid: task.map(|task| task.pid),
             started_at: self.started_at.clone(),
+            execs: Some(self.execs()),
             exit: self.last.clone(),
             restarts: Some(self.restarts.count),
             is_paused: Some(self.is_frozen()),

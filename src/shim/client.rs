@@ -63,6 +63,8 @@ pub struct State {
     /// The user has sent it a signal.
     pub is_stopped: bool,
     pub health: Option<Health>,
+    /// The ids of the execs that run.
+    pub execs: Vec<String>,
 }
 
 /// How to join a client to a process's streams.
@@ -312,6 +314,7 @@ impl Shim {
             is_waiting: reply.is_waiting.unwrap_or(false),
             is_stopped: reply.is_stopped.unwrap_or(false),
             health: reply.health,
+            execs: reply.execs.unwrap_or_default(),
         })
     }
 

@@ -83,6 +83,8 @@ pub struct Reply {
     pub exit: Option<Exit>,
     pub restarts: Option<u32>,
     pub is_paused: Option<bool>,
+    /// The ids of those that run.
+    pub execs: Option<Vec<String>>,
     /// It waits for its next start.
     pub is_waiting: Option<bool>,
     /// The user has sent it a signal.
