@@ -18,7 +18,7 @@ use crate::shim::message::Reply;
 use crate::shim::policy::Restarts;
 use crate::shim::run::Run;
 use crate::shim::task::{CHUNK_BYTES, Part, Task};
-use crate::sys::memory::Pages;
+use crate::sys::memory::{self, Pages};
 use crate::sys::{poll, process, signal, socket, stream, supervisor};
 use crate::time::Time;
 use rustix::event::PollFlags;
@@ -209,6 +209,7 @@ impl Supervisor {
             if let Some(log) = &mut self.log {
                 log.shrink();
             }
+            memory::forget_code();
         }
     }
 

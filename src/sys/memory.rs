@@ -1,6 +1,7 @@
-//! Memory that goes back to the kernel when it is dropped: an allocator keeps what it once had.
+//! Memory that goes back to the kernel: an allocator keeps what it once had, and so does a process
+//! that once ran through much of its code.
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::ffi::c_void;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -65,9 +66,34 @@ impl Drop for Pages {
     }
 }
 
+unsafe extern "C" {
+    /// Where the linker puts the first byte of the binary, and the end of its code.
+    static __ehdr_start: u8;
+    static etext: u8;
+}
+
+/// Let go of the binary's code and constants, for a process that will sleep for long. What it runs
+/// next comes back from the page cache, in a few faults; until then the kernel may take the pages
+/// for something else without looking through our tables.
+pub fn forget_code() {
+    const PAGE: usize = 4096;
+    let from = (&raw const __ehdr_start) as usize & !(PAGE - 1);
+    let to = (&raw const etext) as usize & !(PAGE - 1);
+    // SAFETY: between these two lies nothing but read-only mappings of a file, where DONTNEED changes
+    // no content; data that is relocated or written comes behind the code (ld.lld, GNU ld).
+    let _ = unsafe { madvise(from as *mut c_void, to - from, Advice::LinuxDontNeed) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forgotten_code_still_runs() {
+        let before = format!("{}", 1.5 + f64::from(std::process::id()));
+        forget_code();
+        assert_eq!(format!("{}", 1.5 + f64::from(std::process::id())), before);
+    }
 
     #[test]
     fn pages_hold_what_is_written_and_none_are_empty() {

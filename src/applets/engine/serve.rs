@@ -8,7 +8,7 @@ use crate::http::lobby::{Door, Lobby};
 use crate::http::pump::Pumps;
 use crate::http::server::Connection;
 use crate::shim::client;
-use crate::sys::{signal, socket};
+use crate::sys::{memory, signal, socket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// The token of the signals; the listeners have theirs behind it.
 const SIGNALS: u64 = 0;
+
+/// After so long without a request the engine makes itself small.
+const REST: Duration = Duration::from_secs(1);
 
 /// How much is served at a time.
 struct Limits {
@@ -91,8 +94,18 @@ pub fn until_end(engine: &Arc<Engine>, orders: &Orders<'_>) -> Result<End> {
         service.lobby.watch(&listener.fd, token)?;
     }
     let mut idle_since = Instant::now();
+    let mut is_small = false;
     loop {
-        let round = service.lobby.wait(orders.idle_exit)?;
+        let rest = (!is_small).then_some(REST);
+        let round = service
+            .lobby
+            .wait(orders.idle_exit.into_iter().chain(rest).min())?;
+        if !round.is_empty() {
+            is_small = false;
+        } else if !is_small && service.requests.load(Ordering::Acquire) == 0 {
+            memory::forget_code();
+            is_small = true;
+        }
         if let Some(limit) = orders.idle_exit {
             if !round.is_empty() || service.is_busy() || engine.is_busy() {
                 idle_since = Instant::now();
