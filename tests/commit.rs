@@ -274,6 +274,26 @@ fn a_running_container_stands_still_meanwhile_and_goes_on() {
 }
 
 #[test]
+fn a_paused_container_is_committed_and_copied_as_it_stands() {
+    if crate::harness::cgroup2().is_none() {
+        return skip("commit: a paused container", "no cgroup v2 on this host");
+    }
+    let host = host("commit-paused");
+    host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
+    host.ok(&["exec", "web", "sh", "-c", "echo here >/here"]);
+    assert_eq!(host.http("POST", "/containers/web/pause", "").status, 204);
+    host.ok(&["commit", "web", "made"]);
+    assert_eq!(host.ok(&["run", "--rm", "made", "cat", "/here"]), "here");
+    let out = host.dir.join("out").display().to_string();
+    host.ok(&["cp", "web:/here", &out]);
+    host.ok(&["cp", &out, "web:/there"]);
+    assert_eq!(host.ok(&["diff", "web"]), "A /here\nA /there");
+    assert_eq!(host.inspect("web", "State.Status"), "\"paused\"");
+    assert_eq!(host.http("POST", "/containers/web/unpause", "").status, 204);
+    assert_eq!(host.ok(&["exec", "web", "cat", "/there"]), "here");
+}
+
+#[test]
 fn what_makes_no_image_is_refused_in_dockers_words() {
     let host = host("commit-refused");
     host.ok(&["create", "--name", "web", IMAGE, "true"]);

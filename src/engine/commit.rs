@@ -2,14 +2,13 @@
 
 use crate::engine::container::{Container, Phase};
 use crate::engine::{Engine, health};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::image::change;
 use crate::image::changes::is_nothing;
 use crate::image::extend::Extension;
 use crate::image::pack::{Form, Packer};
 use crate::image::reference::Reference;
 use crate::oci::image;
-use crate::runtime;
 use crate::sys::fs;
 use crate::wire::container::Config;
 use std::collections::BTreeMap;
@@ -30,10 +29,14 @@ pub struct Commit {
 impl Engine {
     /// Answers the image's id, `sha256:…`.
     pub fn commit(&self, container: &Container, commit: Commit) -> Result<String> {
-        let marked = matches!(container.lock().phase, Phase::Removing | Phase::Removed);
-        if marked {
+        let gone = match container.lock().phase {
+            Phase::Dead => Some("Dead"),
+            Phase::Removing | Phase::Removed => Some("being removed"),
+            _ => None,
+        };
+        if let Some(gone) = gone {
             return Err(Error::conflict(format!(
-                "You cannot commit container {} which is being removed",
+                "You cannot commit container {} which is {gone}",
                 container.id
             )));
         }
@@ -83,29 +86,28 @@ struct Paused<'a> {
 }
 
 impl<'a> Paused<'a> {
-    /// None where it cannot or need not: a file that is written meanwhile is committed as it is.
+    /// None where it does not run or cannot be paused: what is written meanwhile may be in the image
+    /// or not.
     fn new(engine: &'a Engine, container: &'a Container) -> Option<Paused<'a>> {
-        if !container.is_running() {
+        if container.lock().phase != Phase::Running {
             return None;
         }
-        let root = engine.runtime_root();
-        let paused = runtime::kill::pause(&root, &container.id);
-        if let Err(error) = paused.context(|| format!("pause container {}", container.id)) {
-            engine.debug(error);
-            return None;
+        match engine.pause(container) {
+            Ok(()) => Some(Paused { engine, container }),
+            Err(error) => {
+                engine.debug(error);
+                None
+            }
         }
-        engine.tell(container, "pause", &[]);
-        Some(Paused { engine, container })
     }
 }
 
 impl Drop for Paused<'_> {
     fn drop(&mut self) {
-        let (engine, container) = (self.engine, self.container);
-        let resumed = runtime::kill::resume(&engine.runtime_root(), &container.id);
-        match resumed.context(|| format!("unpause container {}", container.id)) {
-            Ok(()) => engine.tell(container, "unpause", &[]),
-            Err(error) => engine.note(error),
+        match self.engine.unpause(self.container) {
+            // Somebody else was quicker, or it has been killed.
+            Err(error) if error.kind != Kind::Conflict => self.engine.note(error),
+            _ => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A container's files, for the verbs that read and write them from outside: whatever state it is in.
 
-use crate::engine::container::{Container, Phase, State};
+use crate::engine::container::{Container, Phase};
 use crate::engine::{Engine, lock};
 use crate::error::{Error, Kind, Result};
 use crate::image::view::{Base, Extra, View};
@@ -9,10 +9,6 @@ use crate::sys::{namespace, process};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
-
-/// How long a shim may take to let go of a container that has just ended.
-const SETTLE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -68,13 +64,9 @@ impl Engine {
         let shim = container.lock().shim.clone();
         if let Some(shim) = shim {
             match self.mounted(container, &shim, &extra) {
-                // It ends at this moment. What it had mounted is free when it has left.
-                Err(error) if error.kind == Kind::Gone => {
-                    let has_left = |state: &State| state.shim.is_none();
-                    if !container.wait_until(&has_left, None, Some(SETTLE))? {
-                        return Err(error);
-                    }
-                }
+                // The container has ended. A shim unmounts before it stops to listen; it may stay for
+                // clients that have not read everything.
+                Err(error) if error.kind == Kind::Gone => {}
                 view => return view.map(Arc::new),
             }
         }
@@ -82,7 +74,7 @@ impl Engine {
         // While we mount, nobody starts or removes it.
         let _busy = container.occupy();
         match container.lock().phase {
-            Phase::Removing | Phase::Removed => {
+            Phase::Removing | Phase::Dead | Phase::Removed => {
                 return Err(Error::conflict(format!(
                     "container {} is marked for removal",
                     container.id

@@ -8,7 +8,7 @@
 //! What is there is what Docker shows: the layers and the user's bind mounts, but not /proc, /sys and
 //! /dev. Beyond Docker, a running container's tmpfs mounts are there as well.
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::image::overlay;
 use crate::sys::mount::{self, Attributes};
 use crate::sys::{fs, namespace};
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// What the tree is made of.
 pub enum Base<'a> {
-    /// A shim has it mounted at `rootfs` in its mount namespace. A second overlay over the same
+    /// A shim has it mounted at `rootfs` in its mount namespace (`Kind::Gone` if not). A second overlay over the same
     /// directories would not see what the first one does.
     Mounted {
         shim: OwnedFd,
@@ -90,6 +90,13 @@ fn make(base: &Base<'_>, extra: &[Extra], place: &Path, readonly: bool) -> Resul
             let tree = mount::clone_tree(rootfs, false);
             join(own.as_fd())?;
             let tree = tree?;
+            // Without the overlay the directory is a bare one: it was unmounted just now.
+            if !mount::is_overlay(&tree)? {
+                return Err(Error::new(
+                    Kind::Gone,
+                    "the shim has unmounted the container",
+                ));
+            }
             mount::attach(&tree, fs::open_path(place)?, place.display())?;
             (tree, true)
         }

@@ -222,10 +222,19 @@ pub fn id(place: impl AsFd) -> Result<u64> {
         .map_err(|errno| failed("statx", "mount", errno))
 }
 
-/// Whether `place` is the root of a mount of type tmpfs.
+/// Whether `place` is on a tmpfs.
 pub fn is_tmpfs(place: impl AsFd) -> Result<bool> {
+    is_of(place.as_fd(), linux_raw_sys::general::TMPFS_MAGIC)
+}
+
+/// Whether `place` is on an overlay.
+pub fn is_overlay(place: impl AsFd) -> Result<bool> {
+    is_of(place.as_fd(), linux_raw_sys::general::OVERLAYFS_SUPER_MAGIC)
+}
+
+fn is_of(place: BorrowedFd<'_>, magic: u32) -> Result<bool> {
     rustix::fs::fstatfs(place)
-        .map(|found| found.f_type as u32 == linux_raw_sys::general::TMPFS_MAGIC)
+        .map(|found| found.f_type as u32 == magic)
         .map_err(|errno| failed("fstatfs", "mount", errno))
 }
 
