@@ -3,7 +3,7 @@
 use crate::harness::command::{Output, Running, run};
 use crate::harness::http::{self, Reply};
 use crate::harness::rootfs::{Archive, busybox_with, gzip};
-use crate::harness::{Host, IMAGE, PATIENCE, docker_client, eventually, skip};
+use crate::harness::{Host, IMAGE, PATIENCE, docker_client, eventually, rounds, skip};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -788,12 +788,6 @@ fn no_archive_gets_out_of_the_users_directory() {
     }
 }
 
-/// How often the lot of requests is made, five out and two in; a release is tried longer.
-fn races() -> usize {
-    let given = std::env::var("TUG_RACES").ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(150)
-}
-
 /// CVE-2018-15664: the container swaps a directory and a link while we look.
 #[test]
 fn a_container_that_swaps_links_meanwhile_gains_nothing() {
@@ -848,7 +842,7 @@ fn a_container_that_swaps_links_meanwhile_gains_nothing() {
                 }
             }
         });
-        for n in 0..races() {
+        for n in 0..rounds(100, 2000) {
             for path in [
                 "/swap/dir/secret",
                 "/swap/dir/sub",
