@@ -343,7 +343,7 @@ fn nonsense_is_refused() {
     ] {
         ctr(&host, args).assert_refused(code, sentence);
     }
-    assert_eq!(ok(&host, &["tasks", "ls"]), "TASK    PID    STATUS");
+    assert_eq!(ok(&host, &["tasks", "ls"]), "TASK      PID       STATUS");
     // To look, the configuration need not be right.
     std::fs::write(host.dir.join("daemon.json"), "{").unwrap();
     assert_eq!(ok(&host, &["-n", "moby", "-a", "/x", "c", "ls", "-q"]), "");

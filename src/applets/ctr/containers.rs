@@ -9,20 +9,17 @@ use crate::json;
 use crate::json::node;
 
 pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
-    let mut rows = vec![["CONTAINER", "IMAGE", "RUNTIME", "NAME"].map(str::to_string)];
+    let mut rows = String::from("CONTAINER\tIMAGE\tRUNTIME\tNAME\n");
     for id in ctr.recorded()? {
         let name = ctr.name(&id);
         let Some(asked) = ctr.asked(&id) else {
-            rows.push([id, "(unreadable)".to_string(), String::new(), name]);
+            rows.push_str(&format!("{id}\t(unreadable)\t\t{name}\n"));
             continue;
         };
         let runtime = asked.host_config.and_then(|host| host.runtime);
-        rows.push([
-            id,
-            asked.image.unwrap_or_default(),
-            runtime.unwrap_or_default(),
-            name,
-        ]);
+        let runtime = runtime.unwrap_or_default();
+        let image = asked.image.unwrap_or_default();
+        rows.push_str(&format!("{id}\t{image}\t{runtime}\t{name}\n"));
     }
     print_list(&rows, options)
 }

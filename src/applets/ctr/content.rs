@@ -9,7 +9,7 @@ use crate::store::staging;
 use crate::sys::fs;
 
 pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
-    let mut rows = vec![["DIGEST", "SIZE", "KIND"].map(str::to_string)];
+    let mut rows = String::from("DIGEST\tSIZE\tKIND\n");
     for (kind, dir) in [("config", "images"), ("layer", "layers")] {
         let dir = ctr.data_root.join(dir);
         let mut names = if dir.exists() {
@@ -26,11 +26,7 @@ pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
                     std::fs::metadata(dir.join(&digits).join("config.json")).map_or(0, |m| m.len())
                 }
             };
-            rows.push([
-                format!("sha256:{digits}"),
-                size.to_string(),
-                kind.to_string(),
-            ]);
+            rows.push_str(&format!("sha256:{digits}\t{size}\t{kind}\n"));
         }
     }
     print_list(&rows, options)

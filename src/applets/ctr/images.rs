@@ -9,17 +9,17 @@ use crate::json::node;
 use crate::sys::fs;
 
 pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
-    let mut rows = vec![["REF", "DIGEST", "SIZE", "PLATFORMS"].map(str::to_string)];
+    let mut rows = String::from("REF\tDIGEST\tSIZE\tPLATFORMS\n");
     for image in image::read(&ctr.data_root)? {
-        let size = format!("{} KiB", image.size.div_ceil(1024));
+        let (id, size) = (&image.id, image.size.div_ceil(1024));
         let os = image.image.os.unwrap_or_default();
-        let platform = format!("{os}/{}", image.image.architecture.unwrap_or_default());
+        let machine = image.image.architecture.unwrap_or_default();
         let mut tags = image.tags;
         if tags.is_empty() {
             tags.push("<none>".to_string());
         }
         for tag in tags {
-            rows.push([tag, image.id.clone(), size.clone(), platform.clone()]);
+            rows.push_str(&format!("{tag}\t{id}\t{size} KiB\t{os}/{machine}\n"));
         }
     }
     print_list(&rows, options)

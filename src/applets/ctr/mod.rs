@@ -393,34 +393,20 @@ fn command_help(command: &Command) -> String {
     text
 }
 
-/// Columns as wide as their widest cell, four spaces between them.
-fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<u8> {
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (n, cell) in row.iter().enumerate() {
-            let widest = rows.iter().map(|row| row[n].len()).max().unwrap_or(0);
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', widest - cell.len() + 4));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    print::out(text)?;
+/// A table: a line each, with tabs between its cells.
+fn print_table(text: &str) -> Result<u8> {
+    print::out(print::table(text))?;
     Ok(0)
 }
 
-/// The list, or with --quiet its first column alone.
-fn print_list<const N: usize>(rows: &[[String; N]], options: &Options) -> Result<u8> {
+/// The table, or with --quiet its first column alone.
+fn print_list(text: &str, options: &Options) -> Result<u8> {
     if !options.is("quiet") {
-        return print_table(rows);
+        return print_table(text);
     }
-    let names: Vec<String> = rows
-        .iter()
-        .skip(1)
-        .map(|row| row[0].clone() + "\n")
-        .collect();
-    print::out(names.concat())?;
+    for line in text.lines().skip(1) {
+        print::line(line.split('\t').next().unwrap_or_default())?;
+    }
     Ok(0)
 }
 

@@ -65,10 +65,10 @@ fn all(ctr: &Ctr) -> Result<Vec<Snapshot>> {
 }
 
 pub fn list(ctr: &Ctr, _: &mut Options) -> Result<u8> {
-    let mut rows = vec![["KEY", "PARENT", "KIND"].map(str::to_string)];
+    let mut rows = String::from("KEY\tPARENT\tKIND\n");
     for snapshot in all(ctr)? {
-        let kind = snapshot.kind().to_string();
-        rows.push([snapshot.key, snapshot.parent, kind]);
+        let kind = snapshot.kind();
+        rows.push_str(&format!("{}\t{}\t{kind}\n", snapshot.key, snapshot.parent));
     }
     print_table(&rows)
 }
@@ -95,13 +95,14 @@ pub fn usage(ctr: &Ctr, options: &mut Options) -> Result<u8> {
             .map(|key| find(ctr, key))
             .collect::<Result<_>>()?,
     };
-    let mut rows = vec![["KEY", "SIZE"].map(str::to_string)];
+    let mut rows = String::from("KEY\tSIZE\n");
     for snapshot in wanted {
         let bytes = match snapshot.is_layer {
             true => content::layer_bytes(ctr, snapshot.key.trim_start_matches("sha256:")),
             false => usage::bytes(&snapshot.path)?,
         };
-        rows.push([snapshot.key, format!("{} KiB", bytes.div_ceil(1024))]);
+        let size = bytes.div_ceil(1024);
+        rows.push_str(&format!("{}\t{size} KiB\n", snapshot.key));
     }
     print_table(&rows)
 }

@@ -72,14 +72,14 @@ fn group(run_dir: &Path, pid: i32) -> Option<Group> {
 }
 
 pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
-    let mut rows = vec![["TASK", "PID", "STATUS"].map(str::to_string)];
+    let mut rows = String::from("TASK\tPID\tSTATUS\n");
     for id in ctr.run()? {
         let (pid, status) = match look(&ctr.run_dir(&id)) {
             Found::Live(_, pid, status) => (pid, status),
             Found::Stopped => (0, "STOPPED"),
             Found::Silent => (0, "UNKNOWN"),
         };
-        rows.push([id, pid.to_string(), status.to_string()]);
+        rows.push_str(&format!("{id}\t{pid}\t{status}\n"));
     }
     print_list(&rows, options)
 }
@@ -103,11 +103,12 @@ pub fn processes(ctr: &Ctr, options: &mut Options) -> Result<u8> {
         Some(group) => group.pids()?,
         None => vec![pid],
     };
-    let mut rows = vec![["PID", "INFO"].map(str::to_string)];
+    let mut rows = String::from("PID\tINFO\n");
     for pid in pids {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        rows.push([pid.to_string(), line.trim_end().to_string()]);
+        let line = line.replace(['\t', '\n'], " ");
+        rows.push_str(&format!("{pid}\t{}\n", line.trim_end()));
     }
     print_table(&rows)
 }
@@ -324,8 +325,10 @@ pub fn metrics(ctr: &Ctr, options: &mut Options) -> Result<u8> {
             Ok(0)
         }
         None | Some("table") => {
-            let mut rows = vec![["METRIC", "VALUE"].map(str::to_string)];
-            rows.extend(known.map(|(name, value)| [name.to_string(), value.to_string()]));
+            let mut rows = String::from("METRIC\tVALUE\n");
+            for (name, value) in known {
+                rows.push_str(&format!("{name}\t{value}\n"));
+            }
             print_table(&rows)
         }
         Some(other) => Err(Error::new(

@@ -13,6 +13,7 @@ use crate::runtime::create::{Created, Io};
 use crate::runtime::exec::Execed;
 use crate::sys::{fs, poll, process, socket, supervisor};
 use rustix::event::PollFlags;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -155,15 +156,20 @@ impl Program {
     /// What stands before a verb's own options.
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.path);
-        command
-            .args(&self.args)
-            .arg("--root")
-            .arg(&self.root)
-            .arg("--log")
-            .arg(self.log())
-            .args(["--log-format", "json", verb])
-            .env_clear()
-            .env("PATH", PATH);
+        let log = self.log();
+        let own: [&OsStr; 7] = [
+            "--root".as_ref(),
+            self.root.as_ref(),
+            "--log".as_ref(),
+            log.as_ref(),
+            "--log-format".as_ref(),
+            "json".as_ref(),
+            verb.as_ref(),
+        ];
+        for word in self.args.iter().map(OsStr::new).chain(own) {
+            command.arg(word);
+        }
+        command.env_clear().env("PATH", PATH);
         let bundle = self.run_dir.join("bundle");
         command.current_dir(match bundle.is_dir() {
             true => &bundle,
