@@ -39,13 +39,14 @@ impl Engine {
         let mut new = HostConfig::clone(&old);
         check_conflicts(&old, &changes).context(failed)?;
         merge(&mut new, &changes);
-        if let Some(policy) = policy.filter(is_named) {
+        if let Some(mut policy) = policy.filter(is_named) {
             if old.auto_remove == Some(true) && !restart::is_none(&policy) {
                 return Err(Error::conflict(
                     "Restart policy cannot be updated because AutoRemove is enabled for the container",
                 ))
                 .context(failed);
             }
+            policy.maximum_retry_count.get_or_insert(0);
             new.restart_policy = Some(policy);
         }
 
