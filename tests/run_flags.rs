@@ -286,7 +286,7 @@ const GOOD: &str = "\
 --device /dev/null --device /dev/null:/dev/x --device /dev/null:/dev/y:rw --device /dev/null:rw
 --device-cgroup-rule c~1:3~rwm --device-read-bps /dev/null:1mb --device-write-iops /dev/null:10
 --dns 1.1.1.1 --dns ::1 --dns-option ndots:2 --dns-search foo.com --domainname x -h box
---entrypoint '' -e A=b -e C -e HOME --expose 80 --expose 81-83/udp --group-add 12 --init
+--entrypoint '' -e HOME --expose 80 --expose 81-83/udp --group-add 12 --init
 --no-healthcheck --ipc private -i -t -l a=b -l c --log-driver json-file --log-opt max-size=1m
 -i -a stdout -m 64m --memory-reservation 32m --memory-swap -1 --memory-swappiness 10 --kernel-memory 9m
 --mount type=bind,src=/tmp,dst=/a,ro,bind-propagation=rslave,consistency=cached --mount TYPE=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770
