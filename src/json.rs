@@ -5,6 +5,7 @@
 //! What is missing there is added here, on the text and away from the types, so that it is
 //! compiled once.
 
+pub mod map;
 pub mod node;
 pub mod object;
 

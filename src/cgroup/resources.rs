@@ -5,10 +5,10 @@
 
 use crate::cgroup::weight;
 use crate::error::{Error, Result};
+use crate::json::map::Map;
 use crate::oci::spec::{
     BlockIo, Cpu, HugepageLimit, Memory, Rdma, Resources, ThrottleDevice, WeightDevice,
 };
-use std::collections::BTreeMap;
 
 /// What stands in a file of the group now; `None` where it is not there.
 pub type Current<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -330,7 +330,7 @@ fn rdma_limit(device: &str, limit: &Rdma, limits: &mut Limits) -> Result<()> {
 }
 
 /// Only files of controllers, and by name: a path, or `cgroup.procs`, would do other things.
-pub fn check_unified(unified: &BTreeMap<String, String>) -> Result<()> {
+pub fn check_unified(unified: &Map<String>) -> Result<()> {
     for name in unified.keys() {
         if name.contains('/') {
             return Err(Error::invalid(format!(

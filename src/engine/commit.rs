@@ -8,10 +8,10 @@ use crate::image::changes::is_nothing;
 use crate::image::extend::Extension;
 use crate::image::pack::{Form, Packer};
 use crate::image::reference::Reference;
+use crate::json::map::Map;
 use crate::oci::image;
 use crate::sys::fs;
 use crate::wire::container::Config;
-use std::collections::BTreeMap;
 
 /// What is said with a commit.
 pub struct Commit {
@@ -181,10 +181,9 @@ fn merge(config: &mut image::Config, container: &Config) {
 }
 
 /// What only the container has.
-fn add<T: Clone>(ours: &mut Option<BTreeMap<String, T>>, theirs: &Option<BTreeMap<String, T>>) {
+fn add<T: Clone>(ours: &mut Option<Map<T>>, theirs: &Option<Map<T>>) {
     for (key, value) in theirs.iter().flatten() {
-        let all = ours.get_or_insert_default();
-        all.entry(key.clone()).or_insert_with(|| value.clone());
+        ours.get_or_insert_default().add(key, value);
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the engine was told, by flags and by `daemon.json` (see `applets::engine::options`).
 
 use crate::engine::runtimes::{OWN, Runtimes};
+use crate::json::map::Map;
 use crate::wire::container::Ulimit;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct Options {
     pub data_root: PathBuf,
     pub exec_root: PathBuf,
     pub log_driver: String,
-    pub log_opts: BTreeMap<String, String>,
+    pub log_opts: Map<String>,
     pub default_ulimits: Vec<Ulimit>,
     /// Give containers a process 1 of ours, where they do not say.
     pub init: bool,
@@ -46,7 +46,7 @@ impl Default for Options {
             data_root: PathBuf::from("/var/lib/tug"),
             exec_root: PathBuf::from("/run/tug"),
             log_driver: "json-file".to_string(),
-            log_opts: BTreeMap::new(),
+            log_opts: Map::new(),
             default_ulimits: Vec::new(),
             init: false,
             dns: Vec::new(),
@@ -85,7 +85,7 @@ pub struct Settings {
     pub registry_mirrors: Vec<String>,
     pub downloads_max: u32,
     pub download_attempts_max: u32,
-    pub features: BTreeMap<String, bool>,
+    pub features: Map<bool>,
 }
 
 impl Default for Settings {
@@ -101,7 +101,7 @@ impl Default for Settings {
             registry_mirrors: Vec::new(),
             downloads_max: 3,
             download_attempts_max: 5,
-            features: BTreeMap::new(),
+            features: Map::new(),
         }
     }
 }

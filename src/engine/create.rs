@@ -6,11 +6,11 @@ use crate::engine::spec::wanted;
 use crate::engine::{Engine, health, host, lock, names, spec, validate};
 use crate::error::{Context, Error, Result};
 use crate::id;
+use crate::json::map::Map;
 use crate::oci;
 use crate::store::staging::{self, Staging};
 use crate::time::Time;
 use crate::wire::container::{Config, CreateRequest, CreateResponse};
-use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -172,7 +172,7 @@ fn merge(mut config: Config, image: &oci::image::Config) -> Config {
         }
     }
     if let Some(labels) = &image.labels {
-        let mut all: BTreeMap<String, String> = labels.clone();
+        let mut all: Map<String> = labels.clone();
         all.extend(config.labels.take().unwrap_or_default());
         config.labels = Some(all);
     }

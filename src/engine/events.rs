@@ -5,10 +5,11 @@ use crate::engine::filter::Filters;
 use crate::engine::network;
 use crate::engine::{Engine, lock};
 use crate::error::Result;
+use crate::json::map::Map;
 use crate::sys::poll::Bell;
 use crate::time::Time;
 use crate::wire::event::{Actor, Event};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 /// As many as Docker keeps for `--since`.
@@ -130,7 +131,7 @@ impl Engine {
     }
 
     /// Tell that `action` happened to the engine itself.
-    pub(super) fn tell_daemon(&self, action: &str, mut attributes: BTreeMap<String, String>) {
+    pub(super) fn tell_daemon(&self, action: &str, mut attributes: Map<String>) {
         let name = super::host::name();
         let id = format!("tug-{name}");
         attributes.insert("name".into(), name);
@@ -140,12 +141,12 @@ impl Engine {
 
     /// Tell that all unused things of a kind were removed.
     pub fn tell_prune(&self, kind: &str, reclaimed: u64) {
-        let attributes = BTreeMap::from([("reclaimed".to_string(), reclaimed.to_string())]);
+        let attributes = Map::from([("reclaimed".to_string(), reclaimed.to_string())]);
         self.events.publish(event(kind, "prune", "", attributes));
     }
 }
 
-fn event(kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>) -> Event {
+fn event(kind: &str, action: &str, id: &str, attributes: Map<String>) -> Event {
     let now = Time::now();
     let seconds = i64::try_from(now.seconds).unwrap_or(i64::MAX);
     let text = |text: &str| Some(text.to_string());
@@ -241,7 +242,7 @@ mod tests {
     use super::*;
 
     fn named(action: &str, name: &str) -> Event {
-        let attributes = BTreeMap::from([
+        let attributes = Map::from([
             ("name".to_string(), name.to_string()),
             ("image".to_string(), "busybox:latest".to_string()),
         ]);

@@ -3,9 +3,9 @@
 
 use crate::engine::pattern::Pattern;
 use crate::error::{Error, Result};
+use crate::json::map::Map;
 use crate::time::{Time, moment};
 use miniserde::json::Value;
-use std::collections::BTreeMap;
 
 /// Keys with their values, in the order given.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Filters {
 
     /// Whether `labels` has all that were asked for with `label` (`key` or `key=value`), and none
     /// of `label!`.
-    pub fn allows_labels(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
+    pub fn allows_labels(&self, labels: Option<&Map<String>>) -> bool {
         let has = |wanted: &String| {
             let (key, value) = match wanted.split_once('=') {
                 Some((key, value)) => (key, Some(value)),
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn labels_match_by_key_or_by_key_and_value() {
-        let labels: BTreeMap<String, String> = [("a".to_string(), "1".to_string())].into();
+        let labels: Map<String> = [("a".to_string(), "1".to_string())].into();
         for (text, expected) in [
             (r#"{"label":["a"]}"#, true),
             (r#"{"label":["a=1"]}"#, true),

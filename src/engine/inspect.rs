@@ -6,10 +6,10 @@ use crate::engine::network;
 use crate::engine::spec::{mounts, security};
 use crate::error::Result;
 use crate::json;
+use crate::json::map::Map;
 use crate::json::node::members;
 use crate::json::object::{self, Object};
 use crate::wire::container::{GraphDriver, Health, HostConfig, Inspect, NetworkSettings, State};
-use std::collections::BTreeMap;
 
 impl Engine {
     /// In JSON, with all members that Docker's has. `size` adds what it has written; it takes time.
@@ -69,8 +69,8 @@ impl Engine {
                 ip_address: text(""),
                 gateway: text(""),
                 mac_address: text(""),
-                ports: Some(BTreeMap::new()),
-                networks: Some(BTreeMap::from([(mode.clone(), network::endpoint(&mode))])),
+                ports: Some(Map::new()),
+                networks: Some(Map::from([(mode.clone(), network::endpoint(&mode))])),
             }),
         }
     }

@@ -6,10 +6,10 @@ use crate::engine::filter::{Filters, Patterns};
 use crate::engine::network;
 use crate::engine::spec::mounts;
 use crate::error::{Error, Result};
+use crate::json::map::Map;
 use crate::store::usage;
 use crate::time::Time;
 use crate::wire::container::{Summary, SummaryHostConfig, SummaryNetworks};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ fn has_mount(container: &Container, value: &str) -> bool {
         .any(|point| is(&point.name) || is(&point.source) || is(&point.destination))
 }
 
-fn has_port<T>(wanted: &[Ports], ports: Option<&BTreeMap<String, T>>) -> bool {
+fn has_port<T>(wanted: &[Ports], ports: Option<&Map<T>>) -> bool {
     let mut names = ports.into_iter().flat_map(|ports| ports.keys());
     wanted.is_empty() || names.any(|name| wanted.iter().any(|wanted| wanted.has(name)))
 }
@@ -249,7 +249,7 @@ impl Engine {
                 network_mode: Some(mode.clone()),
             }),
             network_settings: Some(SummaryNetworks {
-                networks: Some(BTreeMap::from([(mode.clone(), network::endpoint(&mode))])),
+                networks: Some(Map::from([(mode.clone(), network::endpoint(&mode))])),
             }),
             mounts: Some(mounts::points(container)),
         })

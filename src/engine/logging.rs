@@ -4,9 +4,9 @@ use crate::engine::Engine;
 use crate::engine::container::Container;
 use crate::error::{Error, Result};
 use crate::id;
+use crate::json::map::Map;
 use crate::shim::config;
 use crate::shim::log::options::{self, Given, failed};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What a `tag` may name (moby, daemon/logger/loginfo.go).
@@ -73,9 +73,9 @@ impl Engine {
 }
 
 /// The labels and variables that the options name.
-fn attrs(container: &Container, given: &Given) -> BTreeMap<String, String> {
+fn attrs(container: &Container, given: &Given) -> Map<String> {
     let names = |key: &str| given.get(key).map_or("", String::as_str).split(',');
-    let mut attrs = BTreeMap::new();
+    let mut attrs = Map::new();
     let labels = container.config.labels.as_ref();
     for name in names("labels") {
         if let Some(value) = labels.and_then(|labels| labels.get(name)) {

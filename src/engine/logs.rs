@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::engine::container::Container;
 use crate::error::{Error, Result};
 use crate::http::query;
+use crate::json::map::Map;
 use crate::shim::log::reader::{Mark, Reader, Select};
 use crate::shim::log::record::LogLine;
 use crate::sys::notify::Changes;
@@ -11,7 +12,6 @@ use crate::sys::poll;
 use crate::time::Time;
 use crate::wire::stdcopy;
 use rustix::event::PollFlags;
-use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -138,7 +138,7 @@ impl Logs<'_> {
 }
 
 /// `key=value,key=value`, both as in the query of a URL.
-fn details(attrs: &BTreeMap<String, String>) -> String {
+fn details(attrs: &Map<String>) -> String {
     let pairs = attrs
         .iter()
         .map(|(key, value)| format!("{}={}", form(key), form(value)));

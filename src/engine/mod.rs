@@ -59,7 +59,7 @@ use crate::engine::config::{Level, Options, Settings};
 use crate::engine::container::Container;
 use crate::error::{Error, Result};
 use crate::image::Images;
-use std::collections::BTreeMap;
+use crate::json::map::Map;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -82,7 +82,7 @@ pub struct Engine {
 struct Registry {
     containers: Vec<Arc<Container>>,
     /// Name to id. A name is taken before its container is made, and free after it is gone.
-    names: BTreeMap<String, String>,
+    names: Map<String>,
 }
 
 /// A lock whose holder cannot have panicked: panics abort.

@@ -47,7 +47,7 @@ impl Engine {
             .shutdown_timeout
             .map_or(-1, |t| t.as_secs().cast_signed());
         *lock(&self.settings) = Arc::new(settings);
-        let mut attributes: std::collections::BTreeMap<String, String> = attributes
+        let mut attributes: crate::json::map::Map<String> = attributes
             .into_iter()
             .map(|(key, value)| (key.to_string(), value))
             .collect();

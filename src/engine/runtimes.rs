@@ -3,8 +3,8 @@
 use crate::engine::Engine;
 use crate::engine::container::Container;
 use crate::error::{Error, Result};
+use crate::json::map::Map;
 use crate::wire::system::Runtime;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Ours, which is called in process.
@@ -14,7 +14,7 @@ pub const OWN: &str = "tug";
 const ALIASES: [&str; 2] = ["runc", "io.containerd.runc.v2"];
 
 /// The runtimes that a configuration names, by name.
-pub type Runtimes = BTreeMap<String, Runtime>;
+pub type Runtimes = Map<Runtime>;
 
 /// What a configuration may say; the sentences are dockerd's.
 pub fn check(runtimes: &Runtimes, default: &str) -> Result<()> {
@@ -135,7 +135,7 @@ mod tests {
             path: Some(path.to_string()),
             ..Runtime::default()
         };
-        BTreeMap::from([(name.to_string(), runtime)])
+        Map::from([(name.to_string(), runtime)])
     }
 
     #[test]

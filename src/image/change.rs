@@ -332,7 +332,7 @@ mod tests {
                 "A=2"
             ]
         );
-        let ports: Vec<String> = config.exposed_ports.unwrap().into_keys().collect();
+        let ports: Vec<String> = config.exposed_ports.unwrap().keys().cloned().collect();
         assert_eq!(
             ports,
             ["53/udp", "80/tcp", "8000/tcp", "8001/tcp", "8002/tcp"]
@@ -345,7 +345,7 @@ mod tests {
                 ("org.x.y".to_string(), "z".to_string())
             ]
         );
-        let volumes: Vec<String> = config.volumes.unwrap().into_keys().collect();
+        let volumes: Vec<String> = config.volumes.unwrap().keys().cloned().collect();
         assert_eq!(volumes, ["/a b", "/c", "/d", "/e"]);
         assert_eq!(config.user.unwrap(), "1000:1000");
         assert_eq!(config.working_dir.unwrap(), "/var/lib");

@@ -4,10 +4,10 @@ use crate::error::{Context, Error, Result};
 use crate::image::layer;
 use crate::image::reference::Reference;
 use crate::image::source::sha256;
+use crate::json::map::Map;
 use crate::store::{record, staging};
 use crate::{id, json};
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 const REFS: &str = "refs.json";
@@ -17,7 +17,7 @@ const MANIFEST: &str = "manifest.json";
 /// What there is. Ids are digits, names are full.
 #[derive(Debug, Default)]
 pub struct Shelf {
-    pub refs: BTreeMap<String, String>,
+    pub refs: Map<String>,
     pub images: Vec<Held>,
 }
 
@@ -32,7 +32,7 @@ pub struct Held {
 /// `refs.json`: names to `sha256:…`.
 #[derive(Serialize, Deserialize)]
 struct Refs {
-    refs: Option<BTreeMap<String, String>>,
+    refs: Option<Map<String>>,
 }
 
 /// `manifest.json`.
@@ -119,9 +119,9 @@ pub fn config(images: &Path, digits: &str) -> Result<Vec<u8>> {
         .ok_or_else(|| Error::not_found(format!("{CONFIG} is missing")))
 }
 
-fn read_refs(images: &Path) -> Result<BTreeMap<String, String>> {
+fn read_refs(images: &Path) -> Result<Map<String>> {
     let Some(bytes) = record::load(images, REFS)? else {
-        return Ok(BTreeMap::new());
+        return Ok(Map::new());
     };
     let refs: Refs = json::parse_bytes(&bytes, REFS)?;
     let refs = refs.refs.unwrap_or_default().into_iter();

@@ -2,7 +2,7 @@
 
 use super::netlink::{self, Message, Netlink};
 use crate::error::{Error, Result};
-use crate::oci::named::Named;
+use crate::json::map::Map;
 use crate::oci::spec::NetDevice;
 use crate::sys::failed;
 use crate::sys::namespace::{self, NETWORK};
@@ -21,7 +21,7 @@ const IFF_UP: u32 = 1;
 const IFA_F_PERMANENT: u32 = 0x80;
 
 /// Whether the kernel takes such names.
-pub fn check(devices: &Named<NetDevice>) -> Result<()> {
+pub fn check(devices: &Map<NetDevice>) -> Result<()> {
     let mut names: Vec<&str> = Vec::new();
     for (name, device) in devices {
         let inside = name_inside(name, device);
@@ -51,7 +51,7 @@ fn name_inside<'a>(name: &'a str, device: &'a NetDevice) -> &'a str {
 }
 
 /// Move the devices into `target`, a network namespace, each with its addresses, and up.
-pub fn give(devices: &Named<NetDevice>, target: &OwnedFd) -> Result<()> {
+pub fn give(devices: &Map<NetDevice>, target: &OwnedFd) -> Result<()> {
     let here = Netlink::open()?;
     let there = open_in(target)?;
     for (name, device) in devices {
@@ -209,7 +209,7 @@ mod tests {
         let pairs = pairs
             .iter()
             .map(|(name, inside)| ((*name).to_string(), device(inside)));
-        check(&Named::from(pairs.collect::<Vec<_>>()))
+        check(&pairs.collect())
     }
 
     #[test]

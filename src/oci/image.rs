@@ -1,8 +1,8 @@
 //! An image's configuration, manifest and index (image-spec 1.1; Docker's schema 2 has the same
 //! members under other media types).
 
+use crate::json::map::Map;
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// An empty object, as Go's `struct{}` in maps used as sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Config {
     #[serde(rename = "User")]
     pub user: Option<String>,
     #[serde(rename = "ExposedPorts")]
-    pub exposed_ports: Option<BTreeMap<String, Empty>>,
+    pub exposed_ports: Option<Map<Empty>>,
     #[serde(rename = "Env")]
     pub env: Option<Vec<String>>,
     #[serde(rename = "Entrypoint")]
@@ -36,11 +36,11 @@ pub struct Config {
     #[serde(rename = "Cmd")]
     pub cmd: Option<Vec<String>>,
     #[serde(rename = "Volumes")]
-    pub volumes: Option<BTreeMap<String, Empty>>,
+    pub volumes: Option<Map<Empty>>,
     #[serde(rename = "WorkingDir")]
     pub working_dir: Option<String>,
     #[serde(rename = "Labels")]
-    pub labels: Option<BTreeMap<String, String>>,
+    pub labels: Option<Map<String>>,
     #[serde(rename = "StopSignal")]
     pub stop_signal: Option<String>,
     #[serde(rename = "Shell")]
@@ -102,7 +102,7 @@ pub struct Descriptor {
     pub digest: Option<String>,
     pub size: Option<u64>,
     pub platform: Option<Platform>,
-    pub annotations: Option<BTreeMap<String, String>>,
+    pub annotations: Option<Map<String>>,
 }
 
 /// A manifest (`config` and `layers`) or an index (`manifests`): a document has one or the other.

@@ -5,6 +5,5 @@
 //! `runtime.md`; image-spec 1.1 `config.md`, `manifest.md`, `image-index.md`.
 
 pub mod image;
-pub mod named;
 pub mod spec;
 pub mod state;

@@ -1,8 +1,7 @@
 //! A bundle's `config.json` (runtime-spec, `config.md` and `config-linux.md`).
 
-use crate::oci::named::Named;
+use crate::json::map::Map;
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The version of the runtime spec that we write.
 pub const VERSION: &str = "1.3.0";
@@ -16,7 +15,7 @@ pub struct Spec {
     pub hostname: Option<String>,
     pub domainname: Option<String>,
     pub mounts: Option<Vec<Mount>>,
-    pub annotations: Option<BTreeMap<String, String>>,
+    pub annotations: Option<Map<String>>,
     pub hooks: Option<Hooks>,
     pub linux: Option<Linux>,
 }
@@ -177,7 +176,7 @@ pub struct Linux {
     pub uid_mappings: Option<Vec<IdMapping>>,
     #[serde(rename = "gidMappings")]
     pub gid_mappings: Option<Vec<IdMapping>>,
-    pub sysctl: Option<BTreeMap<String, String>>,
+    pub sysctl: Option<Map<String>>,
     pub resources: Option<Resources>,
     #[serde(rename = "cgroupsPath")]
     pub cgroups_path: Option<String>,
@@ -200,10 +199,10 @@ pub struct Linux {
     pub personality: Option<Personality>,
     /// By clock: `monotonic`, `boottime`.
     #[serde(rename = "timeOffsets")]
-    pub time_offsets: Option<Named<TimeOffset>>,
+    pub time_offsets: Option<Map<TimeOffset>>,
     /// Network devices of the host to move into the container, by their name there.
     #[serde(rename = "netDevices")]
-    pub net_devices: Option<Named<NetDevice>>,
+    pub net_devices: Option<Map<NetDevice>>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -335,10 +334,10 @@ pub struct Resources {
     #[serde(rename = "hugepageLimits")]
     pub hugepage_limits: Option<Vec<HugepageLimit>>,
     /// By device.
-    pub rdma: Option<Named<Rdma>>,
+    pub rdma: Option<Map<Rdma>>,
     pub network: Option<Network>,
     /// Files of cgroup v2 by name, written as they are.
-    pub unified: Option<BTreeMap<String, String>>,
+    pub unified: Option<Map<String>>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

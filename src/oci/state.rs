@@ -1,7 +1,7 @@
 //! The state of a container as runtimes print it (runtime-spec, `runtime.md`, State).
 
+use crate::json::map::Map;
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// What goes to a seccomp agent with the listener (`config-linux.md`, The Container Process State).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -27,5 +27,5 @@ pub struct State {
     /// The first process, as the host numbers it; 0 once stopped.
     pub pid: Option<i32>,
     pub bundle: Option<String>,
-    pub annotations: Option<BTreeMap<String, String>>,
+    pub annotations: Option<Map<String>>,
 }

@@ -1,7 +1,7 @@
 //! What a bundle asks for, checked and worked out before anything is made.
 
 use crate::error::{Error, Kind, Result};
-use crate::oci::named::Named;
+use crate::json::map::Map;
 use crate::oci::spec::{Hook, Hooks, IdMapping, NetDevice, Process, Spec, TimeOffset, VERSION};
 use crate::oci::state::State;
 use crate::runtime::program::reason;
@@ -95,7 +95,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    pub fn time_offsets(&self) -> impl Iterator<Item = &(String, TimeOffset)> {
+    pub fn time_offsets(&self) -> impl Iterator<Item = (&String, &TimeOffset)> {
         let linux = self.spec.linux.as_ref();
         let offsets = linux.and_then(|linux| linux.time_offsets.as_ref());
         offsets.into_iter().flatten()
@@ -169,7 +169,7 @@ impl Plan<'_> {
     }
 
     /// Devices of the host that become the container's.
-    pub fn net_devices(&self) -> Option<&Named<NetDevice>> {
+    pub fn net_devices(&self) -> Option<&Map<NetDevice>> {
         let linux = self.spec.linux.as_ref();
         let devices = linux.and_then(|linux| linux.net_devices.as_ref());
         devices.filter(|devices| !devices.is_empty())

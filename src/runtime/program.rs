@@ -3,6 +3,7 @@
 //! The first process and those that join later (`exec`) go the same way.
 
 use crate::error::{Error, Kind, Result};
+use crate::json::map::Map;
 use crate::oci::spec::{Capabilities, Process, User};
 use crate::runtime::create::Io;
 use crate::runtime::{console, limits, lsm, schedule, seccomp, user};
@@ -11,7 +12,6 @@ use crate::sys::process::{self, Ids};
 use crate::sys::{capability, failed, raw};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Uid, makedev};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -173,15 +173,16 @@ fn bits(list: &Option<Vec<String>>) -> u64 {
 /// Of several variables of one name the last counts, as in a shell that sets them one by one.
 /// There may be 100,000 of them.
 fn without_duplicates(list: &[String]) -> Vec<&str> {
-    let mut seen = BTreeSet::new();
-    let mut env = Vec::with_capacity(list.len() + 1);
-    for text in list.iter().rev() {
-        if seen.insert(text.split('=').next().unwrap_or_default()) {
-            env.push(text.as_str());
-        }
-    }
-    env.reverse();
-    env
+    let name = |text: &str| text.split('=').next().unwrap_or_default().to_string();
+    let last: Map<usize> = list
+        .iter()
+        .enumerate()
+        .map(|(place, text)| (name(text), place))
+        .collect();
+    let mut places: Vec<usize> = last.values().copied().collect();
+    places.sort_unstable();
+    let texts = places.into_iter().filter_map(|place| list.get(place));
+    texts.map(String::as_str).collect()
 }
 
 /// An empty one counts as none.

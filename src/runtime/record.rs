@@ -3,12 +3,12 @@
 
 use crate::cgroup::Group;
 use crate::error::{Error, Result};
+use crate::json::map::Map;
 use crate::json::{self, node::Node};
 use crate::oci::spec::{Process, Spec};
 use crate::runtime::walk::is_absent;
 use crate::sys::{fs, process};
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -28,7 +28,7 @@ pub struct Record {
     pub created: String,
     /// The cgroup's directory, absolute.
     pub cgroup: Option<String>,
-    pub annotations: Option<BTreeMap<String, String>>,
+    pub annotations: Option<Map<String>>,
     /// CLONE_NEW… bits of the namespaces that are not the creator's.
     pub namespaces: u32,
     /// Its processes use the session keyring of whoever started them.

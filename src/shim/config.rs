@@ -2,11 +2,11 @@
 
 use crate::error::{Context, Error, Result};
 use crate::json;
+use crate::json::map::Map;
 use crate::oci::image::HealthConfig;
 use crate::sys::fs;
 use crate::wire::container::RestartPolicy;
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 pub const FILE: &str = "shim.json";
@@ -20,7 +20,7 @@ pub struct Config {
     pub id: Option<String>,
     /// Docker's LogConfig: the driver and its options.
     pub log_driver: Option<String>,
-    pub log_options: Option<BTreeMap<String, String>>,
+    pub log_options: Option<Map<String>>,
     /// The file for records, absolute.
     pub log: Option<String>,
     /// What a receiver is told: the option `tag`, worked out, names, and the labels and variables
@@ -28,7 +28,7 @@ pub struct Config {
     pub log_tag: Option<String>,
     pub log_name: Option<String>,
     pub log_image: Option<String>,
-    pub log_attrs: Option<BTreeMap<String, String>>,
+    pub log_attrs: Option<Map<String>>,
     /// Directories of the image's layers, absolute, top first.
     pub layers: Option<Vec<String>>,
     /// The container's own overlay directories. Without `upper` nothing is mounted on `rootfs`.

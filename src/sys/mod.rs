@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod epoll;
 pub mod fs;
 pub mod init;
+pub mod letters;
 pub mod machine;
 pub mod memory;
 pub mod mount;

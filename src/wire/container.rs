@@ -1,9 +1,9 @@
 //! Containers: create, list, inspect, wait.
 
+use crate::json::map::Map;
 use crate::oci::image::{Empty, HealthConfig};
 use miniserde::json::Value;
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// What runs in the container (API, ContainerConfig).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct Config {
     #[serde(rename = "AttachStderr")]
     pub attach_stderr: Option<bool>,
     #[serde(rename = "ExposedPorts")]
-    pub exposed_ports: Option<BTreeMap<String, Empty>>,
+    pub exposed_ports: Option<Map<Empty>>,
     #[serde(rename = "Tty")]
     pub tty: Option<bool>,
     #[serde(rename = "OpenStdin")]
@@ -37,11 +37,11 @@ pub struct Config {
     #[serde(rename = "Image")]
     pub image: Option<String>,
     #[serde(rename = "Volumes")]
-    pub volumes: Option<BTreeMap<String, Empty>>,
+    pub volumes: Option<Map<Empty>>,
     #[serde(rename = "WorkingDir")]
     pub working_dir: Option<String>,
     #[serde(rename = "Labels")]
-    pub labels: Option<BTreeMap<String, String>>,
+    pub labels: Option<Map<String>>,
     #[serde(rename = "StopSignal")]
     pub stop_signal: Option<String>,
     /// Seconds.
@@ -95,7 +95,7 @@ pub struct HostConfig {
     #[serde(rename = "NetworkMode")]
     pub network_mode: Option<String>,
     #[serde(rename = "PortBindings")]
-    pub port_bindings: Option<BTreeMap<String, Vec<PortBinding>>>,
+    pub port_bindings: Option<Map<Vec<PortBinding>>>,
     #[serde(rename = "RestartPolicy")]
     pub restart_policy: Option<RestartPolicy>,
     #[serde(rename = "AutoRemove")]
@@ -110,7 +110,7 @@ pub struct HostConfig {
     #[serde(rename = "ConsoleSize")]
     pub console_size: Option<Vec<u32>>,
     #[serde(rename = "Annotations")]
-    pub annotations: Option<BTreeMap<String, String>>,
+    pub annotations: Option<Map<String>>,
     #[serde(rename = "CapAdd")]
     pub cap_add: Option<Vec<String>>,
     #[serde(rename = "CapDrop")]
@@ -146,9 +146,9 @@ pub struct HostConfig {
     #[serde(rename = "SecurityOpt")]
     pub security_opt: Option<Vec<String>>,
     #[serde(rename = "StorageOpt")]
-    pub storage_opt: Option<BTreeMap<String, String>>,
+    pub storage_opt: Option<Map<String>>,
     #[serde(rename = "Tmpfs")]
-    pub tmpfs: Option<BTreeMap<String, String>>,
+    pub tmpfs: Option<Map<String>>,
     #[serde(rename = "UTSMode")]
     pub uts_mode: Option<String>,
     #[serde(rename = "UsernsMode")]
@@ -157,7 +157,7 @@ pub struct HostConfig {
     #[serde(rename = "ShmSize")]
     pub shm_size: Option<i64>,
     #[serde(rename = "Sysctls")]
-    pub sysctls: Option<BTreeMap<String, String>>,
+    pub sysctls: Option<Map<String>>,
     #[serde(rename = "Runtime")]
     pub runtime: Option<String>,
     #[serde(rename = "Isolation")]
@@ -263,7 +263,7 @@ pub struct LogConfig {
     #[serde(rename = "Type")]
     pub kind: Option<String>,
     #[serde(rename = "Config")]
-    pub config: Option<BTreeMap<String, String>>,
+    pub config: Option<Map<String>>,
 }
 
 /// Where a port is published.
@@ -366,7 +366,7 @@ pub struct Ulimit {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NetworkingConfig {
     #[serde(rename = "EndpointsConfig")]
-    pub endpoints_config: Option<BTreeMap<String, EndpointSettings>>,
+    pub endpoints_config: Option<Map<EndpointSettings>>,
 }
 
 /// A container's place in a network.
@@ -388,7 +388,7 @@ pub struct EndpointSettings {
     #[serde(rename = "IPAMConfig")]
     pub ipam_config: Option<Value>,
     #[serde(rename = "DriverOpts")]
-    pub driver_opts: Option<BTreeMap<String, String>>,
+    pub driver_opts: Option<Map<String>>,
     #[serde(rename = "GwPriority")]
     pub gw_priority: Option<i64>,
 }
@@ -428,7 +428,7 @@ pub struct Summary {
     #[serde(rename = "SizeRootFs")]
     pub size_root_fs: Option<i64>,
     #[serde(rename = "Labels")]
-    pub labels: Option<BTreeMap<String, String>>,
+    pub labels: Option<Map<String>>,
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`.
     #[serde(rename = "State")]
     pub state: Option<String>,
@@ -454,7 +454,7 @@ pub struct SummaryHostConfig {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SummaryNetworks {
     #[serde(rename = "Networks")]
-    pub networks: Option<BTreeMap<String, EndpointSettings>>,
+    pub networks: Option<Map<EndpointSettings>>,
 }
 
 /// A published or exposed port.
@@ -614,7 +614,7 @@ pub struct GraphDriver {
     #[serde(rename = "Name")]
     pub name: Option<String>,
     #[serde(rename = "Data")]
-    pub data: Option<BTreeMap<String, String>>,
+    pub data: Option<Map<String>>,
 }
 
 /// The networks of a container.
@@ -629,9 +629,9 @@ pub struct NetworkSettings {
     #[serde(rename = "MacAddress")]
     pub mac_address: Option<String>,
     #[serde(rename = "Ports")]
-    pub ports: Option<BTreeMap<String, Vec<PortBinding>>>,
+    pub ports: Option<Map<Vec<PortBinding>>>,
     #[serde(rename = "Networks")]
-    pub networks: Option<BTreeMap<String, EndpointSettings>>,
+    pub networks: Option<Map<EndpointSettings>>,
 }
 
 /// POST /containers/{id}/wait.
@@ -658,7 +658,7 @@ pub struct LogLine {
     /// `stdout` or `stderr`.
     pub stream: Option<String>,
     /// What the options `labels`, `env` and `tag` add.
-    pub attrs: Option<BTreeMap<String, String>>,
+    pub attrs: Option<Map<String>>,
     /// RFC 3339 with nanoseconds.
     pub time: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Events (API, SystemEvents).
 
+use crate::json::map::Map;
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One line of GET /events.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -34,5 +34,5 @@ pub struct Actor {
     #[serde(rename = "ID")]
     pub id: Option<String>,
     #[serde(rename = "Attributes")]
-    pub attributes: Option<BTreeMap<String, String>>,
+    pub attributes: Option<Map<String>>,
 }

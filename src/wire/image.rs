@@ -1,9 +1,9 @@
 //! Images: list, inspect, remove, and the progress stream of import and load.
 
+use crate::json::map::Map;
 use crate::oci::image::Config;
 use crate::wire::container::GraphDriver;
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One row of GET /images/json.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Summary {
     #[serde(rename = "VirtualSize")]
     pub virtual_size: Option<i64>,
     #[serde(rename = "Labels")]
-    pub labels: Option<BTreeMap<String, String>>,
+    pub labels: Option<Map<String>>,
     /// -1: not computed.
     #[serde(rename = "Containers")]
     pub containers: Option<i64>,

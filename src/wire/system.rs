@@ -1,7 +1,7 @@
 //! The engine about itself: version, info.
 
+use crate::json::map::Map;
 use miniserde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// GET /version.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub struct Component {
     #[serde(rename = "Version")]
     pub version: Option<String>,
     #[serde(rename = "Details")]
-    pub details: Option<BTreeMap<String, String>>,
+    pub details: Option<Map<String>>,
 }
 
 /// GET /info.
@@ -137,7 +137,7 @@ pub struct Info {
     #[serde(rename = "ServerVersion")]
     pub server_version: Option<String>,
     #[serde(rename = "Runtimes")]
-    pub runtimes: Option<BTreeMap<String, Runtime>>,
+    pub runtimes: Option<Map<Runtime>>,
     #[serde(rename = "DefaultRuntime")]
     pub default_runtime: Option<String>,
     #[serde(rename = "LiveRestoreEnabled")]

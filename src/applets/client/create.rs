@@ -10,11 +10,11 @@ use crate::error::{Error, Kind, Result};
 use crate::http::client::Body;
 use crate::http::query;
 use crate::json;
+use crate::json::map::Map;
 use crate::oci::image::HealthConfig;
 use crate::wire::container::{
     Config, EndpointSettings, HostConfig, NetworkingConfig, Placement, RestartPolicy,
 };
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub const VERB: Verb = Verb {
@@ -46,7 +46,7 @@ pub enum Place {
     /// Each time one more.
     List(fn(&mut Create) -> &mut Option<Vec<String>>),
     /// `name=value`, each time one more.
-    Pairs(fn(&mut Create) -> &mut Option<BTreeMap<String, String>>),
+    Pairs(fn(&mut Create) -> &mut Option<Map<String>>),
     Integer(fn(&mut Create) -> &mut Option<i64>),
     /// `1m30s`, kept in nanoseconds.
     Duration(fn(&mut Create) -> &mut Option<i64>),

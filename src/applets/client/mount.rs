@@ -6,11 +6,11 @@ use super::options::parse_boolean;
 use super::values::absolute;
 use crate::error::{Error, Kind, Result};
 use crate::json;
+use crate::json::map::Map;
 use crate::json::node::quote;
 use crate::json::object::{self, Object};
 use crate::wire::container::{BindOptions, EndpointSettings, MountRequest, TmpfsOptions};
 use miniserde::json::Value;
-use std::collections::BTreeMap;
 
 /// The fields of one line of CSV; a quoted one may hold commas (Go's encoding/csv).
 pub fn fields(line: &str) -> Result<Vec<String>> {
@@ -420,9 +420,7 @@ impl Ipam {
 }
 
 /// What the request says of networks: nothing where one is given by its name alone.
-pub fn endpoints(
-    given: Vec<(String, EndpointSettings)>,
-) -> Option<BTreeMap<String, EndpointSettings>> {
+pub fn endpoints(given: Vec<(String, EndpointSettings)>) -> Option<Map<EndpointSettings>> {
     let says = |endpoint: &EndpointSettings| json::to_string(endpoint) != "{}";
     if given.len() < 2 && !given.iter().any(|(_, endpoint)| says(endpoint)) {
         return None;

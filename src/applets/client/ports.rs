@@ -95,7 +95,7 @@ pub fn publish(create: &mut Create, value: &str) -> Result<()> {
         let ports = create.config.exposed_ports.get_or_insert_default();
         ports.insert(name.clone(), Empty {});
         let bindings = create.host.port_bindings.get_or_insert_default();
-        bindings.entry(name).or_default().push(PortBinding {
+        bindings.value(&name).push(PortBinding {
             host_ip: Some(ip.to_string()),
             host_port: Some(host_port),
         });

@@ -8,8 +8,8 @@ use super::{human, print};
 use crate::error::{Kind, Result};
 use crate::http::query;
 use crate::id;
+use crate::json::map::Map;
 use crate::json::node::Node;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub const VERB: Verb = Verb {
@@ -57,7 +57,7 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let format = options.get("format").unwrap_or("table");
-    let mut before = BTreeMap::new();
+    let mut before = Map::new();
     if options.is("no-stream") {
         // Percentages are of the time between two looks.
         look(engine, options, &mut before)?;
@@ -83,7 +83,7 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
 }
 
 /// Processor time of the container and of the machine, when we looked last; by id.
-type Before = BTreeMap<String, (i64, i64)>;
+type Before = Map<(i64, i64)>;
 
 fn look(engine: &Engine, options: &Options, before: &mut Before) -> Result<Vec<Row>> {
     // Named by the user, a container must be there the first time; later it may go.
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn percentages_are_worked_out_as_dockers_client_does() {
-        let mut before = BTreeMap::from([("abcdef0123456789".to_string(), (500, 10_000))]);
+        let mut before = Map::from([("abcdef0123456789".to_string(), (500, 10_000))]);
         let row = row("web", parse(STATS).unwrap(), &mut before, false);
         let cells: Vec<String> = row.into_iter().map(|(_, text)| text).collect();
         assert_eq!(

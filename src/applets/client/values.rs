@@ -8,7 +8,6 @@ use crate::json::node::{self, Node};
 use crate::oci::image::Empty;
 use crate::time::moment;
 use crate::wire::container::{DeviceMapping, HostConfig, RestartPolicy};
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 pub fn attach(create: &mut Create, value: &str) -> Result<()> {
@@ -76,17 +75,18 @@ pub fn settle_capabilities(host: &mut HostConfig) {
         }
     };
     let settle = |list: &Option<Vec<String>>| {
-        let mut names: BTreeSet<String> = list.iter().flatten().map(whole).collect();
-        if names.contains("ALL") {
-            names.retain(|name| name == "ALL");
+        let mut names: Vec<String> = list.iter().flatten().map(whole).collect();
+        names.sort();
+        names.dedup();
+        if names.iter().any(|name| name == "ALL") {
+            names = vec!["ALL".to_string()];
         }
         names
     };
     let (added, mut dropped) = (settle(&host.cap_add), settle(&host.cap_drop));
     dropped.retain(|name| !added.contains(name));
-    let list = |names: BTreeSet<String>| Some(names.into_iter().collect());
-    host.cap_add = list(added).filter(|names: &Vec<_>| !names.is_empty());
-    host.cap_drop = list(dropped).filter(|names: &Vec<_>| !names.is_empty());
+    host.cap_add = Some(added).filter(|names| !names.is_empty());
+    host.cap_drop = Some(dropped).filter(|names| !names.is_empty());
 }
 
 /// `type major:minor access`.

@@ -8,9 +8,9 @@ use crate::applets::client::options::{Flag, Tables, flag, list_flags, read};
 use crate::engine::config::{Options, Settings};
 use crate::engine::runtimes::Runtimes;
 use crate::error::{Context, Error, Kind, Result};
+use crate::json::map::Map;
 use crate::json::node::Node;
 use crate::wire::system::Runtime;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -286,7 +286,7 @@ pub struct TlsFiles {
 /// Texts by the long name of their flag.
 #[derive(Clone, Default)]
 pub struct Given {
-    texts: BTreeMap<&'static str, Vec<String>>,
+    texts: Map<Vec<String>>,
     /// Those of the file, which have arguments.
     pub runtimes: Runtimes,
 }
@@ -306,7 +306,7 @@ impl Given {
     }
 
     fn add(&mut self, long: &'static str, value: String) {
-        self.texts.entry(long).or_default().push(value);
+        self.texts.value(long).push(value);
     }
 }
 
@@ -389,7 +389,7 @@ fn read_file(content: &str) -> Result<Given> {
                 value.json()
             ))
         })?;
-        file.texts.insert(long, texts);
+        file.texts.insert(long.to_string(), texts);
     }
     if !unknown.is_empty() {
         // moby/daemon/config: findConfigurationConflicts.
@@ -503,8 +503,8 @@ fn merge(flags: &mut Given, file: Given) -> Result<()> {
     let mut conflicts = Vec::new();
     for (long, texts) in file.texts {
         let key = KEYS.iter().find(|(_, known, _)| *known == long);
-        let (key, form) = key.map_or((long, Form::Text), |(key, _, form)| (key, *form));
-        match flags.texts.get(long) {
+        let (key, form) = key.map_or((long.as_str(), Form::Text), |(key, _, form)| (key, *form));
+        match flags.texts.get(&long) {
             None => {
                 flags.texts.insert(long, texts);
             }

@@ -5,9 +5,9 @@ use crate::applets::client::human;
 use crate::engine::config::{Level, Options, Settings};
 use crate::engine::runtimes::{Runtimes, check};
 use crate::error::{Error, Result};
+use crate::json::map::Map;
 use crate::wire::container::Ulimit;
 use crate::wire::system::Runtime;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -147,8 +147,8 @@ fn count(given: &Given, long: &str, default: u32) -> Result<u32> {
 }
 
 /// `name=value` each.
-fn pairs(given: &Given, long: &str) -> Result<BTreeMap<String, String>> {
-    let mut pairs = BTreeMap::new();
+fn pairs(given: &Given, long: &str) -> Result<Map<String>> {
+    let mut pairs = Map::new();
     for text in given.all(long) {
         let (name, value) = text.split_once('=').ok_or_else(|| {
             Error::invalid(format!(
@@ -317,19 +317,22 @@ fn level(given: &Given) -> Result<Level> {
 }
 
 fn labels(given: &Given) -> Result<Vec<String>> {
-    let mut labels: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut labels = Map::new();
     for label in given.all("label") {
         let (name, value) = label
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| Error::invalid(format!("bad attribute format: {label}")))?;
-        if let Some(other) = labels.insert(name, value).filter(|other| *other != value) {
+        if let Some(other) = labels
+            .insert(name.to_string(), value)
+            .filter(|other| *other != value)
+        {
             return Err(Error::invalid(format!(
                 "conflict labels for {name}={value} and {name}={other}"
             )));
         }
     }
-    let text = |(name, value): (&str, &str)| format!("{name}={value}");
+    let text = |(name, value): (String, &str)| format!("{name}={value}");
     Ok(labels.into_iter().map(text).collect())
 }
 
@@ -387,8 +390,8 @@ fn mirrors(given: &Given) -> Result<Vec<String>> {
     given.all("registry-mirror").iter().map(mirror).collect()
 }
 
-fn features(given: &Given) -> Result<BTreeMap<String, bool>> {
-    let mut features = BTreeMap::new();
+fn features(given: &Given) -> Result<Map<bool>> {
+    let mut features = Map::new();
     for (name, value) in pairs(given, "feature")? {
         let is_on = match value.as_str() {
             "true" => true,

@@ -255,7 +255,7 @@ fn names_that_become_files_are_checked() {
     assert!(refusal(r#"{"rdma":{"a b":{"hcaHandles":1}}}"#).contains("is no device"));
 
     let unified = |name: &str| {
-        let map = BTreeMap::from([(name.to_string(), String::new())]);
+        let map = Map::from([(name.to_string(), String::new())]);
         check_unified(&map).map_err(|error| error.to_string())
     };
     for good in [

@@ -13,11 +13,11 @@ use crate::engine::config::Options;
 use crate::engine::container::Container;
 use crate::engine::shared::Donors;
 use crate::error::Result;
+use crate::json::map::Map;
 use crate::oci::spec::{self, ConsoleSize, Linux, Namespace, Process, Rlimit, Root, Spec, User};
 use crate::runtime::lsm;
 use crate::wire::container::{HostConfig, Ulimit};
 use crate::wire::exec;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a spec depends on beside the container.
@@ -239,8 +239,8 @@ fn rlimits(container: &Container, options: &Options) -> Vec<Rlimit> {
 }
 
 /// In a network namespace of its own a container may serve port 80 and ping as any user.
-fn sysctls(container: &Container, own_network: bool) -> BTreeMap<String, String> {
-    let mut sysctls = BTreeMap::new();
+fn sysctls(container: &Container, own_network: bool) -> Map<String> {
+    let mut sysctls = Map::new();
     if own_network {
         let mut set = |key: &str, value: &str| sysctls.insert(key.to_string(), value.to_string());
         set("net.ipv4.ip_unprivileged_port_start", "0");

@@ -17,7 +17,7 @@ pub fn check(host: &mut HostConfig, engine: &Options) -> Result<()> {
     let given = log.config.get_or_insert_default();
     if *driver == engine.log_driver {
         for (key, value) in &engine.log_opts {
-            given.entry(key.clone()).or_insert_with(|| value.clone());
+            given.add(key, value);
         }
     }
     options::parse(driver, given)?;

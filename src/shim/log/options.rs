@@ -2,10 +2,10 @@
 //! nonsense. The engine reads them to refuse that at create, the shim to act on them.
 
 use crate::error::{Error, Result};
+use crate::json::map::Map;
 use crate::shim::log::syslog::Syslog;
-use std::collections::BTreeMap;
 
-pub type Given = BTreeMap<String, String>;
+pub type Given = Map<String>;
 
 /// Bounded unless told otherwise (`max-size=-1`): on a device, a chatty container must not fill
 /// the flash.

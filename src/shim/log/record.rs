@@ -8,10 +8,10 @@
 //! record; the length of the text, by which a torn record is known; the text as it came.
 
 use crate::json;
+use crate::json::map::Map;
 use crate::time::Time;
 use crate::wire::container;
 use crate::wire::stdcopy::Stream;
-use std::collections::BTreeMap;
 use std::io::BufRead;
 
 /// One record.
@@ -23,13 +23,13 @@ pub struct LogLine {
     /// With its newline, unless it is a part of a longer line.
     pub text: Vec<u8>,
     /// What the options `labels`, `env` and `tag` add.
-    pub attrs: BTreeMap<String, String>,
+    pub attrs: Map<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
     /// With the `attrs` of every record.
-    Json(BTreeMap<String, String>),
+    Json(Map<String>),
     Local,
 }
 
@@ -214,7 +214,7 @@ fn decode_local(line: &[u8]) -> Option<LogLine> {
         stream,
         time: time.rfc3339(),
         text,
-        attrs: BTreeMap::new(),
+        attrs: Map::new(),
     })
 }
 

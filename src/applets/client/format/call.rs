@@ -2,6 +2,7 @@
 
 use super::printf;
 use super::value::Value;
+use crate::sys::letters;
 
 /// Name, and the least and the most arguments.
 const FUNCTIONS: [(&str, usize, usize); 23] = [
@@ -66,8 +67,8 @@ pub fn call(name: &str, args: &[Value], is_head: bool) -> Result<Value, String> 
         "json" if is_head => Value::Text(String::new()),
         "title" | "lower" | "upper" | "truncate" if is_head => first.clone(),
         "json" => Value::Text(first.json()),
-        "lower" => Value::Text(text(first)?.to_lowercase()),
-        "upper" => Value::Text(text(first)?.to_uppercase()),
+        "lower" => Value::Text(text(first)?.chars().map(letters::lower).collect()),
+        "upper" => Value::Text(text(first)?.chars().map(letters::upper).collect()),
         "title" => Value::Text(title(text(first)?)),
         "split" => Value::list(split(text(first)?, text(second)?).into_iter()),
         "join" => join(first, text(second)?)?,
@@ -140,7 +141,7 @@ fn title(text: &str) -> String {
     for c in text.chars() {
         match is_inside {
             true => title.push(c),
-            false => title.extend(c.to_uppercase()),
+            false => title.push(letters::upper(c)),
         }
         is_inside = c.is_alphanumeric() || matches!(c, '_' | '\'');
     }
