@@ -45,8 +45,8 @@ fn limits_are_converted_as_runc_does() {
             "cpuset.mems=0",
             "hugetlb.2MB.max=4194304",
             "hugetlb.2MB.rsvd.max=4194304",
-            "rdma.max=mlx5_1 hca_handle=3 hca_object=10000",
             "rdma.max=mlx4_0 hca_object=1",
+            "rdma.max=mlx5_1 hca_handle=3 hca_object=10000",
         ]
     );
 }
