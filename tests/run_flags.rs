@@ -294,10 +294,10 @@ const GOOD: &str = "\
 --mount type=bind,src=/tmp,dst=/a,bind-recursive=readonly,ro,bind-propagation=rprivate
 --network none --oom-kill-disable --oom-score-adj 100 --pid host --pids-limit 10 --privileged
 --network host --uts host --userns host --ipc host --platform linux/amd64 -q --pull never
---read-only --restart on-failure:3 --security-opt no-new-privileges --security-opt seccomp=unconfined
+--read-only -v /tmp:/a:ro,z --restart on-failure:3 --security-opt no-new-privileges --security-opt seccomp=unconfined
 --security-opt label=disable --security-opt systempaths=unconfined --shm-size 1m --stop-signal USR1
 --stop-timeout -1 --ulimit core=-1 --sysctl net.ipv4.ip_forward=1 --tmpfs /t:size=1m,mode=700 --tmpfs /u --rm
---ulimit nofile=10:20 -u 1:2 -v /tmp:/a:ro,z -v .:/b -w /foo --isolation default";
+--ulimit nofile=10:20 -u 1:2 -v .:/b -w /foo --isolation default";
 
 #[test]
 fn both_clients_ask_for_the_same() {
