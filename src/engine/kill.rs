@@ -73,7 +73,7 @@ impl Engine {
         }
         // The shim has let it go on, to its end (moby, killWithSignal).
         if is_stop {
-            self.unpaused(container);
+            self.paused(container, false);
         }
         Ok(())
     }

@@ -22,12 +22,7 @@ impl Engine {
         };
         let shim = shim.ok_or_else(|| not_running(&container.id))?;
         shim.pause().map_err(|error| gone(container, error))?;
-        container.update(|state| {
-            if state.phase == Phase::Running {
-                state.phase = Phase::Paused;
-            }
-        });
-        self.tell(container, "pause", &[]);
+        self.paused(container, true);
         Ok(())
     }
 
@@ -40,21 +35,26 @@ impl Engine {
         // Docker answers 500 here, for which nobody can have a use.
         let shim = shim.ok_or_else(|| refused(container, "not paused"))?;
         shim.unpause().map_err(|error| gone(container, error))?;
-        self.unpaused(container);
+        self.paused(container, false);
         Ok(())
     }
 
-    /// Its processes go on: somebody asked for it, or a signal that is to end them does.
-    pub(super) fn unpaused(&self, container: &Container) {
+    /// Its processes stand still, or go on: by one of the verbs above, by a signal that is to end
+    /// them, or by `tug ctr`. The shim tells of each; the first to hear of it counts.
+    pub(super) fn paused(&self, container: &Container, is_paused: bool) {
+        let (from, to, action) = match is_paused {
+            true => (Phase::Running, Phase::Paused, "pause"),
+            false => (Phase::Paused, Phase::Running, "unpause"),
+        };
         let mut is_news = false;
         container.update(|state| {
-            is_news = state.phase == Phase::Paused;
+            is_news = state.phase == from;
             if is_news {
-                state.phase = Phase::Running;
+                state.phase = to;
             }
         });
         if is_news {
-            self.tell(container, "unpause", &[]);
+            self.tell(container, action, &[]);
         }
     }
 }

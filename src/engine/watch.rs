@@ -128,6 +128,10 @@ fn hear(engine: &Arc<Engine>, watched: &mut Watched) -> bool {
             engine.tell(container, "oom", &[]);
             true
         }
+        Ok(Some(Event::Paused(is_paused))) => {
+            engine.paused(container, is_paused);
+            true
+        }
         Ok(None) | Err(_) => {
             let is_lost = !watched.has_ended;
             // Clearing up after a lost shim can take long; the others must not wait for it.

@@ -81,12 +81,18 @@ impl Supervisor {
         Ok(Default::default())
     }
 
-    fn freeze(&self, frozen: bool) -> Result<Reply> {
+    /// Who watches hears of it, whoever asked.
+    fn freeze(&mut self, frozen: bool) -> Result<Reply> {
         self.first()?;
-        let group = self.run.group.as_ref();
-        group
-            .ok_or_else(|| Error::unsupported("the container has no cgroup v2 group to freeze"))?
-            .freeze(frozen)?;
+        match frozen {
+            true => self.backend.pause()?,
+            false => self.backend.resume()?,
+        }
+        let event = if frozen { "pause" } else { "unpause" };
+        self.tell(&Reply {
+            event: Some(event.to_string()),
+            ..Default::default()
+        });
         Ok(Default::default())
     }
 

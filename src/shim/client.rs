@@ -104,6 +104,7 @@ pub enum Event {
         code: i32,
     },
     Oom,
+    Paused(bool),
 }
 
 /// The soft limit of descriptors for containers; 0 where it is to be as it is.
@@ -479,6 +480,8 @@ impl Watch {
                     }));
                 }
                 Some("oom") => return Ok(Some(Event::Oom)),
+                Some("pause") => return Ok(Some(Event::Paused(true))),
+                Some("unpause") => return Ok(Some(Event::Paused(false))),
                 // An event of a newer shim.
                 _ => {}
             }

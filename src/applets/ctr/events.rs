@@ -107,6 +107,9 @@ fn hear(watched: &mut Watched) -> Result<bool> {
             event.number("pid", u64::from(started.pid.unsigned_abs()));
         })?,
         Ok(Some(Event::Health(_))) => {}
+        Ok(Some(Event::Paused(is_paused))) => {
+            tell(id, if is_paused { "paused" } else { "resumed" }, |_| {})?;
+        }
         Ok(Some(Event::Oom)) => tell(id, "oom", |_| {})?,
         Ok(None) | Err(_) => return Ok(false),
     }

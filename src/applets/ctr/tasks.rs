@@ -120,12 +120,12 @@ pub fn kill(ctr: &Ctr, options: &mut Options) -> Result<u8> {
 }
 
 pub fn pause(ctr: &Ctr, options: &mut Options) -> Result<u8> {
-    backend(ctr, &running(ctr, &options.args[0])?.1)?.pause()?;
+    running(ctr, &options.args[0])?.0.pause()?;
     Ok(0)
 }
 
 pub fn resume(ctr: &Ctr, options: &mut Options) -> Result<u8> {
-    backend(ctr, &running(ctr, &options.args[0])?.1)?.resume()?;
+    running(ctr, &options.args[0])?.0.unpause()?;
     Ok(0)
 }
 
