@@ -12,9 +12,11 @@ use crate::shim::helper::{self, Made};
 use crate::shim::message::Reply;
 use crate::shim::serve::Supervisor;
 use crate::shim::task::{Streams, Task};
-use crate::sys::{fs, process, signal};
+use crate::sys::{fs, poll, process, signal};
 use crate::time::Time;
 use crate::wire::container::{Health as Found, HealthResult};
+use rustix::event::PollFlags;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// The command of the checks, in the run directory.
@@ -36,6 +38,9 @@ const UNHEALTHY: &str = "unhealthy";
 
 /// The exit code of a check that did not run or took too long.
 const NO_CODE: i64 = -1;
+
+/// The code of a process that SIGKILL has ended.
+const KILLED: i64 = 137;
 
 pub struct Health {
     interval: Duration,
@@ -234,7 +239,7 @@ impl Supervisor {
 
     /// A check is over, one way or the other.
     pub fn end_check(&mut self, check: Check, code: i64) {
-        let may_check = self.run.may_check();
+        let may_check = self.run.may_check() && !self.is_ending(&check, code);
         let Some(health) = &mut self.health else {
             return;
         };
@@ -254,6 +259,20 @@ impl Supervisor {
                 ..Default::default()
             });
         }
+    }
+}
+
+impl Supervisor {
+    /// With a container's first process the kernel kills its checks too, and we see their end before
+    /// that one's: it is over only when all others are (pid_namespaces(7)).
+    fn is_ending(&self, check: &Check, code: i64) -> bool {
+        if code != KILLED || check.is_late {
+            return false;
+        }
+        let Ok(first) = self.first() else { return true };
+        let fds = [(first.pidfd.as_fd(), PollFlags::IN)];
+        let ready = poll::wait(&fds, Some(Duration::from_millis(100)));
+        ready.is_ok_and(|ready| ready.iter().any(|events| !events.is_empty()))
     }
 }
 
