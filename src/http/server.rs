@@ -336,6 +336,12 @@ impl Connection {
     }
 
     fn leave_http(&mut self, head: &str, name: &str, value: &str) -> Result<Vec<u8>> {
+        // A body (dockerode sends one with attach) is not the first that the new stream carries.
+        if !self.drain() {
+            return Err(Error::invalid(
+                "the request's body is too long for one that leaves HTTP, or did not come",
+            ));
+        }
         let mut head = head.to_string();
         head::push(&mut head, name, value);
         head.push_str(self.defaults);
