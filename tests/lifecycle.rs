@@ -153,6 +153,31 @@ fn stop_asks_first_and_kills_after_the_timeout() {
 }
 
 #[test]
+fn one_that_ends_at_this_moment_can_be_removed_by_force() {
+    let host = Host::with_image("ends-removed");
+    let create = format!(r#"{{"Image":"{IMAGE}","Cmd":["true"]}}"#);
+    for round in 0..12 {
+        let created = host.http("POST", "/containers/create?name=web", &create);
+        assert_eq!(created.status, 201, "{created:?}");
+        assert_eq!(host.http("POST", "/containers/web/start", "").status, 204);
+        // Before its end, during it, and after it.
+        std::thread::sleep(std::time::Duration::from_millis(round));
+        let removed = host.http("DELETE", "/containers/web?force=1", "");
+        assert_eq!(removed.status, 204, "round {round}: {removed:?}");
+    }
+}
+
+#[test]
+fn start_names_those_that_failed_at_the_end() {
+    let host = Host::with_image("start-failed");
+    host.ok(&["create", "--name", "web", IMAGE, "sleep", "1000"]);
+    let output = host.tug(&["start", "one", "web", "two"]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, "web\n"));
+    let last = "No such container: two\nError: failed to start containers: one, two\n";
+    assert!(output.stderr.ends_with(last), "{output:?}");
+}
+
+#[test]
 fn kill_sends_the_signal_that_was_asked_for() {
     let host = Host::with_image("kill");
     let script = "trap 'echo usr1' USR1; echo ready; while :; do sleep 1 & wait; done";
@@ -166,7 +191,10 @@ fn kill_sends_the_signal_that_was_asked_for() {
         });
     }
     let bad = host.tug(&["kill", "-s", "NOSUCH", "web"]);
-    bad.assert_refused(1, "NOSUCH");
+    bad.assert_refused(1, "cannot kill container: web: invalid signal: NOSUCH");
+    let missing = host.tug(&["kill", "nosuch"]);
+    let sentence = "cannot kill container: nosuch: No such container: nosuch";
+    missing.assert_refused(1, sentence);
     assert_eq!(host.ok(&["kill", "web"]), "web");
     assert_eq!(host.ok(&["wait", "web"]), "137");
     let again = host.tug(&["kill", "web"]);

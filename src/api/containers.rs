@@ -106,16 +106,19 @@ pub fn restart(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 pub fn kill(call: &mut Call<'_>) -> Result<Reply> {
-    let container = call.container()?;
+    let container = call
+        .container()
+        .map_err(|error| cannot_kill(&call.name, error))?;
     call.engine
         .kill(&container, call.query("signal"))
-        .map_err(|mut error| {
-            if error.message.ends_with("is not running") {
-                error.message = format!("cannot kill container: {}: {}", call.name, error.message);
-            }
-            error
-        })?;
+        .map_err(|error| cannot_kill(&call.name, error))?;
     Ok(Reply::Status(204))
+}
+
+/// Docker's words before every reason (moby, postContainersKill).
+fn cannot_kill(name: &str, mut error: Error) -> Error {
+    error.message = format!("cannot kill container: {name}: {}", error.message);
+    error
 }
 
 pub fn update(call: &mut Call<'_>) -> Result<Reply> {

@@ -8,7 +8,7 @@ use crate::sys::signal::{self, SIGKILL};
 use std::time::Duration;
 
 /// How long SIGKILL may take to show: a process in the kernel's hands dies when it comes back.
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A signal as Docker's clients write it: a name with or without SIG, or a number.
 pub fn parse_signal(text: &str) -> Result<i32> {

@@ -1,6 +1,7 @@
 //! remove: the one way out, for a container in any state, half-made ones included.
 
 use crate::engine::container::{Container, Phase, State};
+use crate::engine::kill::KILL_TIMEOUT;
 use crate::engine::{Engine, lock};
 use crate::error::{Context, Error, Kind, Result};
 use crate::shim::backend::Backend;
@@ -17,7 +18,11 @@ impl Engine {
                 return Err(still_up(&container.lock()));
             }
             match self.kill(container, None) {
-                Err(error) if error.kind == Kind::Conflict => {}
+                // It has just ended by itself, which is about to be recorded.
+                Err(error) if error.kind == Kind::Conflict => {
+                    let ended = |state: &State| !state.phase.is_up();
+                    container.wait_until(&ended, None, Some(KILL_TIMEOUT))?;
+                }
                 killed => killed?,
             }
         }

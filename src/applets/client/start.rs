@@ -25,10 +25,24 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     if options.is("attach") || options.is("interactive") {
         return start_attached(engine, options);
     }
-    each(&options.args, |name| {
-        engine.post(&format!("/containers/{}/start", query::encode(name)))?;
+    let mut failed = Vec::new();
+    let started = each(&options.args, |name| {
+        engine
+            .post(&format!("/containers/{}/start", query::encode(name)))
+            .inspect_err(|_| failed.push(name.to_string()))?;
         print::line(name)
-    })
+    });
+    match failed.is_empty() {
+        true => started,
+        false => started.map_err(|mut error| {
+            let names = failed.join(", ");
+            error.message = format!(
+                "{}\nError: failed to start containers: {names}",
+                error.message
+            );
+            error
+        }),
+    }
 }
 
 fn start_attached(engine: &Engine, options: &Options) -> Result<u8> {
