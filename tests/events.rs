@@ -124,7 +124,9 @@ fn further_actions_have_their_attributes() {
     host.ok(&["top", "site"]);
     host.ok(&["rm", "-f", "site"]);
     host.ok(&["container", "prune", "-f"]);
-    host.ok(&["tag", IMAGE, "more:1"]);
+    // The docker command names its registry in full.
+    let target = format!("/images/{IMAGE}/tag?repo=docker.io/library/more&tag=1");
+    assert_eq!(host.http("POST", &target, "").status, 201);
     let told = |filter: &str, format: &str| {
         let line = [
             "events", "--since", "1", "--until", "0s", "-f", filter, "--format", format,

@@ -34,6 +34,23 @@ fn a_second_program_prints_and_exits() {
 }
 
 #[test]
+fn the_exit_code_is_null_until_there_is_one() {
+    let host = asleep("exec-code");
+    let body = r#"{"Cmd":["sleep","1000"]}"#;
+    let created = host.http("POST", "/containers/web/exec", body);
+    let id = crate::harness::json::parse(&created.body).string("Id");
+    let inspect = || host.http("GET", &format!("/exec/{id}/json"), "").body;
+    assert!(inspect().contains(r#""ExitCode":null"#), "{}", inspect());
+    let started = host.http("POST", &format!("/exec/{id}/start"), r#"{"Detach":true}"#);
+    assert_eq!(started.status, 200, "{started:?}");
+    assert!(inspect().contains(r#""ExitCode":null"#), "{}", inspect());
+    host.ok(&["kill", "web"]);
+    eventually("there is a code", || {
+        inspect().contains(r#""ExitCode":137"#)
+    });
+}
+
+#[test]
 fn it_lives_in_the_containers_namespaces() {
     let host = asleep("exec-namespaces");
     let script = "for ns in mnt pid net ipc uts cgroup; do \

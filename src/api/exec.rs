@@ -4,6 +4,7 @@ use crate::api::containers::size;
 use crate::api::streams::stream_type;
 use crate::api::{Call, Reply};
 use crate::error::{Error, Result};
+use crate::json::{self, object};
 use crate::shim::client::Attach;
 use crate::wire::exec::{CreateRequest, StartRequest};
 use crate::wire::stdcopy;
@@ -64,5 +65,8 @@ pub fn resize(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 pub fn inspect(call: &mut Call<'_>) -> Result<Reply> {
-    Reply::json(200, &call.engine.exec_inspect(&call.name)?)
+    let inspect = json::to_string(&call.engine.exec_inspect(&call.name)?);
+    // While there is no code yet, clients look the member up all the same.
+    let text = object::complete(&inspect, &[("ExitCode", "null")]);
+    Ok(Reply::Json(200, text))
 }

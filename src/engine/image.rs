@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::image::Record;
 use crate::image::import::Import;
 use crate::image::load::Loaded;
+use crate::image::reference::Reference;
 use crate::time::Time;
 use crate::wire::container::GraphDriver;
 use crate::wire::image::{Deleted, HistoryItem, Inspect, Metadata, RootFs, Summary};
@@ -125,7 +126,7 @@ impl Engine {
     pub fn image_import(&self, from: &mut dyn Read, import: &Import) -> Result<String> {
         let id = self.images.import(from, import)?;
         if let Some(reference) = &import.reference {
-            self.tell_image("tag", &id, reference);
+            self.tell_tag(&id, reference);
         }
         self.tell_image("import", &id, &id);
         Ok(id)
@@ -142,8 +143,14 @@ impl Engine {
     pub fn image_tag(&self, name: &str, reference: &str) -> Result<()> {
         self.images.tag(name, reference)?;
         let id = self.images.find(name)?.id;
-        self.tell_image("tag", &id, reference);
+        self.tell_tag(&id, reference);
         Ok(())
+    }
+
+    /// Told by the name that people write.
+    fn tell_tag(&self, id: &str, reference: &str) {
+        let name = Reference::parse(reference).map(|reference| reference.familiar());
+        self.tell_image("tag", id, name.as_deref().unwrap_or(reference));
     }
 
     /// Refused by the store while a container uses the image.
