@@ -794,7 +794,7 @@ fn a_container_that_swaps_links_meanwhile_gains_nothing() {
     let host = host("cp-race");
     let canary = Canary::new(&host);
     let bound = host.make_dir("bound");
-    let volume = format!("{bound}:/work/dir/mounted");
+    let volume = format!("{bound}:/job/dir/mounted");
     host.ok(&[
         "run", "-d", "--name", "racer", "-v", &volume, IMAGE, "sleep", "1000",
     ]);
@@ -849,7 +849,7 @@ fn a_container_that_swaps_links_meanwhile_gains_nothing() {
                 "/swap/dir/.",
                 "/swap",
                 "/swap/absolute/",
-                "/work/dir/mounted",
+                "/job/dir/mounted",
             ] {
                 let reply = host.http("GET", &format!("/containers/racer/archive?path={path}"), "");
                 let is_clean = !reply.body.contains("of the host");
