@@ -89,8 +89,8 @@ pub fn tls(given: &Given) -> Option<TlsFiles> {
     let verify = given.switch("tlsverify", false);
     let file = |long: &str, name: &str| match given.text(long) {
         Some(path) => PathBuf::from(path),
-        None => std::env::home_dir()
-            .unwrap_or_else(|| PathBuf::from("/root"))
+        // The engine is root's.
+        None => PathBuf::from(std::env::var_os("HOME").unwrap_or("/root".into()))
             .join(".docker")
             .join(name),
     };
