@@ -153,7 +153,7 @@ fn stop_asks_first_and_kills_after_the_timeout() {
 }
 
 #[test]
-fn one_that_ends_at_this_moment_can_be_removed_by_force() {
+fn one_that_ends_at_this_moment_can_be_asked_and_be_removed_by_force() {
     let host = Host::with_image("ends-removed");
     let create = format!(r#"{{"Image":"{IMAGE}","Cmd":["true"]}}"#);
     for round in 0..12 {
@@ -162,6 +162,8 @@ fn one_that_ends_at_this_moment_can_be_removed_by_force() {
         assert_eq!(host.http("POST", "/containers/web/start", "").status, 204);
         // Before its end, during it, and after it.
         std::thread::sleep(std::time::Duration::from_millis(round));
+        let resized = host.http("POST", "/containers/web/resize?h=1&w=1", "");
+        assert!(matches!(resized.status, 200 | 409), "{resized:?}");
         let removed = host.http("DELETE", "/containers/web?force=1", "");
         assert_eq!(removed.status, 204, "round {round}: {removed:?}");
     }

@@ -61,7 +61,13 @@ impl Engine {
     /// Set the size of the container's terminal.
     pub fn resize(&self, container: &Container, height: u16, width: u16) -> Result<()> {
         let shim = crate::engine::start::running_shim(container)?;
-        shim.resize(None, height, width)?;
+        match shim.resize(None, height, width) {
+            // It has just ended; the watcher is about to know.
+            Err(error) if error.kind == Kind::Gone => {
+                return Err(crate::engine::start::not_running(&container.id));
+            }
+            resized => resized?,
+        }
         let (h, w) = (height.to_string(), width.to_string());
         self.tell(container, "resize", &[("height", &h), ("width", &w)]);
         Ok(())
