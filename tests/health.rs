@@ -96,6 +96,18 @@ fn checks_go_on_without_the_engine() {
     assert_eq!(found.string("State.Health.Status"), "healthy");
     assert_eq!(found.number("State.Health.FailingStreak"), 0);
     assert!(host.ok(&["ps"]).contains(" (healthy) "));
+
+    // One that has ended is not well, before the engine's death and after it.
+    host.ok(&["kill", "web"]);
+    assert_eq!(status(&host, "web"), "unhealthy");
+    host.kill_engine();
+    host.start_engine();
+    assert_eq!(status(&host, "web"), "unhealthy");
+    // What has never run has not been looked at.
+    let never = host.ok(&["create", "--health-cmd", "true", IMAGE, "true"]);
+    host.kill_engine();
+    host.start_engine();
+    assert_eq!(host.inspect(&never, "State.Health"), "null");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //!
 //! Who holds both took `busy` first.
 
+use crate::engine::health;
 use crate::engine::lock;
 use crate::engine::record::{Asked, Happened};
 use crate::engine::spec::wanted::{self, Wanted};
@@ -159,6 +160,8 @@ impl Container {
     pub fn new(asked: Asked, happened: &Happened) -> Container {
         let never = || time::NEVER.to_string();
         let exited = happened.finished_at.is_some();
+        // A shim that is there knows better. Without one it does not run, and is not well.
+        let health = asked.config.as_ref().and_then(health::ended);
         Container {
             id: asked.id.unwrap_or_default(),
             created: asked.created.unwrap_or_default(),
@@ -186,7 +189,7 @@ impl Container {
                 oom_killed: happened.oom_killed.unwrap_or(false),
                 updated: None,
                 error: happened.error.clone().unwrap_or_default(),
-                health: None,
+                health: health.filter(|_| happened.started_at.is_some()),
                 shim: None,
                 is_restarting: false,
                 ends: 0,

@@ -60,6 +60,14 @@ pub fn starting(config: &Config) -> Option<Health> {
     })
 }
 
+/// What is known of one that does not run: its results went with the shim.
+pub fn ended(config: &Config) -> Option<Health> {
+    starting(config).map(|health| Health {
+        status: Some("unhealthy".to_string()),
+        ..health
+    })
+}
+
 impl Engine {
     /// The shim has told. With results it is the whole, and no news.
     pub(super) fn hear_health(&self, container: &Container, told: Health) {
