@@ -113,14 +113,10 @@ impl<'a> Archive<'a> {
                 // Global records, such as git's comment; Docker ignores them too.
                 b'g' => self.expect(size),
                 _ => {
-                    let mut entry = self.entry(&header, size, pax.unwrap_or_default())?;
-                    if let Some(path) = long_path {
-                        entry.path = path;
-                    }
-                    if let Some(link) = long_link {
-                        entry.link = link;
-                    }
-                    return Ok(Some(entry));
+                    let mut pax = pax.unwrap_or_default();
+                    pax.path = long_path.or(pax.path);
+                    pax.link = long_link.or(pax.link);
+                    return self.entry(&header, size, pax).map(Some);
                 }
             }
         }

@@ -52,6 +52,24 @@ fn unpacked(tar: Tar) -> Cage {
     cage
 }
 
+/// GNU tar cuts the name in the header after 100 bytes, which may be behind a slash.
+#[test]
+fn a_file_with_a_long_name_is_none_of_its_directories() {
+    if !is_root("a_file_with_a_long_name_is_none_of_its_directories") {
+        return;
+    }
+    let dir = format!("{}/", "d".repeat(99));
+    let cage = unpacked(
+        Tar::new()
+            .entry(b'L', "././@LongLink", "", format!("{dir}file\0").as_bytes())
+            .file(&dir, "content")
+            .file("next", "more"),
+    );
+    let read = |path: &str| std::fs::read_to_string(cage.root().join(path)).unwrap();
+    assert_eq!(read(&format!("{dir}file")), "content");
+    assert_eq!(read("next"), "more");
+}
+
 /// An archive made with the path of the canary.
 type Attack<'a> = &'a dyn Fn(Tar, &str) -> Tar;
 
