@@ -191,7 +191,6 @@ impl Supervisor {
                 let _ = process::signal(&task.pidfd, signal::SIGKILL);
             }
         }
-        let may_check = self.run.may_check();
         let Some(health) = &mut self.health else {
             return;
         };
@@ -199,7 +198,7 @@ impl Supervisor {
             return;
         }
         // Nothing is checked while the container is paused.
-        if !may_check {
+        if !self.run.may_check() {
             return health.plan(now);
         }
         health.next = None;

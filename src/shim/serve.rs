@@ -67,6 +67,8 @@ pub struct Supervisor {
     pub last: Option<Exit>,
     /// Present while there is something to read.
     pub buffer: Pages,
+    /// It has just become quiet.
+    pub is_tired: bool,
 }
 
 /// Run the shim of the container in `run_dir`. Standard output gets one line: that the container
@@ -117,7 +119,8 @@ impl Supervisor {
 
     /// Wait for something to happen, and do what it asks for.
     fn turn(&mut self) -> Result<()> {
-        let (tokens, events) = self.wait()?;
+        let is_tired = std::mem::take(&mut self.is_tired);
+        let (tokens, events) = self.wait(is_tired)?;
         let ready = || tokens.iter().zip(&events);
         let is_idle = events.iter().all(|events| events.is_empty());
         self.resize_buffer(is_idle);
@@ -139,7 +142,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn wait(&self) -> Result<(Vec<Token>, Vec<PollFlags>)> {
+    fn wait(&self, is_tired: bool) -> Result<(Vec<Token>, Vec<PollFlags>)> {
         let mut tokens = Vec::with_capacity(8);
         let mut entries: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
         let mut add = |token, fd, events| {
@@ -171,7 +174,12 @@ impl Supervisor {
         for (index, client) in self.leaving.iter().enumerate() {
             add(Token::Leaving(index), client.fd(), PollFlags::OUT);
         }
-        let events = poll::wait(&entries, self.timeout())?;
+        let timeout = self.timeout();
+        // At the last moment: whatever ran after it would bring its pages back.
+        if is_tired {
+            memory::forget_code();
+        }
+        let events = poll::wait(&entries, timeout)?;
         Ok((tokens, events))
     }
 
@@ -209,7 +217,7 @@ impl Supervisor {
             if let Some(log) = &mut self.log {
                 log.shrink();
             }
-            memory::forget_code();
+            self.is_tired = true;
         }
     }
 

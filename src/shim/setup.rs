@@ -69,6 +69,7 @@ impl Supervisor {
             waiting: delay.map(|delay| Instant::now() + delay),
             last,
             buffer: Pages::default(),
+            is_tired: false,
         };
         if delay.is_none() {
             supervisor.make()?;
