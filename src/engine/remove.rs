@@ -69,8 +69,8 @@ impl Engine {
     /// A container with `--rm` has ended, or could not start.
     pub(super) fn remove_ended(&self, container: &Arc<Container>) {
         match self.remove(container, false) {
-            // Someone else is at it.
-            Err(error) if error.kind == Kind::Conflict => {}
+            // Someone else is at it, or was.
+            Err(error) if matches!(error.kind, Kind::Conflict | Kind::NotFound) => {}
             Err(error) => self.note(error),
             Ok(()) => {}
         }

@@ -263,9 +263,9 @@ impl Supervisor {
 
 impl Supervisor {
     /// With a container's first process the kernel kills its checks too, and we see their end before
-    /// that one's: it is over only when all others are (pid_namespaces(7)).
+    /// that one's: it is over only when all others are (pid_namespaces(7)). Nor can one begin then.
     fn is_ending(&self, check: &Check, code: i64) -> bool {
-        if code != KILLED || check.is_late {
+        if check.is_late || !matches!(code, KILLED | NO_CODE) {
             return false;
         }
         let Ok(first) = self.first() else { return true };
