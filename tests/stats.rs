@@ -63,7 +63,7 @@ fn a_stream_tells_once_a_second_until_the_container_is_gone() {
     let host = Host::with_image("stats-stream");
     host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
     let mut stream = http::connect(&host.socket()).unwrap();
-    let request = head("GET", "/containers/web/stats", "");
+    let request = head("GET", "/containers/web/stats", "Connection: close\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let mut next = || loop {
@@ -87,7 +87,7 @@ fn clients_that_do_not_read_hold_up_nobody() {
     host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
     let open = || {
         let mut stream = http::connect(&host.socket()).unwrap();
-        let request = head("GET", "/containers/web/stats", "");
+        let request = head("GET", "/containers/web/stats", "Connection: close\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         // It has begun; from here on nobody reads.
         let mut status = [0; 12];
