@@ -1,6 +1,6 @@
 //! Nonsense on the socket and on the command line: one clear answer, and the engine lives.
 
-use crate::harness::{Host, IMAGE, http, json};
+use crate::harness::{Host, IMAGE, http, json, rounds};
 use std::io::{Read, Write};
 
 /// The engine is the one that was started, and still works.
@@ -213,7 +213,7 @@ fn thousands_of_odd_requests_do_not_stop_the_engine() {
     host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
     let pid = host.engine_pid();
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-    for round in 0..3000 {
+    for round in 0..rounds(3000, 1_000_000) {
         let method = numbers.pick(&[
             "GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS", "X",
         ]);
@@ -296,7 +296,7 @@ fn random_bytes_do_not_stop_the_engine() {
     let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
     let good = b"POST /v1.41/containers/create?name=x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
                  Content-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"Image\":\"none\"}";
-    for _ in 0..1000 {
+    for _ in 0..rounds(1000, 300_000) {
         let mut bytes = good.to_vec();
         for _ in 0..=numbers.below(6) {
             let at = numbers.below(bytes.len());

@@ -1,7 +1,7 @@
 //! The engine goes, by a crash or in peace; containers and their history stay.
 
 use crate::harness::command::Output;
-use crate::harness::{Host, IMAGE, PATIENCE, command, eventually, is_running};
+use crate::harness::{Host, IMAGE, PATIENCE, command, eventually, is_running, rounds};
 
 fn log_file(host: &Host, id: &str) -> std::path::PathBuf {
     host.data_root()
@@ -90,7 +90,7 @@ fn a_foreground_client_keeps_its_streams_while_the_engine_is_gone() {
 fn ten_crashes_lose_nothing() {
     let mut host = Host::with_image("ten-crashes");
     let mut ids = Vec::new();
-    for round in 0..10 {
+    for round in 0..rounds(10, 100) as u64 {
         ids.push(host.ok(&["run", "-d", IMAGE, "sleep", "1000"]));
         // At another moment each time: in the middle of somebody's create, start or remove.
         let mut client = host.spawn(&["run", "--rm", IMAGE, "true"]);

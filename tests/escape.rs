@@ -4,6 +4,7 @@ use crate::harness::PATIENCE;
 use crate::harness::bundle::Bundle;
 use crate::harness::command::{Output, run};
 use crate::harness::mounts::{all_capabilities, bundle, go, mount, prints, set_mounts};
+use crate::harness::rounds;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -203,7 +204,7 @@ fn without_pivot_root_the_old_tree_is_gone() {
 /// CVE-2025-52881, GHSA-3q8j-pf29-vwv8, CVE-2026-55686).
 #[test]
 fn swapped_directories_lead_nowhere_outside() {
-    const STARTS: usize = 150;
+    let starts = rounds(150, 10_000);
     let bundle = Bundle::new("mount-swap");
     let canary = PathBuf::from(bundle.host.make_dir("canary"));
     let root = Path::new(&bundle.dir).join("rootfs");
@@ -253,7 +254,7 @@ fn swapped_directories_lead_nowhere_outside() {
             }
         });
         let mut started = 0;
-        for _ in 0..STARTS {
+        for _ in 0..starts {
             let output = go(&bundle);
             if output.code != 0 {
                 // It found something gone between two of its steps, which is no harm.
@@ -273,7 +274,7 @@ fn swapped_directories_lead_nowhere_outside() {
             assert!(all, "{}", output.stdout);
         }
         stop.store(true, Ordering::Relaxed);
-        assert!(started > STARTS / 10, "only {started} of {STARTS} started");
+        assert!(started > starts / 10, "only {started} of {starts} started");
     });
     assert_eq!(picture(), before, "something outside has changed");
     let node = std::fs::symlink_metadata(canary.join("devices")).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::harness::command::{Output, Running, run};
 use crate::harness::{
-    Host, IMAGE, PATIENCE, binary, can_init, eventually, is_running, send_signal,
+    Host, IMAGE, PATIENCE, binary, can_init, eventually, is_running, rounds, send_signal,
 };
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -43,11 +43,7 @@ fn it_passes_streams_through() {
 #[test]
 fn it_reaps_orphans() {
     // Each inner shell leaves a child behind that ends at once.
-    let orphans = if std::env::var_os("TUG_SOAK").is_some() {
-        10_000
-    } else {
-        1_000
-    };
+    let orphans = rounds(1_000, 10_000);
     let script = format!(
         "for n in $(seq {}); do (true & true) & [ $((n % 50)) != 0 ] || wait; done; wait; \
         for n in $(seq 100); do \

@@ -1,7 +1,7 @@
 //! `--log-driver` and `--log-opt`: where output goes, and what `logs` still knows of it.
 
 use crate::harness::command::Output;
-use crate::harness::{Host, IMAGE, eventually, is_running, json, send_signal, skip};
+use crate::harness::{Host, IMAGE, eventually, is_running, json, rounds, send_signal, skip};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
@@ -491,12 +491,12 @@ fn a_killed_shim_leaves_whole_records_in_order_within_the_bound() {
     let script = "n=$(cat /n 2>/dev/null || echo 0); while :; do n=$((n + 1)); echo $n; echo $n >/new; mv /new /n; done";
     let start = ["run", "-d", "--name", "web"];
     host.ok(&[&start[..], &options, &[IMAGE, "sh", "-c", script]].concat());
-    for round in 1..=5u64 {
+    for round in 1..=rounds(5, 200) as u64 {
         let before = logs(&host, &["--tail", "1"]).stdout;
         eventually("it goes on", || {
             logs(&host, &["--tail", "1"]).stdout != before
         });
-        std::thread::sleep(Duration::from_millis(37 * round));
+        std::thread::sleep(Duration::from_millis(37 * (round % 7)));
         let shim = host.shim_pid("web");
         send_signal(shim, "KILL");
         host.until_state("web", "exited");

@@ -5,7 +5,7 @@
 
 use crate::harness::command::Running;
 use crate::harness::rootfs::{busybox, busybox_with, sha256};
-use crate::harness::{Host, IMAGE, PATIENCE, eventually, skip};
+use crate::harness::{Host, IMAGE, PATIENCE, eventually, rounds, skip};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -91,7 +91,7 @@ fn an_image_that_was_imported_is_whole_after_a_power_cut() {
         return;
     };
     let payload = vec![b'p'; 500_000];
-    for round in 0..5 {
+    for round in 0..rounds(5, 200) {
         let name = format!("round-{round}");
         host.import(
             &name,
@@ -121,7 +121,7 @@ fn a_power_cut_during_an_import_leaves_no_image_and_no_remains() {
         more.file("payload", 0o644, vec![b'p'; 3_000_000]);
     });
     let layers = names(store(&host).join("layers"));
-    for _ in 0..3 {
+    for _ in 0..rounds(3, 200) {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let mut command = host.client(&crate::harness::binary(), &["import", "-", "large"]);
         let mut client = Running::start({

@@ -1,6 +1,6 @@
 //! The shim dies or hangs: what the engine makes of it.
 
-use crate::harness::{Host, IMAGE, PATIENCE, eventually, is_running, send_signal};
+use crate::harness::{Host, IMAGE, PATIENCE, eventually, is_running, rounds, send_signal};
 
 #[test]
 fn a_killed_shim_means_exited_137_and_nothing_left() {
@@ -34,6 +34,20 @@ fn a_killed_shim_means_exited_137_and_nothing_left() {
     );
     assert_eq!(host.ok(&["exec", "web", "echo", "back"]), "back");
     assert_eq!(host.ok(&["rm", "-f", "web"]), "web");
+}
+
+#[test]
+fn no_shim_that_is_killed_leaves_its_container_behind() {
+    let host = Host::with_image("shims-killed");
+    for _ in 0..rounds(3, 100) {
+        host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);
+        let (pid, shim) = (host.pid("web"), host.shim_pid("web"));
+        send_signal(shim, "KILL");
+        host.until_state("web", "exited");
+        eventually("the program is gone", || !is_running(pid));
+        assert_eq!(host.ok(&["wait", "web"]), "137");
+        host.ok(&["rm", "web"]);
+    }
 }
 
 #[test]
