@@ -824,7 +824,7 @@ fn a_container_that_swaps_links_meanwhile_gains_nothing() {
     };
     let before = mounts();
     // The place of a volume, too.
-    let work = PathBuf::from(format!("/proc/{}/root/work", host.pid("racer")));
+    let work = PathBuf::from(format!("/proc/{}/root/job", host.pid("racer")));
     symlink(&canary.dir, work.join("away")).unwrap();
     host.write("bound/secret", "inside");
 
