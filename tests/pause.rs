@@ -1,6 +1,6 @@
 //! pause and unpause.
 
-use crate::harness::{Host, IMAGE, cgroup2, eventually, skip};
+use crate::harness::{Host, IMAGE, cgroup2, eventually, json, skip};
 
 /// A host with a container that counts, one a moment; unless groups cannot be frozen here.
 fn host(name: &'static str) -> Option<Host> {
@@ -116,6 +116,31 @@ fn only_what_runs_can_be_paused() {
         .assert_refused(1, "is not running");
     host.tug(&["pause", "nobody"])
         .assert_refused(1, "No such container: nobody");
+}
+
+#[test]
+fn quick_turns_are_told_once_each_and_in_order() {
+    let Some(host) = host("paused-turns") else {
+        return;
+    };
+    for _ in 0..20 {
+        for (verb, status) in [("pause", "\"paused\""), ("unpause", "\"running\"")] {
+            let target = format!("/containers/web/{verb}");
+            assert_eq!(host.http("POST", &target, "").status, 204, "{verb}");
+            assert_eq!(host.inspect("web", "State.Status"), status, "after {verb}");
+        }
+    }
+    // Beyond this second, so that all of them are in it.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let until = now.unwrap().as_secs();
+    let told = host.http("GET", &format!("/events?since=1&until={until}"), "");
+    let actions = told
+        .body
+        .lines()
+        .map(|line| json::parse(line).string("Action"));
+    let turns: Vec<String> = actions.filter(|a| a.ends_with("pause")).collect();
+    assert_eq!(turns, ["pause", "unpause"].repeat(20));
 }
 
 #[test]

@@ -71,10 +71,6 @@ impl Engine {
         if !was_waiting {
             self.tell(container, "kill", &[("signal", &number.to_string())]);
         }
-        // The shim has let it go on, to its end (moby, killWithSignal).
-        if is_stop {
-            self.paused(container, false);
-        }
         Ok(())
     }
 }

@@ -60,7 +60,7 @@ impl Engine {
         let all =
             options.all || options.limit.is_some() || !options.filters.get("status").is_empty();
         let is_listed = |container: &&Arc<Container>| {
-            (all || is_up(&container.lock())) && wanted.has(container)
+            (all || container.lock().phase.is_up()) && wanted.has(container)
         };
         let containers = self.containers();
         containers
@@ -154,11 +154,6 @@ impl<'a> Wanted<'a> {
             && has_port(&self.exposed, container.config.exposed_ports.as_ref())
             && has_port(&self.published, container.host.port_bindings.as_ref())
     }
-}
-
-/// Docker counts a container as running that is paused or about to start again.
-pub fn is_up(state: &State) -> bool {
-    matches!(state.phase.name(), "running" | "paused" | "restarting")
 }
 
 /// As the filter names it.

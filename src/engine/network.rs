@@ -2,7 +2,6 @@
 
 use crate::engine::Engine;
 use crate::engine::filter::Filters;
-use crate::engine::list::is_up;
 use crate::error::{Error, Result};
 use crate::id;
 use crate::json::object::{self, Object};
@@ -74,7 +73,7 @@ impl Engine {
         let mut members = Object::new();
         for container in self.containers() {
             let state = container.lock();
-            if !is_up(&state) || container.host.network_mode.as_deref() != Some(name) {
+            if !state.phase.is_up() || container.host.network_mode.as_deref() != Some(name) {
                 continue;
             }
             let mut member = Object::new();

@@ -4,9 +4,13 @@
 //! an engine that comes back asks the shim.
 
 use crate::engine::Engine;
-use crate::engine::container::{Container, Phase};
+use crate::engine::container::{Container, Phase, State};
 use crate::engine::start::{not_running, restarting};
 use crate::error::{Error, Kind, Result};
+use std::time::Duration;
+
+/// How long the news of what the shim has done may take.
+const HEARING: Duration = Duration::from_secs(5);
 
 impl Engine {
     pub fn pause(&self, container: &Container) -> Result<()> {
@@ -22,8 +26,7 @@ impl Engine {
         };
         let shim = shim.ok_or_else(|| not_running(&container.id))?;
         shim.pause().map_err(|error| gone(container, error))?;
-        self.paused(container, true);
-        Ok(())
+        told(container, Phase::Running)
     }
 
     pub fn unpause(&self, container: &Container) -> Result<()> {
@@ -35,12 +38,12 @@ impl Engine {
         // Docker answers 500 here, for which nobody can have a use.
         let shim = shim.ok_or_else(|| refused(container, "not paused"))?;
         shim.unpause().map_err(|error| gone(container, error))?;
-        self.paused(container, false);
-        Ok(())
+        told(container, Phase::Paused)
     }
 
     /// Its processes stand still, or go on: by one of the verbs above, by a signal that is to end
-    /// them, or by `tug ctr`. The shim tells of each; the first to hear of it counts.
+    /// them, or by `tug ctr`. The shim tells of each, in order, and the watcher alone records it: two
+    /// who did could take an old pause for a new one.
     pub(super) fn paused(&self, container: &Container, is_paused: bool) {
         let (from, to, action) = match is_paused {
             true => (Phase::Running, Phase::Paused, "pause"),
@@ -57,6 +60,13 @@ impl Engine {
             self.tell(container, action, &[]);
         }
     }
+}
+
+/// Wait until the watcher has heard that the container is no longer in `phase`.
+fn told(container: &Container, phase: Phase) -> Result<()> {
+    let done = |state: &State| state.phase != phase;
+    container.wait_until(&done, None, Some(HEARING))?;
+    Ok(())
 }
 
 fn refused(container: &Container, what: &str) -> Error {

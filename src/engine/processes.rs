@@ -3,7 +3,6 @@
 use crate::cgroup::{self, Group};
 use crate::engine::Engine;
 use crate::engine::container::Container;
-use crate::engine::list::is_up;
 use crate::error::{Error, Result};
 use crate::json;
 use crate::json::object::Object;
@@ -17,7 +16,7 @@ impl Engine {
     pub fn top(&self, container: &Container, args: &str) -> Result<String> {
         let pid = {
             let state = container.lock();
-            if !is_up(&state) {
+            if !state.phase.is_up() {
                 let id = &container.id;
                 return Err(Error::conflict(format!("container {id} is not running")));
             }

@@ -3,7 +3,6 @@
 use crate::engine::Engine;
 use crate::engine::container::Container;
 use crate::engine::filter::Filters;
-use crate::engine::list::is_up;
 use crate::error::{Kind, Result};
 use crate::time::Time;
 use crate::wire::image::Deleted;
@@ -17,7 +16,7 @@ impl Engine {
     pub fn prune_containers(&self, filters: &Filters) -> Result<(Vec<String>, u64)> {
         let until = filters.until()?;
         let is_idle = |container: &Arc<Container>| {
-            !is_up(&container.lock())
+            !container.lock().phase.is_up()
                 && is_before(&container.created, until)
                 && filters.allows_labels(container.config.labels.as_ref())
         };
