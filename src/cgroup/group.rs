@@ -98,6 +98,11 @@ impl Group {
         Ok(Group::new(path, fs::open_dir(path)?, Origin::Living))
     }
 
+    /// The group at `path`, for mounting it or starting in it, not for reading its directory.
+    pub fn named(path: &Path) -> Result<Group> {
+        Ok(Group::new(path, fs::open_path(path)?, Origin::Living))
+    }
+
     fn new(path: &Path, dir: OwnedFd, origin: Origin) -> Group {
         Group {
             path: path.to_path_buf(),

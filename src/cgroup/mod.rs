@@ -62,13 +62,14 @@ pub fn set_up(
     }
 }
 
-/// The group that a process is in.
+/// The group that a process is in. It is named, not opened: the host may keep the group's directory
+/// from others, and the root of a user namespace is one of those.
 pub fn of_process(pid: i32) -> Result<Option<Group>> {
     let Some(top) = find::mount_point()? else {
         return Ok(None);
     };
     let own = find::of_process(&pid.to_string())?;
-    Group::open(&top.join(find::clean(&own))).map(Some)
+    Group::named(&top.join(find::clean(&own))).map(Some)
 }
 
 /// The tree is not ours to change, or nobody's.
