@@ -102,6 +102,9 @@ impl Engine {
             registry: Mutex::new(Registry::default()),
             watcher: watch::Queue::new()?,
         });
+        let weak = Arc::downgrade(&engine);
+        let ask = move || weak.upgrade().map_or(0, |engine| engine.reclaimable());
+        engine.images.ask_for_reclaimable(Box::new(ask));
         watch::spawn(&engine)?;
         recover::recover(&engine)?;
         Ok(engine)

@@ -71,6 +71,25 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Bytes that `system prune` would free: containers that do not run, and images without a name
+    /// that nobody else uses.
+    pub(super) fn reclaimable(&self) -> u64 {
+        let (mut bytes, mut used) = (0, Vec::new());
+        for container in self.containers() {
+            let is_up = container.lock().phase.is_up();
+            match is_up {
+                true => used.push(container.image_id.clone()),
+                false => bytes += self.sizes(&container).map_or(0, |(written, _)| written),
+            }
+        }
+        bytes
+            + self
+                .images
+                .dangling_bytes(&|id| used.iter().any(|used| used == id))
+    }
+}
+
 /// Whether `created` is before the moment, if there is one.
 fn is_before(created: &str, until: Option<Time>) -> bool {
     until.is_none_or(|until| Time::parse(created).is_ok_and(|created| created < until))

@@ -33,6 +33,7 @@ impl Images {
 
         let mut input = Input(layer);
         let staged = layer::stage(&self.layers, &mut Source::new(&mut input), End::Required)
+            .map_err(|e| self.advise(e))
             .context(|| "commit")?;
         let is_empty = staged.diff == EMPTY;
         let now = Time::now().rfc3339();

@@ -47,7 +47,7 @@ impl Images {
             };
             self.commit(vec![layer], vec![new]).map(|()| id)
         });
-        outcome.context(|| "import")
+        outcome.map_err(|e| self.advise(e)).context(|| "import")
     }
 }
 

@@ -53,7 +53,7 @@ impl Images {
             let loaded = images.iter().flat_map(loaded).collect();
             self.commit(members.staged, images).map(|()| loaded)
         });
-        outcome.context(|| "load")
+        outcome.map_err(|e| self.advise(e)).context(|| "load")
     }
 }
 

@@ -27,6 +27,7 @@ pub mod pack;
 mod pax;
 pub mod reference;
 mod remove;
+pub mod room;
 mod shelf;
 mod source;
 #[cfg(test)]
@@ -47,7 +48,7 @@ use shelf::{Held, Shelf};
 use source::sha256;
 use staging::Staging;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 /// One image, as the API shows it.
 #[derive(Clone, Debug)]
@@ -62,7 +63,6 @@ pub struct Record {
 }
 
 /// The images below one data root.
-#[derive(Debug)]
 pub struct Images {
     images: PathBuf,
     layers: PathBuf,
@@ -70,6 +70,8 @@ pub struct Images {
     shelf: RwLock<Shelf>,
     /// Held by who changes the disk: one change at a time.
     change: Mutex<()>,
+    /// See `room`.
+    reclaimable: OnceLock<room::Reclaimable>,
 }
 
 /// An image that is to become part of the store, with layers that are staged or there.
@@ -115,6 +117,7 @@ impl Images {
             layers,
             shelf: RwLock::new(shelf),
             change: Mutex::new(()),
+            reclaimable: OnceLock::new(),
         })
     }
 
@@ -334,6 +337,7 @@ pub fn read(data_root: &Path) -> Result<Vec<Record>> {
         layers,
         shelf: RwLock::new(shelf),
         change: Mutex::new(()),
+        reclaimable: OnceLock::new(),
     };
     store.list()
 }

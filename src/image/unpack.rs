@@ -19,6 +19,7 @@ use crate::error::{Context, Error, Result};
 use crate::image::archive::{Archive, Entry, Kind};
 use crate::image::gzip::Gzip;
 use crate::image::inside::{self, as_path, c_string, components, is_whiteout, kind, shown};
+use crate::image::room::{ENTRY_BYTES, Room};
 use crate::image::source::{self, Format, Input, SNIFF_BYTES, Source, Stream};
 use crate::store::tree;
 use crate::sys::fs::{self, ModifiedAt};
@@ -116,6 +117,7 @@ struct Writer<'a> {
     how: Option<&'a Copy<'a>>,
     buffer: Vec<u8>,
     done: Unpacked,
+    room: Room,
 }
 
 impl<'a> Writer<'a> {
@@ -125,6 +127,7 @@ impl<'a> Writer<'a> {
             how,
             buffer: vec![0; COPY_BYTES],
             done: Unpacked::default(),
+            room: Room::new(),
         }
     }
 
@@ -144,6 +147,7 @@ impl<'a> Writer<'a> {
     }
 
     fn layer_entry(&mut self, entry: &Entry, archive: &mut Archive<'_>) -> Result<()> {
+        self.room.take(self.root.as_fd(), ENTRY_BYTES)?;
         let mut path = components(&entry.path);
         // The root itself belongs to whoever mounts the layer.
         let Some(name) = path.pop() else {
@@ -283,8 +287,9 @@ impl<'a> Writer<'a> {
             if count == 0 {
                 break;
             }
-            if let Some(how) = self.how {
-                (how.may_go_on)()?;
+            match self.how {
+                Some(how) => (how.may_go_on)()?,
+                None => self.room.take(self.root.as_fd(), count as u64)?,
             }
             fs::write_at(file.as_fd(), &self.buffer[..count], offset)?;
             self.done.size += count as u64;

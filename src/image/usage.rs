@@ -1,5 +1,6 @@
 //! Who takes the space: layers, and what images share.
 
+use crate::image::shelf::Held;
 use crate::image::{Images, layer};
 
 /// A layer, and how many images have it.
@@ -25,6 +26,24 @@ impl Usage {
 }
 
 impl Images {
+    /// Bytes of the layers that only images without a name have, as far as nobody uses those.
+    pub fn dangling_bytes(&self, is_used: &dyn Fn(&str) -> bool) -> u64 {
+        let shelf = self.shelf();
+        let is_named = |digits: &String| shelf.refs.iter().any(|(_, id)| id == digits);
+        let (kept, dangling): (Vec<&Held>, Vec<&Held>) = shelf.images.iter().partition(|held| {
+            is_named(&held.digits) || is_used(&format!("sha256:{}", held.digits))
+        });
+        let has = |held: &Held, diff: &String| held.layers.contains(diff);
+        let mut counted: Vec<&String> = Vec::new();
+        for diff in dangling.iter().flat_map(|held| &held.layers) {
+            if !counted.contains(&diff) && !kept.iter().any(|held| has(held, diff)) {
+                counted.push(diff);
+            }
+        }
+        let bytes = counted.iter().map(|diff| layer::size(&self.layers, diff));
+        bytes.map(|bytes| bytes.unwrap_or(0)).sum()
+    }
+
     pub fn usage(&self) -> Usage {
         let images = self.shelf().images.clone();
         let mut layers: Vec<Layer> = Vec::new();
