@@ -41,15 +41,17 @@ impl Client {
         }
     }
 
-    /// Send a request and read the head of the answer, whatever its status. Kind `Gone`: nobody
-    /// answers.
-    pub fn send(&self, method: &str, target: &str, body: Body<'_>) -> Result<Response> {
-        self.begin(method, target, body)?.receive()
-    }
-
-    /// Send a request whose answer comes later, when `receive` is called.
-    pub fn begin(&self, method: &str, target: &str, body: Body<'_>) -> Result<Pending> {
-        self.request(method, target, "Connection: close\r\n", body)
+    /// Send a request, with `headers` beside those that all have, and read the head of the answer,
+    /// whatever its status. Kind `Gone`: nobody answers.
+    pub fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: Body<'_>,
+    ) -> Result<Response> {
+        let headers = format!("Connection: close\r\n{headers}");
+        self.request(method, target, &headers, body)?.receive()
     }
 
     /// Send a request that ends in a raw stream in both directions.

@@ -249,7 +249,7 @@ fn both_ends_understand_each_other() {
     });
     let mut source = &vec![1u8; 100_000][..];
     let response = client
-        .send("POST", "/load", Sent::Stream(&mut source))
+        .send("POST", "/load", "", Sent::Stream(&mut source))
         .unwrap();
     assert_eq!(
         response.checked().unwrap().text().unwrap(),
@@ -268,7 +268,7 @@ fn an_early_refusal_reaches_the_sender_of_a_large_body() {
     });
     let mut source = io::repeat(0).take(10_000_000);
     let response = client
-        .send("POST", "/load", Sent::Stream(&mut source))
+        .send("POST", "/load", "", Sent::Stream(&mut source))
         .unwrap();
     assert_eq!(response.checked().err().unwrap().message, "no space");
     std::fs::remove_file(path).unwrap();

@@ -297,7 +297,7 @@ fn of_argument(verb: &Verb, n: usize, typed: &str, global: &Line) -> Candidates 
 fn ask(global: &Line, path: &str) -> Result<String> {
     let config = Config::load(global.value("config"))?;
     let tls = Tls::new(&|long| global.value(long))?;
-    Engine::new(global.value("host"), &config, &tls)?.text(path)
+    Engine::new(global.value("host"), config, &tls)?.text(path)
 }
 
 /// Names, and ids where one begins as typed: of those that the verb is for, by what it says of

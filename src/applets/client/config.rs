@@ -1,7 +1,8 @@
 //! Docker's client configuration: `config.json` in `--config`, `$DOCKER_CONFIG` or `~/.docker`.
 //!
 //! Of its keys the client knows those that change how it looks and talks: the formats of lists,
-//! `detachKeys`, `HttpHeaders` and `currentContext`.
+//! `detachKeys`, `HttpHeaders` and `currentContext`; and the accounts at registries, see
+//! `credentials`.
 
 use super::options::Options;
 use super::{options, print};
@@ -14,19 +15,30 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-pub struct Config(String);
+pub struct Config {
+    /// Where it is, or would be. `None`: the user has no home.
+    pub path: Option<PathBuf>,
+    pub text: String,
+}
 
 impl Config {
+    pub fn empty() -> Config {
+        Config {
+            path: None,
+            text: "{}".to_string(),
+        }
+    }
+
     /// One that cannot be read is warned of and taken for empty, as Docker's client does.
     pub fn load(dir: Option<&str>) -> Result<Config> {
-        let none = Config("{}".to_string());
+        let mut config = Config::empty();
         let home = || Some(PathBuf::from(variable("HOME")?).join(".docker"));
         let dir = dir.map(PathBuf::from);
         let Some(dir) = dir
             .or_else(|| variable("DOCKER_CONFIG").map(PathBuf::from))
             .or_else(home)
         else {
-            return Ok(none);
+            return Ok(config);
         };
         let path = dir.join("config.json");
         let warn = |why: &str| {
@@ -35,25 +47,20 @@ impl Config {
                 path.display()
             ))
         };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(none),
-            Err(error) => {
-                warn(&error.to_string())?;
-                return Ok(none);
-            }
-        };
-        match check(&text) {
-            Ok(()) => Ok(Config(text)),
-            Err(error) => {
-                warn(&error.message)?;
-                Ok(none)
-            }
+        match std::fs::read_to_string(&path) {
+            Ok(text) => match check(&text) {
+                Ok(()) => config.text = text,
+                Err(error) => warn(&error.message)?,
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => warn(&error.to_string())?,
         }
+        config.path = Some(path);
+        Ok(config)
     }
 
-    fn root(&self) -> Option<Node<'_>> {
-        Node::new(&self.0, "config.json").ok()
+    pub fn root(&self) -> Option<Node<'_>> {
+        Node::new(&self.text, "config.json").ok()
     }
 
     fn text(&self, key: &str) -> Option<String> {
@@ -144,9 +151,10 @@ mod tests {
 
     #[test]
     fn headers_come_from_the_file() {
-        let config = Config(r#"{"HttpHeaders":{"X-A":"b","X-C":"d e"}}"#.to_string());
+        let mut config = Config::empty();
+        assert_eq!(config.headers(), "");
+        config.text = r#"{"HttpHeaders":{"X-A":"b","X-C":"d e"}}"#.to_string();
         assert_eq!(config.headers(), "X-A: b\r\nX-C: d e\r\n");
-        assert_eq!(Config("{}".to_string()).headers(), "");
     }
 
     #[test]
@@ -171,7 +179,8 @@ mod tests {
 
     #[test]
     fn the_default_context_is_the_only_one() {
-        let config = Config(r#"{"currentContext":"lab"}"#.to_string());
+        let mut config = Config::empty();
+        config.text = r#"{"currentContext":"lab"}"#.to_string();
         assert!(config.check_context(None, true).is_ok());
         assert!(config.check_context(Some("default"), false).is_ok());
         let error = config.check_context(Some("x"), true).unwrap_err();

@@ -9,6 +9,7 @@ mod complete;
 mod config;
 mod cp;
 pub(super) mod create;
+mod credentials;
 mod df;
 mod diff;
 mod events;
@@ -25,6 +26,8 @@ mod kill;
 mod limits;
 mod list;
 mod load;
+mod login;
+mod logout;
 mod logs;
 mod mount;
 pub(super) mod options;
@@ -81,6 +84,8 @@ const VERBS: &[&Verb] = &[
     &inspect::IMAGE,
     &kill::VERB,
     &load::VERB,
+    &login::VERB,
+    &logout::VERB,
     &logs::VERB,
     &pause::PAUSE,
     &port::VERB,
@@ -232,7 +237,7 @@ fn run_verb(verb: &'static Verb, given: &Given, args: &[OsString]) -> Result<u8>
         config.check_context(value("context"), value("host").is_some())?;
         config.fill(&mut options, verb);
         let tls = Tls::new(&value)?;
-        (verb.main)(&Engine::new(value("host"), &config, &tls)?, &options)
+        (verb.main)(&Engine::new(value("host"), config, &tls)?, &options)
     };
     run().map_err(|error| create::with_hint(verb, error))
 }

@@ -1,6 +1,7 @@
 //! The engine as the client sees it: requests by path, errors as sentences for the user.
 
 use super::config::{Config, variable};
+use super::credentials;
 use super::tls::Tls;
 use crate::error::{Error, Kind, Result};
 use crate::http::address::{self, Address, DEFAULT_SOCKET};
@@ -14,6 +15,7 @@ const API: &str = "1.51";
 
 pub struct Engine {
     client: Client,
+    pub config: Config,
     pub host: String,
     /// The API version to speak, once it is not `API`: that of an older engine, or the user's.
     version: RefCell<Option<String>>,
@@ -21,7 +23,7 @@ pub struct Engine {
 
 impl Engine {
     /// The engine at `host`, else at `TUG_HOST`, at `DOCKER_HOST`, at our own socket.
-    pub fn new(host: Option<&str>, config: &Config, tls: &Tls) -> Result<Engine> {
+    pub fn new(host: Option<&str>, config: Config, tls: &Tls) -> Result<Engine> {
         let host = host
             .map(str::to_string)
             .or_else(|| variable("TUG_HOST"))
@@ -37,6 +39,7 @@ impl Engine {
         };
         Ok(Engine {
             client: Client::new(address, config.headers(), tls),
+            config,
             host,
             version: RefCell::new(variable("DOCKER_API_VERSION")),
         })
@@ -44,6 +47,31 @@ impl Engine {
 
     /// Send a request; an answer of 400 and above is an error with the engine's sentence.
     pub fn send(&self, method: &str, path: &str, body: Body<'_>) -> Result<Response> {
+        self.send_with(method, path, "", body)
+    }
+
+    /// The same on behalf of the user's account at the registry of `image`.
+    #[expect(dead_code, reason = "`pull` and `push` will")]
+    pub fn send_as_user(
+        &self,
+        method: &str,
+        path: &str,
+        image: &str,
+        body: Body<'_>,
+    ) -> Result<Response> {
+        let account = self.config.account(credentials::registry_of(image))?;
+        let header = credentials::header("X-Registry-Auth", &account.unwrap_or_default().json());
+        self.send_with(method, path, &header, body)
+    }
+
+    /// The same with more lines in its head.
+    pub fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: Body<'_>,
+    ) -> Result<Response> {
         let again = match &body {
             Body::Empty => Some(Body::Empty),
             Body::Json(text) => Some(Body::Json(text)),
@@ -54,7 +82,8 @@ impl Engine {
             }
         };
         let send = |body| {
-            let answer = self.client.send(method, &self.target(path), body);
+            let target = self.target(path);
+            let answer = self.client.send(method, &target, headers, body);
             answer.and_then(Response::checked)
         };
         match send(body) {
@@ -181,6 +210,7 @@ mod tests {
         });
         let engine = Engine {
             client: Client::new(Address::Unix(path.clone()), String::new(), None),
+            config: Config::empty(),
             host: "old".to_string(),
             version: RefCell::new(None),
         };
