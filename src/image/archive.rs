@@ -10,6 +10,7 @@
 //! attributes such as security.capability, takes what is malformed for absent, and reads names of
 //! any declared length into memory.
 
+use crate::image::index::Index;
 use crate::image::pax::{self, Pax};
 use crate::image::source::{Stream, bad, truncated};
 use crate::sys::fs::ModifiedAt;
@@ -58,6 +59,8 @@ pub struct Entry {
 
 pub struct Archive<'a> {
     from: &'a mut dyn Stream,
+    /// Takes note of every byte.
+    pub index: Option<&'a mut Index>,
     /// Pieces of the entry's data that are yet to be read: offset in the file, and length.
     /// The last comes first.
     pieces: Vec<(u64, u64)>,
@@ -79,6 +82,7 @@ impl<'a> Archive<'a> {
     pub fn new(from: &'a mut dyn Stream) -> Archive<'a> {
         Archive {
             from,
+            index: None,
             pieces: Vec::new(),
             padding: 0,
             state: State::Reading,
@@ -88,6 +92,13 @@ impl<'a> Archive<'a> {
     /// Whether the archive said that it ends here.
     pub fn has_end(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// Read what follows the archive's end.
+    pub fn rest(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        while self.take(&mut buffer)? > 0 {}
+        Ok(())
     }
 
     /// The next entry; what was not read of the last one's data is skipped.
@@ -137,6 +148,9 @@ impl<'a> Archive<'a> {
                 return Err(truncated());
             }
             let at = *offset;
+            if let Some(index) = &mut self.index {
+                index.data(&buffer[..count], at)?;
+            }
             *offset += count as u64;
             *length -= count as u64;
             return Ok((at, count));
@@ -155,7 +169,7 @@ impl<'a> Archive<'a> {
         let mut buffer = [0; 4096];
         while left > 0 {
             let want = left.min(buffer.len() as u64) as usize;
-            match self.from.read(&mut buffer[..want])? {
+            match self.take(&mut buffer[..want])? {
                 0 => return Err(truncated()),
                 count => left -= count as u64,
             }
@@ -185,12 +199,21 @@ impl<'a> Archive<'a> {
         }
     }
 
+    /// What is not the data of an entry.
+    fn take(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(into)?;
+        if let Some(index) = &mut self.index {
+            index.raw(&into[..count])?;
+        }
+        Ok(count)
+    }
+
     /// One whole block, or none at the end of the stream.
     fn block(&mut self) -> io::Result<Option<[u8; BLOCK]>> {
         let mut block = [0; BLOCK];
         let mut filled = 0;
         while filled < BLOCK {
-            match self.from.read(&mut block[filled..])? {
+            match self.take(&mut block[filled..])? {
                 0 if filled == 0 => return Ok(None),
                 0 => return Err(truncated()),
                 count => filled += count,

@@ -156,13 +156,13 @@ impl Stream for Gzip<'_> {
 
 /// CRC-32 as gzip and zip have it. The table is made at run time: it costs a microsecond there and
 /// a kilobyte of every binary here.
-struct Crc {
+pub struct Crc {
     table: Box<[u32; 256]>,
-    value: u32,
+    pub value: u32,
 }
 
 impl Crc {
-    fn new() -> Crc {
+    pub fn new() -> Crc {
         let mut table = Box::new([0u32; 256]);
         for (n, slot) in (0u32..).zip(table.iter_mut()) {
             *slot = (0..8).fold(n, |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)));
@@ -170,7 +170,7 @@ impl Crc {
         Crc { table, value: 0 }
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    pub fn update(&mut self, bytes: &[u8]) {
         let mut crc = !self.value;
         for byte in bytes {
             crc = (crc >> 8) ^ self.table[usize::from(crc as u8 ^ byte)];

@@ -1,4 +1,5 @@
-//! Layers on disk: `layers/<digits of the diff id>/diff` is an overlay lower, `layer.json` its record.
+//! Layers on disk: `layers/<digits of the diff id>/diff` is an overlay lower, `layer.json` its record,
+//! and `tar.idx` what it takes to make its archive again (see `index`).
 //!
 //! A layer is named by its diff id (the digest of its uncompressed archive) and not by a chain id
 //! over all layers below it: what we unpack speaks of its own content only, so images that share a
@@ -10,16 +11,18 @@
 use crate::error::{Context, Error, Result};
 use crate::image::archive::Archive;
 use crate::image::gzip::Gzip;
+use crate::image::index::{INDEX, Index, SHADOW};
 use crate::image::source::{self, Format, Hashed, SNIFF_BYTES, Source, Stream};
 use crate::image::unpack;
 use crate::store::record;
 use crate::store::staging::{self, Staging};
+use crate::sys::fs;
 use crate::{id, json};
 use miniserde::{Deserialize, Serialize};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-const DIFF: &str = "diff";
+pub const DIFF: &str = "diff";
 const RECORD: &str = "layer.json";
 
 /// What an image without layers has below it.
@@ -33,6 +36,8 @@ pub struct Record {
     /// Bytes of all regular files.
     pub size: Option<u64>,
     pub entries: Option<u64>,
+    /// Bytes of the archive. Layers of older versions have none, nor an index.
+    pub archive: Option<u64>,
 }
 
 /// A layer that is unpacked and not yet part of the store. Dropped, it is gone.
@@ -72,21 +77,25 @@ pub fn stage_tar(dir: &Path, from: &mut dyn Stream, end: End) -> Result<Staged> 
     let diff = staging.path().join(DIFF);
     make_root(&diff)?;
 
+    let failed = |e: std::io::Error| source::failed("read archive", &e);
+    let mut index = Index::create(staging.path())?;
     let mut hashed = Hashed::new(from);
     let mut archive = Archive::new(&mut hashed);
+    archive.index = Some(&mut index);
     let unpacked = unpack::unpack(&diff, &mut archive)?;
     if end == End::Required && !archive.has_end() {
-        return Err(source::failed("read archive", &source::truncated()));
+        return Err(failed(source::truncated()));
     }
     // The digest covers what follows the end of the archive, too.
-    let digits = hashed
-        .finish()
-        .map_err(|e| source::failed("read archive", &e))?;
+    archive.rest().map_err(failed)?;
+    let digits = hashed.finish().map_err(failed)?;
+    index.mark()?;
 
     let record = Record {
         diff_id: Some(format!("sha256:{digits}")),
         size: Some(unpacked.size),
         entries: Some(unpacked.entries),
+        archive: Some(index.bytes),
     };
     let path = staging.path().join(RECORD);
     std::fs::write(&path, json::to_string(&record))
@@ -103,9 +112,25 @@ impl Staged {
     /// and will sync `dir`.
     pub fn keep(self, dir: &Path) -> Result<()> {
         if exists(dir, &self.diff) {
-            return Ok(());
+            return self.complete(&dir.join(&self.diff));
         }
         self.staging.keep(&dir.join(&self.diff))
+    }
+}
+
+impl Staged {
+    /// The store has it from an older version, which kept no index: it gets ours.
+    fn complete(&self, there: &Path) -> Result<()> {
+        if there.join(INDEX).exists() {
+            return Ok(());
+        }
+        for name in [SHADOW, RECORD, INDEX] {
+            let ours = self.staging.path().join(name);
+            if ours.exists() {
+                fs::rename(&ours, &there.join(name))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -116,9 +141,13 @@ pub fn exists(dir: &Path, diff: &str) -> bool {
 
 /// Bytes of all its regular files, as it was unpacked.
 pub fn size(dir: &Path, diff: &str) -> Option<u64> {
+    read(dir, diff)?.size
+}
+
+/// What is recorded of it.
+pub fn read(dir: &Path, diff: &str) -> Option<Record> {
     let bytes = record::load(&dir.join(diff), RECORD).ok()??;
-    let record: Record = json::parse_bytes(&bytes, RECORD).ok()?;
-    record.size
+    json::parse_bytes(&bytes, RECORD).ok()
 }
 
 /// The directory for overlayfs.

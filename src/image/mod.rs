@@ -3,7 +3,7 @@
 //! ```text
 //! DATA-ROOT/images/refs.json                      names -> images
 //!           images/<id>/config.json manifest.json   the exact bytes that the id is the digest of; our record
-//!           layers/<diff id>/diff/ layer.json       see `layer`
+//!           layers/<diff id>/diff/ layer.json tar.idx   see `layer` and `index`
 //! ```
 //!
 //! An image is absent or whole, whenever the power fails: layers and images are made under temporary
@@ -14,10 +14,13 @@
 mod archive;
 pub mod change;
 pub mod changes;
+#[allow(dead_code)]
+mod deflate;
 pub mod extend;
 mod gzip;
 mod head;
 pub mod import;
+mod index;
 pub mod inside;
 mod layer;
 pub mod load;
@@ -25,6 +28,8 @@ mod manifest;
 pub mod overlay;
 pub mod pack;
 mod pax;
+#[allow(dead_code)]
+pub mod rebuild;
 pub mod reference;
 mod remove;
 pub mod room;

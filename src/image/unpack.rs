@@ -160,7 +160,7 @@ impl<'a> Writer<'a> {
 
         // What comes and goes in a directory changes its time, which may have been set already.
         // Putting it back each time spares us a list of all directories until the end.
-        let parent = self.parent(&path)?;
+        let (parent, mut place) = self.parent(&path)?;
         let parent = parent.as_fd();
         let modified = ModifiedAt::of(&fs::stat(parent)?);
         if name == OPAQUE {
@@ -168,7 +168,9 @@ impl<'a> Writer<'a> {
         } else if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             whiteout(parent, hidden)?;
         } else {
-            self.make(parent, as_path(&name), entry, archive)?;
+            place.push(name.clone());
+            let place = place.join(&b'/');
+            self.make(parent, as_path(&name), &place, entry, archive)?;
         }
         fs::set_modified(parent, modified)
     }
@@ -184,7 +186,7 @@ impl<'a> Writer<'a> {
         let Some(last) = path.pop().filter(|_| path.len() >= how.base.len()) else {
             return Ok(());
         };
-        let parent = self.parent(&path)?;
+        let (parent, _) = self.parent(&path)?;
         let parent = parent.as_fd();
         let name = as_path(&last);
         if how.keep_kinds {
@@ -192,7 +194,7 @@ impl<'a> Writer<'a> {
             how.check_kind(parent, name, entry, &names)?;
         }
         let above = ModifiedAt::of(&fs::stat(parent)?);
-        self.make(parent, name, entry, archive)?;
+        self.make(parent, name, b"", entry, archive)?;
         // Of directories that the archive has brought, the time is the archive's.
         match path.len() > how.base.len() {
             true => fs::set_modified(parent, above),
@@ -212,36 +214,47 @@ impl<'a> Writer<'a> {
         fs::set_modified(parent, before)
     }
 
-    /// The directory `path`; what is missing of it is made. Links lead to where they would lead in a
-    /// container that had only this layer; a link whose target is missing has it made.
-    fn parent(&self, path: &[Vec<u8>]) -> Result<OwnedFd> {
-        match inside::open_dir(&self.root, path) {
-            Err(e) if is(&e, Errno::NOENT) => {}
-            opened => return opened,
+    /// The directory `path`, and its path without links; what is missing of it is made. Links lead
+    /// to where they would lead in a container that had only this layer; a link whose target is
+    /// missing has it made.
+    fn parent(&self, path: &[Vec<u8>]) -> Result<(OwnedFd, Vec<Vec<u8>>)> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        if let Ok(dir) = fs::open_without_links(&self.root, &inside::joined(path), flags) {
+            return Ok((dir, path.to_vec()));
         }
         let make = |parent: BorrowedFd<'_>, name: &Path| self.implied(parent, name);
         let real = inside::real(&self.root, path, Some(&make))?;
-        inside::open_dir(&self.root, &real)
+        inside::open_dir(&self.root, &real).map(|dir| (dir, real))
     }
 
-    /// Make the entry under `name` in `parent`, in place of what is there.
+    /// Make the entry under `name` in `parent`, in place of what is there. `place` is its path in the
+    /// tree, without links.
     fn make(
         &mut self,
         parent: BorrowedFd<'_>,
         name: &Path,
+        place: &[u8],
         entry: &Entry,
         archive: &mut Archive<'_>,
     ) -> Result<()> {
         let owner = self.owner(entry)?;
         let device = device(entry)?;
         if entry.kind == Kind::HardLink {
-            return self.hard_link(parent, name, &entry.link);
+            return self.hard_link(parent, name, place, &entry.link, archive);
         }
 
-        let was_whiteout = clear(parent, name, entry.kind == Kind::Directory)?;
+        let keep_dir = entry.kind == Kind::Directory;
+        let was_whiteout = clear(parent, name, keep_dir, place, archive)?;
         let node = |kind, device| fs::make_node_at(parent, name, kind, 0o600, device);
         let made = match entry.kind {
-            Kind::File => return self.file(parent, name, entry, owner, archive),
+            Kind::File => {
+                if let Some(index) = &mut archive.index {
+                    index
+                        .keep(Some(place))
+                        .map_err(|e| Error::io("index", &e))?;
+                }
+                return self.file(parent, name, entry, owner, archive);
+            }
             Kind::Directory => {
                 return directory(
                     parent,
@@ -294,6 +307,9 @@ impl<'a> Writer<'a> {
             fs::write_at(file.as_fd(), &self.buffer[..count], offset)?;
             self.done.size += count as u64;
         }
+        if let Some(index) = &mut archive.index {
+            index.keep(None).map_err(|e| Error::io("index", &e))?;
+        }
         if entry.is_sparse {
             fs::set_length(file.as_fd(), entry.size)?;
         }
@@ -302,7 +318,14 @@ impl<'a> Writer<'a> {
 
     /// The target is named from the layer's root. It is not followed if it is a symbolic link, and
     /// never looked for in our own current directory.
-    fn hard_link(&self, parent: BorrowedFd<'_>, name: &Path, target: &[u8]) -> Result<()> {
+    fn hard_link(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &Path,
+        place: &[u8],
+        target: &[u8],
+        archive: &mut Archive<'_>,
+    ) -> Result<()> {
         let mut path = match self.how {
             Some(how) => how.place(target),
             None => components(target),
@@ -325,7 +348,7 @@ impl<'a> Writer<'a> {
             let errno = Errno::NOENT.raw_os_error();
             return Err(Error::system(link(), errno));
         }
-        clear(parent, name, false)?;
+        clear(parent, name, false, place, archive)?;
         fs::link_at(dir.as_fd(), last, parent, name).context(link)
     }
 
@@ -391,12 +414,24 @@ impl Copy<'_> {
     }
 }
 
-/// Remove what is at `name`, but keep a directory for a directory. True if it was a whiteout.
-fn clear(parent: BorrowedFd<'_>, name: &Path, keep_dir: bool) -> Result<bool> {
+/// Remove what is at `name`, but keep a directory for a directory. True if it was a whiteout. What
+/// has data is moved aside, where the archive is to be made again.
+fn clear(
+    parent: BorrowedFd<'_>,
+    name: &Path,
+    keep_dir: bool,
+    place: &[u8],
+    archive: &mut Archive<'_>,
+) -> Result<bool> {
     let Some(stat) = fs::stat_at(parent, name)? else {
         return Ok(false);
     };
     if keep_dir && kind(&stat) == FileType::Directory {
+        return Ok(false);
+    }
+    let has_data = matches!(kind(&stat), FileType::RegularFile | FileType::Directory);
+    if let Some(index) = archive.index.as_mut().filter(|_| has_data) {
+        index.set_aside(parent, name, place)?;
         return Ok(false);
     }
     tree::remove_in(parent, &c_string(name.as_os_str().as_encoded_bytes())?)?;
