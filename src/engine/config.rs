@@ -2,6 +2,7 @@
 
 use crate::engine::runtimes::{OWN, Runtimes};
 use crate::json::map::Map;
+use crate::registry::proxy::Proxies;
 use crate::wire::container::Ulimit;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,6 +84,7 @@ pub struct Settings {
     pub runtimes: Runtimes,
     pub insecure_registries: Vec<String>,
     pub registry_mirrors: Vec<String>,
+    pub proxies: Proxies,
     pub downloads_max: u32,
     pub download_attempts_max: u32,
     pub features: Map<bool>,
@@ -99,6 +101,7 @@ impl Default for Settings {
             runtimes: Runtimes::new(),
             insecure_registries: Vec::new(),
             registry_mirrors: Vec::new(),
+            proxies: Proxies::default(),
             downloads_max: 3,
             download_attempts_max: 5,
             features: Map::new(),

@@ -39,6 +39,9 @@ pub mod processes;
 pub mod prune;
 pub mod record;
 mod recover;
+// Pull and push, which use all of it, are being made.
+#[allow(dead_code)]
+pub mod registry;
 pub mod reload;
 pub mod remove;
 pub mod rename;

@@ -11,6 +11,7 @@ use miniserde::Deserialize;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 /// More than any answer that is taken as a whole.
 const TEXT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -100,7 +101,7 @@ impl Client {
         // more than our broken pipe, so `receive` tells the first error only if there is none.
         let mut sent = link.write(head.as_bytes()).map_err(|e| gone("send", &e));
         if let (Ok(()), Body::Stream(source)) = (&sent, body) {
-            sent = send_chunks(&mut link, source)?;
+            sent = send_chunks(&mut link, source)?.map_err(|e| gone("send", &e));
         }
         Ok(Pending {
             link,
@@ -140,7 +141,7 @@ fn gone(doing: &str, error: &io::Error) -> Error {
 }
 
 /// The outer error is the source's: then there is no request to be answered.
-fn send_chunks(link: &mut Link, source: &mut dyn Read) -> Result<Result<()>> {
+pub fn send_chunks(link: &mut Link, source: &mut dyn Read) -> Result<io::Result<()>> {
     // Room for the size line in front and the line end behind, so that a chunk is one write.
     const FRONT: usize = 6;
     let mut buffer = vec![0u8; FRONT + 32 * 1024 + 2];
@@ -152,13 +153,13 @@ fn send_chunks(link: &mut Link, source: &mut dyn Read) -> Result<Result<()>> {
             Ok(count) => count,
         };
         if count == 0 {
-            return Ok(link.write(b"0\r\n\r\n").map_err(|e| gone("send", &e)));
+            return Ok(link.write(b"0\r\n\r\n"));
         }
         let mut size = &mut buffer[..FRONT];
         let _ = write!(size, "{count:04x}\r\n");
         buffer[FRONT + count..FRONT + count + 2].copy_from_slice(b"\r\n");
         if let Err(error) = link.write(&buffer[..FRONT + count + 2]) {
-            return Ok(Err(gone("send", &error)));
+            return Ok(Err(error));
         }
     }
 }
@@ -173,9 +174,13 @@ pub struct Pending {
 impl Pending {
     /// Wait for the head of the answer.
     pub fn receive(mut self) -> Result<Response> {
-        let (status, headers) = match read_head(&mut self.link) {
-            Ok(head) => head,
-            Err(error) => return Err(self.sent.err().unwrap_or(error)),
+        let (status, headers) = match read_head(&mut self.link, None) {
+            Ok(Some(head)) => head,
+            other => {
+                self.sent?;
+                let silent = || Error::new(Kind::Gone, "the engine closed without an answer");
+                return Err(other.err().unwrap_or_else(silent));
+            }
         };
         let body = match status {
             204 | 304 => NOTHING,
@@ -191,16 +196,17 @@ impl Pending {
     }
 }
 
-fn read_head(link: &mut Link) -> Result<(u16, Headers)> {
+/// The head of an answer; `None` when the peer has closed instead.
+pub fn read_head(link: &mut Link, deadline: Option<Instant>) -> Result<Option<(u16, Headers)>> {
     loop {
-        let head = link
-            .head(None)?
-            .ok_or_else(|| Error::new(Kind::Gone, "the engine closed without an answer"))?;
+        let Some(head) = link.head(deadline)? else {
+            return Ok(None);
+        };
         let (start, headers) = head::split(&head)?;
         let status = head::status_line(&start)?;
         // 100 Continue and its like come before the answer proper.
         if status >= 200 || status == 101 {
-            return Ok((status, headers));
+            return Ok(Some((status, headers)));
         }
     }
 }

@@ -20,7 +20,7 @@ impl Headers {
         self.all(name).next()
     }
 
-    fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(n, _)| n.eq_ignore_ascii_case(name))

@@ -7,10 +7,10 @@
 //! Knows nothing of Docker: paths, versions and JSON bodies are `api`'s and the client's.
 
 pub mod address;
-mod body;
+pub mod body;
 pub mod client;
-mod head;
-mod link;
+pub mod head;
+pub mod link;
 pub mod lobby;
 pub mod pump;
 pub mod query;

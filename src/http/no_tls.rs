@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::http::pump::Codec;
+use crate::time::Time;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[allow(dead_code)]
 pub struct Files<'a> {
@@ -14,6 +15,14 @@ pub struct Files<'a> {
 
 fn unsupported<T>() -> Result<T> {
     Err(Error::unsupported("this tug was built without TLS"))
+}
+
+#[allow(dead_code)]
+pub struct Trust<'a> {
+    pub authorities: &'a [PathBuf],
+    pub own: Option<(&'a Path, &'a Path)>,
+    pub verify: bool,
+    pub floor: Time,
 }
 
 pub struct Server;
@@ -32,6 +41,10 @@ pub struct Client;
 
 impl Client {
     pub fn new(_files: &Files<'_>) -> Result<Client> {
+        unsupported()
+    }
+
+    pub fn trusting(_trust: &Trust<'_>) -> Result<Client> {
         unsupported()
     }
 

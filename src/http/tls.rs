@@ -8,20 +8,25 @@ use crate::http::pump::{Codec, Heard, Lines, Pumps};
 use crate::sys;
 use crate::time::Time;
 use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
-use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom};
+use rustls::crypto::{
+    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, verify_tls12_signature,
+    verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SigningKey;
+use rustls::time_provider::TimeProvider;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
-    ServerConnection,
+    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct,
+    RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,6 +165,32 @@ impl Client {
         })
     }
 
+    /// For registries: with many authorities, and a clock that cannot be too early.
+    pub fn trusting(trust: &Trust<'_>) -> Result<Client> {
+        let provider = provider();
+        let clock = Arc::new(Clock(trust.floor));
+        let builder = ClientConfig::builder_with_details(Arc::clone(&provider), clock)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| wrong(&e))?;
+        let builder = match trust.verify {
+            true => builder.with_root_certificates(trust.roots()?),
+            false => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+        };
+        let mut config = match trust.own {
+            Some((certificate, path)) => builder
+                .with_client_auth_cert(certificates(certificate)?, key(path)?)
+                .map_err(|e| bad(certificate, &e))?,
+            None => builder.with_no_client_auth(),
+        };
+        config.resumption = Resumption::disabled();
+        Ok(Client {
+            config: Arc::new(config),
+            pumps: Pumps::new()?,
+        })
+    }
+
     /// Speak TLS on `stream` with `host`, whose certificate must be for that name or address.
     pub fn connect(&self, mut stream: TcpStream, host: &str) -> Result<OwnedFd> {
         let doing = || format!("TLS with {host}");
@@ -185,6 +216,87 @@ impl Client {
         stream.set_read_timeout(None).map_err(failed)?;
         let codec = Box::new(Session(session.into()));
         self.pumps.add(stream.into(), codec, b"")
+    }
+}
+
+/// Whom a client trusts, and what time it is at the least.
+pub struct Trust<'a> {
+    /// Files in PEM. What is no certificate of ours in them is left out: machines' lists are old.
+    pub authorities: &'a [PathBuf],
+    /// Our certificate and its key.
+    pub own: Option<(&'a Path, &'a Path)>,
+    /// Or anybody at all.
+    pub verify: bool,
+    pub floor: Time,
+}
+
+impl Trust<'_> {
+    fn roots(&self) -> Result<Arc<RootCertStore>> {
+        let mut roots = RootCertStore::empty();
+        for path in self.authorities {
+            roots.add_parsable_certificates(certificates(path)?);
+        }
+        match roots.is_empty() {
+            false => Ok(Arc::new(roots)),
+            true => Err(Error::invalid(
+                "no certificates of authorities on this machine: install ca-certificates, or put the \
+                 registry's into certs.d/HOST/ca.crt",
+            )),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Clock(Time);
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = Time::now().max(self.0);
+        Some(UnixTime::since_unix_epoch(Duration::new(
+            now.seconds,
+            now.nanos,
+        )))
+    }
+}
+
+/// For registries that are named insecure: the handshake must be sound, whoever it is.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _others: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -4,8 +4,10 @@ pub mod bundle;
 pub mod command;
 pub mod http;
 pub mod json;
+pub mod liar;
 pub mod mounts;
 pub mod namespaces;
+pub mod registry;
 pub mod rootfs;
 mod traces;
 

@@ -97,6 +97,8 @@ const FLAGS: &[Flag] = &[
         "--idle-exit seconds",
         "End when nothing was asked for so long; needs -H fd://, where the next request starts the engine again",
     ),
+    flag("--http-proxy string", "Proxy for registries without TLS"),
+    flag("--https-proxy string", "Proxy for registries"),
     flag("--init", "Run an init in containers that do not say"),
     flag(
         "--insecure-tcp",
@@ -140,6 +142,10 @@ const FLAGS: &[Flag] = &[
     flag(
         "--no-new-privileges",
         "Set no-new-privileges for all containers",
+    ),
+    flag(
+        "--no-proxy string",
+        "Hosts, domains, networks that need no proxy",
     ),
     flag("-p, --pidfile string", "Write the process id there"),
     flag("--registry-mirror list", "(*) Mirror of Docker's registry"),
@@ -256,6 +262,9 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("userland-proxy", "userland-proxy", Form::Switch),
 ];
 
+/// Members of the key `proxies`, which are flags' names too.
+const PROXIES: [&str; 3] = ["http-proxy", "https-proxy", "no-proxy"];
+
 /// All that the engine was told.
 pub struct Config {
     pub options: Options,
@@ -371,6 +380,15 @@ fn read_file(content: &str) -> Result<Given> {
     }
     let mut unknown = Vec::new();
     for (key, value) in node.pairs() {
+        if key == "proxies" {
+            for (name, value) in value.pairs() {
+                match PROXIES.contains(&name.as_str()) {
+                    true => file.texts.insert(name, vec![value.text()]).map_or((), drop),
+                    false => unknown.push(format!("proxies.{name}")),
+                }
+            }
+            continue;
+        }
         let Some((key, long, form)) = KEYS.iter().find(|(known, _, _)| *known == key) else {
             unknown.push(key);
             continue;

@@ -6,6 +6,7 @@ use crate::engine::config::{Level, Options, Settings};
 use crate::engine::runtimes::{Runtimes, check};
 use crate::error::{Error, Result};
 use crate::json::map::Map;
+use crate::registry::proxy::Proxies;
 use crate::wire::container::Ulimit;
 use crate::wire::system::Runtime;
 use std::net::IpAddr;
@@ -74,6 +75,11 @@ pub fn settings(given: &Given) -> Result<Settings> {
         runtimes,
         insecure_registries: insecure_registries(given)?,
         registry_mirrors: mirrors(given)?,
+        proxies: Proxies {
+            http: text(given, "http-proxy", ""),
+            https: text(given, "https-proxy", ""),
+            no_proxy: text(given, "no-proxy", ""),
+        },
         downloads_max: count(given, "max-concurrent-downloads", default.downloads_max)?,
         download_attempts_max: count(
             given,
