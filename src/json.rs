@@ -1,51 +1,54 @@
 //! JSON in and out, with messages that say which member was wrong.
 //!
-//! Structs are flat `Option`s (see `wire` and `oci`): miniserde refuses a missing or `null`
-//! member that is not an `Option`, writes `None` as `null`, and says no more than "invalid".
-//! What is missing there is added here, on the text and away from the types, so that it is
-//! compiled once.
+//! A document is checked first (`scan`), then read into types (`value`) or looked into (`node`).
 
 pub mod map;
 pub mod node;
 pub mod object;
+pub mod value;
 
-use self::node::{members, string_end, value_end};
+use self::node::{members, string_end, unquote, value_end};
+use self::value::{Reader, Value};
 use crate::error::{Error, Result};
-use miniserde::{Deserialize, Serialize};
 
 /// Deeper than any document of ours. Keeps what walks over a document cheap.
 const DEPTH_MAX: usize = 128;
 
 /// Parse `text`, which is `what` (a file's path, or `request body`) for the message.
-pub fn parse<T: Deserialize>(text: &str, what: &str) -> Result<T> {
-    let scanned = scan(text);
-    if let (Ok(()), Ok(value)) = (&scanned, miniserde::json::from_str(text)) {
-        return Ok(value);
-    }
-    let accepts = |text: &str| miniserde::json::from_str::<T>(text).is_ok();
-    Err(explain(text, what, scanned, &accepts))
+pub fn parse<T: Value + Default>(text: &str, what: &str) -> Result<T> {
+    let mut value = T::default();
+    parse_into(&mut value, text, what).map(|()| value)
+}
+
+fn parse_into(value: &mut dyn Value, text: &str, what: &str) -> Result<()> {
+    scan(text).map_err(|broken| misplaced(text, what, broken))?;
+    let mut reader = Reader::new(text);
+    value.read(&mut reader).map_err(|_| {
+        let refusal = reader.refusal();
+        Error::invalid(format!("{what}: invalid JSON: {refusal}"))
+    })
 }
 
 /// The same for bytes that should be UTF-8.
-pub fn parse_bytes<T: Deserialize>(bytes: &[u8], what: &str) -> Result<T> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Error::invalid(format!("{what}: invalid JSON: not UTF-8")))?;
-    parse(text, what)
+pub fn parse_bytes<T: Value + Default>(bytes: &[u8], what: &str) -> Result<T> {
+    parse(utf8(bytes, what)?, what)
+}
+
+fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str> {
+    std::str::from_utf8(bytes)
+        .map_err(|_| Error::invalid(format!("{what}: invalid JSON: not UTF-8")))
 }
 
 /// The same for what is full of paths and other strings for the kernel, where a zero byte ends
 /// them: none may have one.
-pub fn parse_without_zeros<T: Deserialize>(bytes: &[u8], what: &str) -> Result<T> {
-    let value = parse_bytes(bytes, what)?;
-    match std::str::from_utf8(bytes) {
-        Ok(text) if has_zero(text) => {
-            let mut search = Search::new(&|text| !has_zero(text));
-            search.find(text.trim());
-            let path = search.path;
-            Err(Error::invalid(format!("{what}: {path} holds a zero byte")))
-        }
-        _ => Ok(value),
+pub fn parse_without_zeros<T: Value + Default>(bytes: &[u8], what: &str) -> Result<T> {
+    let text = utf8(bytes, what)?;
+    let value = parse(text, what)?;
+    if has_zero(text) {
+        let path = path_to_zero(text.trim());
+        return Err(Error::invalid(format!("{what}: {path} holds a zero byte")));
     }
+    Ok(value)
 }
 
 /// Raw ones are no JSON.
@@ -57,32 +60,33 @@ fn has_zero(text: &str) -> bool {
     text.match_indices("\\u0000").any(is_escape)
 }
 
-/// Members of objects that are `null` are left out; a list keeps its `null`s.
-pub fn to_string<T: Serialize>(value: &T) -> String {
-    without_nulls(&miniserde::json::to_string(value))
+/// The way to the first string with a zero byte in it.
+fn path_to_zero(mut text: &str) -> String {
+    let mut path = String::new();
+    loop {
+        let is_object = text.starts_with('{');
+        let mut members = members(text).into_iter().enumerate();
+        let Some((index, (key, member))) = members.find(|(_, (_, value))| has_zero(value)) else {
+            return path;
+        };
+        match is_object {
+            true if path.is_empty() => path = unquote(key),
+            true => path = format!("{path}.{}", unquote(key)),
+            false => path = format!("{path}[{index}]"),
+        }
+        text = member;
+    }
+}
+
+/// Members that are `None` are left out; a list keeps its `null`s.
+pub fn to_string(value: &dyn Value) -> String {
+    let mut text = String::new();
+    value.write(&mut text);
+    text
 }
 
 /// Where the syntax breaks, and how.
 type Broken = (usize, &'static str);
-
-fn explain(
-    text: &str,
-    what: &str,
-    scanned: std::result::Result<(), Broken>,
-    accepts: &dyn Fn(&str) -> bool,
-) -> Error {
-    if let Err(broken) = scanned {
-        return misplaced(text, what, broken);
-    }
-    let mut search = Search::new(accepts);
-    let wrong = search.find(text.trim());
-    match search.path.as_str() {
-        "" => Error::invalid(format!(
-            "{what}: invalid JSON: {wrong} is not expected here"
-        )),
-        path => Error::invalid(format!("{what}: invalid JSON: {path} cannot be {wrong}")),
-    }
-}
 
 fn misplaced(text: &str, what: &str, (at, problem): Broken) -> Error {
     let before = text.get(..at).unwrap_or(text);
@@ -91,78 +95,6 @@ fn misplaced(text: &str, what: &str, (at, problem): Broken) -> Error {
     Error::invalid(format!(
         "{what}: invalid JSON: line {line}, column {column}: {problem}"
     ))
-}
-
-/// Looks for the member that the type does not take, by trying documents with one member each.
-struct Search<'a> {
-    accepts: &'a dyn Fn(&str) -> bool,
-    /// What stands around the value in question, reduced to the way down to it.
-    before: String,
-    after: String,
-    path: String,
-}
-
-impl<'a> Search<'a> {
-    fn new(accepts: &'a dyn Fn(&str) -> bool) -> Search<'a> {
-        Search {
-            accepts,
-            before: String::new(),
-            after: String::new(),
-            path: String::new(),
-        }
-    }
-
-    /// Go down from `value`, which is refused, as far as possible. Answers what stands there.
-    fn find(&mut self, mut value: &str) -> &'static str {
-        loop {
-            let (empty, kind) = match value.as_bytes().first() {
-                Some(b'{') => ("{}", "an object"),
-                Some(b'[') => ("[]", "a list"),
-                Some(b'"') => return "this string",
-                Some(b't' | b'f') => return "a boolean",
-                Some(b'n') => return "null",
-                _ => return "this number",
-            };
-            // Wrong by its kind already, or none of its members is wrong for itself.
-            if !self.takes(empty) {
-                return kind;
-            }
-            match self.refused_member(value) {
-                Some(member) => value = member,
-                None => return kind,
-            }
-        }
-    }
-
-    fn takes(&self, value: &str) -> bool {
-        (self.accepts)(&format!("{}{value}{}", self.before, self.after))
-    }
-
-    /// The first member of `value` that is refused even alone; the way to it is noted.
-    fn refused_member<'v>(&mut self, value: &'v str) -> Option<&'v str> {
-        let is_object = value.starts_with('{');
-        let (length, after_length) = (self.before.len(), self.after.len());
-        for (index, (key, member)) in members(value).into_iter().enumerate() {
-            match is_object {
-                true => self.before.push_str(&format!("{{{key}:")),
-                false => self.before.push('['),
-            }
-            self.after.insert(0, if is_object { '}' } else { ']' });
-            if !self.takes(member) {
-                if !is_object {
-                    self.path.push_str(&format!("[{index}]"));
-                } else {
-                    let dot = if self.path.is_empty() { "" } else { "." };
-                    self.path
-                        .push_str(&format!("{dot}{}", key.trim_matches('"')));
-                }
-                return Some(member);
-            }
-            self.before.truncate(length);
-            self.after.drain(..self.after.len() - after_length);
-        }
-        None
-    }
 }
 
 /// Check the syntax: brackets, commas, colons, depth. Escapes and digits are the parser's.
@@ -241,44 +173,18 @@ fn scan(text: &str) -> std::result::Result<(), Broken> {
     }
 }
 
+/// `true`, `false`, `null` or a number (RFC 8259, section 6).
 fn is_word(word: &str) -> bool {
-    let digits = word.strip_prefix('-').unwrap_or(word);
-    matches!(word, "true" | "false" | "null")
-        || digits.starts_with(|c: char| c.is_ascii_digit())
-            && digits
-                .bytes()
-                .all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
-}
-
-/// Take the members that are `null` out of `text`, which miniserde has written: no blanks.
-fn without_nulls(text: &str) -> String {
-    const NULL: &str = ":null";
-    let bytes = text.as_bytes();
-    let mut kept = String::with_capacity(text.len());
-    let (mut at, mut copied) = (0, 0);
-    while let Some(&byte) = bytes.get(at) {
-        if byte != b'"' {
-            at += 1;
-            continue;
-        }
-        let end = string_end(bytes, at).unwrap_or(bytes.len());
-        // A string is followed by a colon only where it names a member.
-        if text.get(end..end + NULL.len()) == Some(NULL) {
-            kept.push_str(&text[copied..at]);
-            copied = end + NULL.len();
-            // One comma goes with it: the one behind, or at the end of the object the one before.
-            if bytes.get(copied) == Some(&b',') {
-                copied += 1;
-            } else if kept.ends_with(',') {
-                kept.pop();
-            }
-            at = copied;
-        } else {
-            at = end;
-        }
+    if matches!(word, "true" | "false" | "null") {
+        return true;
     }
-    kept.push_str(&text[copied..]);
-    kept
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = word.strip_prefix('-').unwrap_or(word);
+    let (number, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let is_padded = whole.len() > 1 && whole.starts_with('0');
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    is_digits(whole) && !is_padded && is_digits(fraction) && is_digits(exponent)
 }
 
 #[cfg(test)]
@@ -287,23 +193,46 @@ mod tests {
     use crate::wire::container::{Config, Placement};
 
     #[test]
-    fn nulls_of_objects_are_left_out_and_lists_keep_theirs() {
-        for (text, expected) in [
-            (r#"{"a":null}"#, "{}"),
-            (r#"{"a":null,"b":1,"c":null}"#, r#"{"b":1}"#),
-            (r#"{"b":1,"c":null,"d":null}"#, r#"{"b":1}"#),
-            (
-                r#"{"a":{"b":null},"c":[null,{"d":null}]}"#,
-                r#"{"a":{},"c":[null,{}]}"#,
-            ),
-            (
-                r#"[null,"a:null",":null","\":null"]"#,
-                r#"[null,"a:null",":null","\":null"]"#,
-            ),
-            (r#"{"é\"":null,"a":"\\"}"#, r#"{"a":"\\"}"#),
-            ("null", "null"),
-        ] {
-            assert_eq!(without_nulls(text), expected, "{text}");
+    fn what_is_none_is_left_out_and_lists_keep_their_nulls() {
+        use crate::json::map::Map;
+        let map: Map<Vec<Option<i64>>> = Map::from([("a".to_string(), vec![None, Some(-1)])]);
+        assert_eq!(to_string(&map), r#"{"a":[null,-1]}"#);
+        assert_eq!(to_string(&Config::default()), "{}");
+        let config = Config {
+            tty: Some(true),
+            cmd: Some(vec!["a\"\u{1}\n".to_string(), "é".to_string()]),
+            ..Config::default()
+        };
+        let text = to_string(&config);
+        assert_eq!(text, r#"{"Tty":true,"Cmd":["a\"\u0001\n","é"]}"#);
+        let read: Config = parse(&text, "text").unwrap();
+        assert_eq!(read.cmd, config.cmd);
+    }
+
+    #[test]
+    fn what_must_be_there_is_missed() {
+        use crate::shim::exit::Exit;
+        let error = parse::<Exit>(r#"{"code":3,"finished_at":"x"}"#, "exit").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "exit: invalid JSON: oom_killed is missing"
+        );
+        assert!(parse::<Exit>(r#"{"code":null}"#, "exit").is_err());
+    }
+
+    #[test]
+    fn numbers_are_those_of_json() {
+        for bad in ["01", "1.", ".5", "1e", "1.2.3", "+1", "--1", "1e+-2", "-"] {
+            assert!(
+                refusal(&format!("{{\"x\":{bad}}}")).contains("line 1"),
+                "{bad}"
+            );
+        }
+        for good in ["0", "-0", "10", "1.25", "1e9", "1E-9", "-0.5e+3"] {
+            assert!(
+                parse::<Config>(&format!("{{\"x\":{good}}}"), "x").is_ok(),
+                "{good}"
+            );
         }
     }
 

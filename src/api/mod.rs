@@ -17,8 +17,8 @@ use crate::error::{Error, Kind, Result};
 use crate::http::pump::Pumps;
 use crate::http::server::{Connection, Request};
 use crate::json;
+use crate::json::value::Value;
 use crate::wire;
-use miniserde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,7 +62,7 @@ enum Reply {
 }
 
 impl Reply {
-    fn json<T: Serialize>(status: u16, value: &T) -> Result<Reply> {
+    fn json(status: u16, value: &dyn Value) -> Result<Reply> {
         Ok(Reply::Json(status, json::to_string(value)))
     }
 }
@@ -290,12 +290,12 @@ impl Call<'_> {
         Ok(text)
     }
 
-    fn body<T: Deserialize>(&mut self) -> Result<T> {
+    fn body<T: Value + Default>(&mut self) -> Result<T> {
         parse_body(&self.body_text()?)
     }
 }
 
-fn parse_body<T: Deserialize>(text: &str) -> Result<T> {
+fn parse_body<T: Value + Default>(text: &str) -> Result<T> {
     if text.trim().is_empty() {
         return Err(Error::invalid(
             "invalid JSON: got EOF while reading request body",

@@ -54,6 +54,6 @@ impl Engine {
             image.containers = i64::try_from(users).ok();
             image.virtual_size = image.size.filter(|_| with_virtual);
         }
-        Ok(images.iter().map(json::to_string).collect())
+        Ok(images.iter().map(|image| json::to_string(image)).collect())
     }
 }

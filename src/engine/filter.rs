@@ -4,8 +4,8 @@
 use crate::engine::pattern::Pattern;
 use crate::error::{Error, Result};
 use crate::json::map::Map;
+use crate::json::node::Node;
 use crate::time::{Time, moment};
-use miniserde::json::Value;
 
 /// Keys with their values, in the order given.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -113,32 +113,26 @@ impl Patterns {
 }
 
 fn read(text: &str) -> Option<Filters> {
-    let Ok(Value::Object(object)) = miniserde::json::from_str::<Value>(text) else {
+    let object = Node::new(text, "filters").ok()?;
+    if !object.json().starts_with('{') {
         return None;
-    };
+    }
     let mut filters = Vec::new();
-    for (key, value) in &object {
-        let mut values = Vec::new();
-        match value {
-            Value::Array(array) => {
-                for value in array {
-                    let Value::String(value) = value else {
-                        return None;
-                    };
-                    values.push(value.clone());
-                }
+    for (key, value) in object.pairs() {
+        let values: Vec<String> = match value.json().as_bytes().first()? {
+            b'[' => {
+                let values = value.items().into_iter();
+                let text = |value: Node<'_>| value.json().starts_with('"').then(|| value.text());
+                values.map(text).collect::<Option<_>>()?
             }
-            Value::Object(set) => {
-                let wanted = |value: &Value| !matches!(value, Value::Bool(false));
-                values.extend(
-                    set.iter()
-                        .filter(|(_, v)| wanted(v))
-                        .map(|(k, _)| k.clone()),
-                );
+            b'{' => {
+                let pairs = value.pairs().into_iter();
+                let wanted = pairs.filter(|(_, wanted)| wanted.json() != "false");
+                wanted.map(|(value, _)| value).collect()
             }
             _ => return None,
-        }
-        filters.push((key.clone(), values));
+        };
+        filters.push((key, values));
     }
     Some(Filters(filters))
 }

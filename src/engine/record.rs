@@ -6,47 +6,49 @@ use crate::engine::container::{Container, Phase};
 use crate::engine::{Engine, lock};
 use crate::error::{Context, Error, Result};
 use crate::json;
+use crate::json::value::json_struct;
 use crate::store;
 use crate::time::NEVER;
 use crate::wire::container::{Config, HostConfig, MountRequest};
-use miniserde::{Deserialize, Serialize};
 use std::path::Path;
 
 pub const CONFIG: &str = "config.json";
 pub const STATE: &str = "state.json";
 
-/// config.json.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Asked {
-    pub id: Option<String>,
-    /// At creation; `Happened::name` is the newer one.
-    pub name: Option<String>,
-    pub created: Option<String>,
-    pub image: Option<String>,
-    pub image_id: Option<String>,
-    pub path: Option<String>,
-    pub args: Option<Vec<String>>,
-    pub config: Option<Config>,
-    pub host_config: Option<HostConfig>,
-    /// `Container::inherited`.
-    pub inherited: Option<Vec<MountRequest>>,
-}
+json_struct! {
+    /// config.json.
+    #[derive(Clone, Debug, Default)]
+    pub struct Asked {
+        pub id: Option<String>,
+        /// At creation; `Happened::name` is the newer one.
+        pub name: Option<String>,
+        pub created: Option<String>,
+        pub image: Option<String>,
+        pub image_id: Option<String>,
+        pub path: Option<String>,
+        pub args: Option<Vec<String>>,
+        pub config: Option<Config>,
+        pub host_config: Option<HostConfig>,
+        /// `Container::inherited`.
+        pub inherited: Option<Vec<MountRequest>>,
+    }
 
-/// state.json.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Happened {
-    /// Where it was renamed.
-    pub name: Option<String>,
-    /// It was up when this was written.
-    pub running: Option<bool>,
-    pub exit_code: Option<i64>,
-    pub started_at: Option<String>,
-    pub finished_at: Option<String>,
-    pub oom_killed: Option<bool>,
-    pub error: Option<String>,
-    pub restarts: Option<u32>,
-    /// The user has sent it a signal: `unless-stopped` asks for this after a boot.
-    pub is_stopped: Option<bool>,
+    /// state.json.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Happened {
+        /// Where it was renamed.
+        pub name: Option<String>,
+        /// It was up when this was written.
+        pub running: Option<bool>,
+        pub exit_code: Option<i64>,
+        pub started_at: Option<String>,
+        pub finished_at: Option<String>,
+        pub oom_killed: Option<bool>,
+        pub error: Option<String>,
+        pub restarts: Option<u32>,
+        /// The user has sent it a signal: `unless-stopped` asks for this after a boot.
+        pub is_stopped: Option<bool>,
+    }
 }
 
 impl Happened {

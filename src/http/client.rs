@@ -6,8 +6,8 @@ use crate::http::body::{Framing, NOTHING};
 use crate::http::head::{self, Headers};
 use crate::http::link::Link;
 use crate::http::tls;
+use crate::json::value::json_struct;
 use crate::{json, sys};
-use miniserde::Deserialize;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
@@ -219,10 +219,12 @@ pub struct Response {
     body: Framing,
 }
 
-/// The body of an error (API, ErrorResponse).
-#[derive(Deserialize)]
-struct Refusal {
-    message: Option<String>,
+json_struct! {
+    /// The body of an error (API, ErrorResponse).
+    #[derive(Default)]
+    struct Refusal {
+        message: Option<String>,
+    }
 }
 
 impl Response {

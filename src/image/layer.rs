@@ -14,11 +14,11 @@ use crate::image::gzip::Gzip;
 use crate::image::index::{INDEX, Index, SHADOW};
 use crate::image::source::{self, Format, Hashed, SNIFF_BYTES, Source, Stream};
 use crate::image::unpack;
+use crate::json::value::json_struct;
 use crate::store::record;
 use crate::store::staging::{self, Staging};
 use crate::sys::fs;
 use crate::{id, json};
-use miniserde::{Deserialize, Serialize};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -28,16 +28,17 @@ const RECORD: &str = "layer.json";
 /// What an image without layers has below it.
 const EMPTY: &str = "empty";
 
-/// `layer.json`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Record {
-    #[serde(rename = "diffID")]
-    pub diff_id: Option<String>,
-    /// Bytes of all regular files.
-    pub size: Option<u64>,
-    pub entries: Option<u64>,
-    /// Bytes of the archive. Layers of older versions have none, nor an index.
-    pub archive: Option<u64>,
+json_struct! {
+    /// `layer.json`.
+    #[derive(Clone, Debug, Default)]
+    pub struct Record {
+        pub diff_id: Option<String> = "diffID",
+        /// Bytes of all regular files.
+        pub size: Option<u64>,
+        pub entries: Option<u64>,
+        /// Bytes of the archive. Layers of older versions have none, nor an index.
+        pub archive: Option<u64>,
+    }
 }
 
 /// A layer that is unpacked and not yet part of the store. Dropped, it is gone.

@@ -2,18 +2,17 @@
 
 use crate::error::{Error, Result};
 use crate::json;
+use crate::json::value::json_struct;
 use crate::oci::image::{Descriptor, Manifest, Platform};
-use miniserde::Deserialize;
 
-/// An entry of the `manifest.json` that `docker save` writes.
-#[derive(Debug, Default, Deserialize)]
-pub struct Saved {
-    #[serde(rename = "Config")]
-    pub config: Option<String>,
-    #[serde(rename = "RepoTags")]
-    pub repo_tags: Option<Vec<String>>,
-    #[serde(rename = "Layers")]
-    pub layers: Option<Vec<String>>,
+json_struct! {
+    /// An entry of the `manifest.json` that `docker save` writes.
+    #[derive(Debug, Default)]
+    pub struct Saved {
+        pub config: Option<String> = "Config",
+        pub repo_tags: Option<Vec<String>> = "RepoTags",
+        pub layers: Option<Vec<String>> = "Layers",
+    }
 }
 
 /// Where containerd and Docker write the whole name of an image.

@@ -5,9 +5,9 @@ use crate::image::layer;
 use crate::image::reference::Reference;
 use crate::image::source::sha256;
 use crate::json::map::Map;
+use crate::json::value::json_struct;
 use crate::store::{record, staging};
 use crate::{id, json};
-use miniserde::{Deserialize, Serialize};
 use std::path::Path;
 
 const REFS: &str = "refs.json";
@@ -29,18 +29,20 @@ pub struct Held {
     pub size: u64,
 }
 
-/// `refs.json`: names to `sha256:…`.
-#[derive(Serialize, Deserialize)]
-struct Refs {
-    refs: Option<Map<String>>,
-}
+json_struct! {
+    /// `refs.json`: names to `sha256:…`.
+    #[derive(Default)]
+    struct Refs {
+        refs: Option<Map<String>>,
+    }
 
-/// `manifest.json`.
-#[derive(Serialize, Deserialize)]
-struct Manifest {
-    /// Diff ids, lowest first.
-    layers: Option<Vec<String>>,
-    size: Option<u64>,
+    /// `manifest.json`.
+    #[derive(Default)]
+    struct Manifest {
+        /// Diff ids, lowest first.
+        layers: Option<Vec<String>>,
+        size: Option<u64>,
+    }
 }
 
 /// A record that can't be read, and why.

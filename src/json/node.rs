@@ -17,6 +17,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Of text that was checked before, without blanks around it.
+    pub(super) fn sound(text: &'a str) -> Node<'a> {
+        Node(text)
+    }
+
     /// The member that `path` leads to, such as `State.Running`; `null` where there is none.
     pub fn at(self, path: &str) -> Node<'a> {
         let mut node = self;
@@ -80,13 +85,78 @@ fn is_quoted(key: &str, name: &str) -> bool {
         || key.contains('\\') && unquote(key) == name
 }
 
-/// A quoted string's text.
-pub fn unquote(text: &str) -> String {
-    miniserde::json::from_str(text).unwrap_or_default()
+/// A quoted string's text. Half a surrogate pair becomes U+FFFD, as in Go.
+pub fn unquote(quoted: &str) -> String {
+    let mut rest = quoted.trim_matches('"');
+    // What ends with an escaped quote has lost it.
+    if let Some(inner) = quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"')) {
+        rest = inner;
+    }
+    let mut text = String::with_capacity(rest.len());
+    while let Some((plain, behind)) = rest.split_once('\\') {
+        text.push_str(plain);
+        let mut escaped = behind.chars();
+        text.push(match escaped.next() {
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('u') => code_point(&mut escaped),
+            Some(itself) => itself,
+            None => char::REPLACEMENT_CHARACTER,
+        });
+        rest = escaped.as_str();
+    }
+    text.push_str(rest);
+    text
+}
+
+/// What `\u` begins: four digits, or a pair of such for what lies beyond 16 bits.
+fn code_point(text: &mut std::str::Chars<'_>) -> char {
+    let digits = |text: &str| u32::from_str_radix(text.get(..4)?, 16).ok();
+    let rest = text.as_str();
+    let Some(high) = digits(rest) else {
+        return char::REPLACEMENT_CHARACTER;
+    };
+    *text = rest[4..].chars();
+    let low = rest[4..].strip_prefix("\\u").and_then(digits);
+    match (high, low) {
+        (0xd800..0xdc00, Some(low @ 0xdc00..0xe000)) => {
+            *text = rest[10..].chars();
+            let code = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+            char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+        }
+        _ => char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER),
+    }
 }
 
 pub fn quote(text: &str) -> String {
-    miniserde::json::to_string(text)
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quote_into(text, &mut quoted);
+    quoted
+}
+
+/// Write `text` as a string (RFC 8259, section 7).
+pub fn quote_into(text: &str, to: &mut String) {
+    to.push('"');
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| c < ' ' || c == '"' || c == '\\') {
+        to.push_str(&rest[..at]);
+        let byte = rest.as_bytes()[at];
+        match byte {
+            b'"' | b'\\' => to.extend(['\\', char::from(byte)]),
+            b'\n' => to.push_str("\\n"),
+            b'\r' => to.push_str("\\r"),
+            b'\t' => to.push_str("\\t"),
+            8 => to.push_str("\\b"),
+            12 => to.push_str("\\f"),
+            _ => to.push_str(&format!("\\u{byte:04x}")),
+        }
+        rest = &rest[at + 1..];
+    }
+    to.push_str(rest);
+    to.push('"');
 }
 
 /// `text` with a line per member, indented by 4 blanks a level, as Docker's `inspect` prints it.
@@ -213,11 +283,26 @@ pub(super) fn string_end(bytes: &[u8], at: usize) -> std::result::Result<usize, 
     loop {
         match bytes.get(end) {
             Some(b'"') => return Ok(end + 1),
-            Some(b'\\') => end += 2,
+            Some(b'\\') => match escape(&bytes[end..]) {
+                Some(length) => end += length,
+                None => return Err((end, "unknown escape in a string")),
+            },
             Some(0..b' ') => return Err((end, "control character in a string")),
             Some(_) => end += 1,
             None => return Err((at, "string without end")),
         }
+    }
+}
+
+/// The length of the escape that `text` begins with.
+fn escape(text: &[u8]) -> Option<usize> {
+    match text.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => {
+            let digits = text.get(2..6)?;
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(6)
+        }
+        _ => None,
     }
 }
 
@@ -231,6 +316,27 @@ mod tests {
         let expected = "[\n    {\n        \"a\": [\n            1,\n            \"x, {y}\"\n        ],\n        \
             \"b\": {},\n        \"c\": [],\n        \"d\": {\n            \"e\": null\n        }\n    }\n]";
         assert_eq!(pretty(text), expected);
+    }
+
+    #[test]
+    fn strings_keep_all_that_they_hold() {
+        for (text, quoted) in [
+            ("", r#""""#),
+            ("a\"b\\c/é\u{1f600}", "\"a\\\"b\\\\c/é\u{1f600}\""),
+            ("\n\r\t\u{8}\u{c}\u{0}\u{1f}", r#""\n\r\t\b\f\u0000\u001f""#),
+        ] {
+            assert_eq!(quote(text), quoted);
+            assert_eq!(unquote(quoted), text);
+        }
+        assert_eq!(
+            unquote(r#""\u00e9\ud83d\ude00\ud800x\/\"""#),
+            "é\u{1f600}\u{fffd}x/\""
+        );
+        assert_eq!(unquote(r#""\ud83d\u0041""#), "\u{fffd}A");
+        for bad in [r#"{"a":"\q"}"#, r#"{"a":"\u12g4"}"#, r#"{"a":"\u12"}"#] {
+            let error = Node::new(bad, "text").err().unwrap();
+            assert!(error.message.contains("unknown escape"), "{error}");
+        }
     }
 
     #[test]

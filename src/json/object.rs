@@ -41,6 +41,12 @@ impl Object {
     }
 }
 
+/// A list of strings.
+pub fn strings(items: &[&str]) -> String {
+    let quoted: Vec<String> = items.iter().map(|item| quote(item)).collect();
+    list(&quoted)
+}
+
 pub fn list(items: &[String]) -> String {
     format!("[{}]", items.join(","))
 }

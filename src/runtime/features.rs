@@ -4,6 +4,8 @@
 //! Lists what the runtime implements, whether or not this kernel has it.
 
 use crate::json;
+use crate::json::node::quote;
+use crate::json::object::strings;
 use crate::oci::spec::VERSION;
 use crate::runtime::{schedule, seccomp as filters};
 use crate::seccomp;
@@ -40,11 +42,11 @@ fn seccomp() -> String {
             r#""archs":{archs},"knownFlags":{flags},"supportedFlags":{supported}}}"#
         ),
         enabled = filters::is_supported(),
-        actions = json::to_string(&seccomp::ACTIONS.to_vec()),
-        operators = json::to_string(&seccomp::OPERATORS.to_vec()),
-        archs = json::to_string(&seccomp::ARCHS.to_vec()),
-        flags = json::to_string(&seccomp::FLAGS.to_vec()),
-        supported = json::to_string(&supported),
+        actions = strings(seccomp::ACTIONS),
+        operators = strings(seccomp::OPERATORS),
+        archs = strings(seccomp::ARCHS),
+        flags = strings(seccomp::FLAGS),
+        supported = strings(&supported),
     )
 }
 
@@ -63,14 +65,14 @@ pub fn json() -> String {
             r#""memoryPolicy":{{"modes":{modes},"flags":{flags}}},"mountExtensions":{{"idmap":{{"enabled":true}}}},"#,
             r#""netDevices":{{"enabled":true}}}},"potentiallyUnsafeConfigAnnotations":[]}}"#
         ),
-        version = json::to_string(&VERSION),
-        hooks = json::to_string(&HOOKS.to_vec()),
-        options = json::to_string(&MOUNT_OPTIONS.split(' ').collect::<Vec<_>>()),
-        namespaces = json::to_string(&namespaces.to_vec()),
+        version = quote(VERSION),
+        hooks = strings(&HOOKS),
+        options = strings(&MOUNT_OPTIONS.split(' ').collect::<Vec<_>>()),
+        namespaces = strings(&namespaces),
         capabilities = json::to_string(&capabilities),
         seccomp = seccomp(),
         modes = json::to_string(&schedule::MODES.map(|name| format!("MPOL_{name}")).to_vec()),
-        flags = json::to_string(&schedule::MODE_FLAGS.map(|(name, _)| name).to_vec()),
+        flags = strings(&schedule::MODE_FLAGS.map(|(name, _)| name)),
     )
 }
 

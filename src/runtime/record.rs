@@ -4,43 +4,45 @@
 use crate::cgroup::Group;
 use crate::error::{Error, Result};
 use crate::json::map::Map;
+use crate::json::value::json_struct;
 use crate::json::{self, node::Node};
 use crate::oci::spec::{Process, Spec};
 use crate::runtime::walk::is_absent;
 use crate::sys::{fs, process};
-use miniserde::{Deserialize, Serialize};
 use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Record {
-    pub id: String,
-    /// 0 until the process exists.
-    pub pid: i32,
-    /// Of the process, in clock ticks since boot: a pid alone may be another's by now.
-    pub start_time: u64,
-    pub bundle: String,
-    pub rootfs: String,
-    /// RFC 3339, to the nanosecond; the cgroup is marked with it.
-    pub created: String,
-    /// The cgroup's directory, absolute.
-    pub cgroup: Option<String>,
-    pub annotations: Option<Map<String>>,
-    /// CLONE_NEW… bits of the namespaces that are not the creator's.
-    pub namespaces: u32,
-    /// Its processes use the session keyring of whoever started them.
-    pub same_keyring: Option<bool>,
-    /// See `kept_mounts`.
-    pub mount_before: Option<u64>,
-    /// Whether hooks wait for its start or its end. They stand in `config.json`, which need not be
-    /// read without them.
-    pub late_hooks: Option<bool>,
-    /// Whether `config.json` has what each process that joins gets too: a memory policy, a
-    /// personality.
-    pub for_all: Option<bool>,
+json_struct! {
+    #[derive(Clone, Debug, Default)]
+    pub struct Record {
+        pub id: String,
+        /// 0 until the process exists.
+        pub pid: i32,
+        /// Of the process, in clock ticks since boot: a pid alone may be another's by now.
+        pub start_time: u64,
+        pub bundle: String,
+        pub rootfs: String,
+        /// RFC 3339, to the nanosecond; the cgroup is marked with it.
+        pub created: String,
+        /// The cgroup's directory, absolute.
+        pub cgroup: Option<String>,
+        pub annotations: Option<Map<String>>,
+        /// CLONE_NEW… bits of the namespaces that are not the creator's.
+        pub namespaces: u32,
+        /// Its processes use the session keyring of whoever started them.
+        pub same_keyring: Option<bool>,
+        /// See `kept_mounts`.
+        pub mount_before: Option<u64>,
+        /// Whether hooks wait for its start or its end. They stand in `config.json`, which need not be
+        /// read without them.
+        pub late_hooks: Option<bool>,
+        /// Whether `config.json` has what each process that joins gets too: a memory policy, a
+        /// personality.
+        pub for_all: Option<bool>,
+    }
 }
 
 const STATE: &str = "state.json";

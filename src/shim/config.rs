@@ -3,10 +3,10 @@
 use crate::error::{Context, Error, Result};
 use crate::json;
 use crate::json::map::Map;
+use crate::json::value::json_struct;
 use crate::oci::image::HealthConfig;
 use crate::sys::fs;
 use crate::wire::container::RestartPolicy;
-use miniserde::{Deserialize, Serialize};
 use std::path::Path;
 
 pub const FILE: &str = "shim.json";
@@ -14,47 +14,49 @@ pub const FILE: &str = "shim.json";
 /// Where another container's /dev/shm is mounted, below the run directory.
 pub const SHM: &str = "shm";
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Config {
-    /// The container's id.
-    pub id: Option<String>,
-    /// Docker's LogConfig: the driver and its options.
-    pub log_driver: Option<String>,
-    pub log_options: Option<Map<String>>,
-    /// The file for records, absolute.
-    pub log: Option<String>,
-    /// What a receiver is told: the option `tag`, worked out, names, and the labels and variables
-    /// that were asked for. The latter stand in json-file's records too.
-    pub log_tag: Option<String>,
-    pub log_name: Option<String>,
-    pub log_image: Option<String>,
-    pub log_attrs: Option<Map<String>>,
-    /// Directories of the image's layers, absolute, top first.
-    pub layers: Option<Vec<String>>,
-    /// The container's own overlay directories. Without `upper` nothing is mounted on `rootfs`.
-    pub upper: Option<String>,
-    pub work: Option<String>,
-    /// The upper directory goes with the run: the disk is spared its syncs.
-    pub volatile: Option<bool>,
-    /// Where the runtime keeps its state (`tug runtime --root`).
-    pub runtime_root: Option<String>,
-    /// Another runtime's program, absolute; without it our own is called.
-    pub runtime_path: Option<String>,
-    /// What stands between the program and its options.
-    pub runtime_args: Option<Vec<String>>,
-    pub terminal: Option<bool>,
-    pub open_stdin: Option<bool>,
-    /// The process whose /dev/shm this container shares.
-    pub shm_of: Option<i32>,
-    /// Docker's StdinOnce: the container's stdin closes when the first client's does.
-    pub stdin_once: Option<bool>,
-    pub restart: Option<RestartPolicy>,
-    /// When to run the check of `health.json`, if there is one.
-    pub health: Option<HealthConfig>,
-    /// How often it was restarted already.
-    pub restarts: Option<u32>,
-    /// The shim before this one was lost: wait so long, then make and start the container.
-    pub delay_ms: Option<u64>,
+json_struct! {
+    #[derive(Clone, Debug, Default)]
+    pub struct Config {
+        /// The container's id.
+        pub id: Option<String>,
+        /// Docker's LogConfig: the driver and its options.
+        pub log_driver: Option<String>,
+        pub log_options: Option<Map<String>>,
+        /// The file for records, absolute.
+        pub log: Option<String>,
+        /// What a receiver is told: the option `tag`, worked out, names, and the labels and variables
+        /// that were asked for. The latter stand in json-file's records too.
+        pub log_tag: Option<String>,
+        pub log_name: Option<String>,
+        pub log_image: Option<String>,
+        pub log_attrs: Option<Map<String>>,
+        /// Directories of the image's layers, absolute, top first.
+        pub layers: Option<Vec<String>>,
+        /// The container's own overlay directories. Without `upper` nothing is mounted on `rootfs`.
+        pub upper: Option<String>,
+        pub work: Option<String>,
+        /// The upper directory goes with the run: the disk is spared its syncs.
+        pub volatile: Option<bool>,
+        /// Where the runtime keeps its state (`tug runtime --root`).
+        pub runtime_root: Option<String>,
+        /// Another runtime's program, absolute; without it our own is called.
+        pub runtime_path: Option<String>,
+        /// What stands between the program and its options.
+        pub runtime_args: Option<Vec<String>>,
+        pub terminal: Option<bool>,
+        pub open_stdin: Option<bool>,
+        /// The process whose /dev/shm this container shares.
+        pub shm_of: Option<i32>,
+        /// Docker's StdinOnce: the container's stdin closes when the first client's does.
+        pub stdin_once: Option<bool>,
+        pub restart: Option<RestartPolicy>,
+        /// When to run the check of `health.json`, if there is one.
+        pub health: Option<HealthConfig>,
+        /// How often it was restarted already.
+        pub restarts: Option<u32>,
+        /// The shim before this one was lost: wait so long, then make and start the container.
+        pub delay_ms: Option<u64>,
+    }
 }
 
 pub fn read(run_dir: &Path) -> Result<Config> {

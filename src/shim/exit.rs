@@ -7,28 +7,30 @@
 
 use crate::error::{Context, Error, Result};
 use crate::json;
+use crate::json::value::json_struct;
 use crate::store::record;
-use miniserde::{Deserialize, Serialize};
 use std::path::Path;
 
 const FILE: &str = "exit";
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exit {
-    /// The program's own status, or 128 and the number of the signal that ended it.
-    pub code: i32,
-    /// RFC 3339.
-    pub finished_at: String,
-    /// The kernel killed one of its processes for want of memory.
-    pub oom_killed: bool,
-    /// Why it never ran, where it did not; empty otherwise.
-    pub error: String,
-    /// It starts again: not the last word.
-    pub will_restart: Option<bool>,
-    /// How often it was, or will have been, restarted.
-    pub restarts: Option<u32>,
-    /// The user has sent it a signal.
-    pub is_stopped: Option<bool>,
+json_struct! {
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Exit {
+        /// The program's own status, or 128 and the number of the signal that ended it.
+        pub code: i32,
+        /// RFC 3339.
+        pub finished_at: String,
+        /// The kernel killed one of its processes for want of memory.
+        pub oom_killed: bool,
+        /// Why it never ran, where it did not; empty otherwise.
+        pub error: String,
+        /// It starts again: not the last word.
+        pub will_restart: Option<bool>,
+        /// How often it was, or will have been, restarted.
+        pub restarts: Option<u32>,
+        /// The user has sent it a signal.
+        pub is_stopped: Option<bool>,
+    }
 }
 
 /// The exit of the last run; `None` while it has not ended (or its shim was lost).

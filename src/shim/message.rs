@@ -17,44 +17,46 @@
 //! ```
 
 use crate::error::{Error, Kind, Result};
+use crate::json::value::json_struct;
 use crate::oci::spec::{Process, Resources};
 use crate::shim::exit::Exit;
 use crate::shim::log::reader::Mark;
 use crate::wire::container::{Health, RestartPolicy};
-use miniserde::{Deserialize, Serialize};
 
 /// The longest line. An exec carries a whole environment, which execve(2) bounds to 2 MiB at the
 /// usual stack limit; JSON may double some of it.
 pub const LINE_BYTES_MAX: usize = 4 << 20;
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Request {
-    pub verb: Option<String>,
-    /// An exec's id.
-    pub id: Option<String>,
-    pub signal: Option<i32>,
-    pub height: Option<u16>,
-    pub width: Option<u16>,
-    pub process: Option<Process>,
-    pub resources: Option<Resources>,
-    pub attach: Option<Attach>,
-    /// Of a signal: the container shall not start again after it.
-    pub is_stop: Option<bool>,
-    pub restart: Option<RestartPolicy>,
-}
+json_struct! {
+    #[derive(Clone, Debug, Default)]
+    pub struct Request {
+        pub verb: Option<String>,
+        /// An exec's id.
+        pub id: Option<String>,
+        pub signal: Option<i32>,
+        pub height: Option<u16>,
+        pub width: Option<u16>,
+        pub process: Option<Process>,
+        pub resources: Option<Resources>,
+        pub attach: Option<Attach>,
+        /// Of a signal: the container shall not start again after it.
+        pub is_stop: Option<bool>,
+        pub restart: Option<RestartPolicy>,
+    }
 
-/// How to join a client to a process's streams; the client's connection comes beside the line.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Attach {
-    pub stdin: Option<bool>,
-    pub stdout: Option<bool>,
-    pub stderr: Option<bool>,
-    pub detach_keys: Option<String>,
-    /// Input that was read with the request already, as hex digits.
-    pub leftover: Option<String>,
-    /// The client has the log up to here, and gets what has come since before what comes.
-    pub log_file: Option<u64>,
-    pub log_offset: Option<u64>,
+    /// How to join a client to a process's streams; the client's connection comes beside the line.
+    #[derive(Clone, Debug, Default)]
+    pub struct Attach {
+        pub stdin: Option<bool>,
+        pub stdout: Option<bool>,
+        pub stderr: Option<bool>,
+        pub detach_keys: Option<String>,
+        /// Input that was read with the request already, as hex digits.
+        pub leftover: Option<String>,
+        /// The client has the log up to here, and gets what has come since before what comes.
+        pub log_file: Option<u64>,
+        pub log_offset: Option<u64>,
+    }
 }
 
 impl Attach {
@@ -66,32 +68,34 @@ impl Attach {
     }
 }
 
-/// An answer or an event. With a `kind` it is an error.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Reply {
-    pub kind: Option<String>,
-    pub errno: Option<i32>,
-    pub message: Option<String>,
-    pub pid: Option<i32>,
-    pub started_at: Option<String>,
-    pub running: Option<bool>,
-    pub exit_code: Option<i32>,
-    /// `exit`, `start`, `execexit`, `health` or `oom`.
-    pub event: Option<String>,
-    pub id: Option<String>,
-    /// The end of the last run, where there was one.
-    pub exit: Option<Exit>,
-    pub restarts: Option<u32>,
-    pub is_paused: Option<bool>,
-    /// The ids of those that run.
-    pub execs: Option<Vec<String>>,
-    /// It waits for its next start.
-    pub is_waiting: Option<bool>,
-    /// The user has sent it a signal.
-    pub is_stopped: Option<bool>,
-    /// As an event with results: the container's last words about it.
-    pub health: Option<Health>,
-    pub group: Option<String>,
+json_struct! {
+    /// An answer or an event. With a `kind` it is an error.
+    #[derive(Clone, Debug, Default)]
+    pub struct Reply {
+        pub kind: Option<String>,
+        pub errno: Option<i32>,
+        pub message: Option<String>,
+        pub pid: Option<i32>,
+        pub started_at: Option<String>,
+        pub running: Option<bool>,
+        pub exit_code: Option<i32>,
+        /// `exit`, `start`, `execexit`, `health` or `oom`.
+        pub event: Option<String>,
+        pub id: Option<String>,
+        /// The end of the last run, where there was one.
+        pub exit: Option<Exit>,
+        pub restarts: Option<u32>,
+        pub is_paused: Option<bool>,
+        /// The ids of those that run.
+        pub execs: Option<Vec<String>>,
+        /// It waits for its next start.
+        pub is_waiting: Option<bool>,
+        /// The user has sent it a signal.
+        pub is_stopped: Option<bool>,
+        /// As an event with results: the container's last words about it.
+        pub health: Option<Health>,
+        pub group: Option<String>,
+    }
 }
 
 const KINDS: [(Kind, &str); 14] = [

@@ -3,6 +3,7 @@
 //! Names and shapes: Docker Engine API v1.51. Every member is an `Option`: clients leave members
 //! out or send `null`, and `json::to_string` leaves out what is `None`.
 
+use crate::json::value::json_struct;
 pub mod container;
 pub mod event;
 pub mod exec;
@@ -10,10 +11,10 @@ pub mod image;
 pub mod stdcopy;
 pub mod system;
 
-use miniserde::{Deserialize, Serialize};
-
-/// The body of every answer of 400 and above.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Message {
-    pub message: Option<String>,
+json_struct! {
+    /// The body of every answer of 400 and above.
+    #[derive(Clone, Debug, Default)]
+    pub struct Message {
+        pub message: Option<String>,
+    }
 }

@@ -9,8 +9,8 @@ use crate::json;
 use crate::json::map::Map;
 use crate::json::node::quote;
 use crate::json::object::{self, Object};
+use crate::json::value::Raw;
 use crate::wire::container::{BindOptions, EndpointSettings, MountRequest, TmpfsOptions};
-use miniserde::json::Value;
 
 /// The fields of one line of CSV; a quoted one may hold commas (Go's encoding/csv).
 pub fn fields(line: &str) -> Result<Vec<String>> {
@@ -228,7 +228,7 @@ impl Volume {
         self.members.push((name, value));
     }
 
-    fn finish(self) -> Result<Option<Value>> {
+    fn finish(self) -> Result<Option<Raw>> {
         let mut object = Object::new();
         for (name, value) in &self.members {
             object.put(name, value);
@@ -244,7 +244,7 @@ impl Volume {
         }
         match object.finish().as_str() {
             "{}" => Ok(None),
-            text => json::parse(text, "volume options").map(Some),
+            text => Ok(Some(Raw(text.to_string()))),
         }
     }
 }
@@ -401,7 +401,7 @@ pub struct Ipam {
 }
 
 impl Ipam {
-    pub fn finish(&self) -> Result<Option<Value>> {
+    pub fn finish(&self) -> Result<Option<Raw>> {
         let mut object = Object::new();
         for (name, address) in [("IPv4Address", &self.v4), ("IPv6Address", &self.v6)] {
             if let Some(address) = address {
@@ -414,7 +414,7 @@ impl Ipam {
         }
         match object.finish().as_str() {
             "{}" => Ok(None),
-            text => json::parse(text, "addresses").map(Some),
+            text => Ok(Some(Raw(text.to_string()))),
         }
     }
 }
@@ -475,7 +475,7 @@ mod tests {
             ),
             (
                 "src=v,dst=/t,volume-nocopy,volume-driver=d,volume-opt=a=b,volume-label=c=d",
-                r#"{"Mounts":[{"Type":"volume","Source":"v","Target":"/t","VolumeOptions":{"DriverConfig":{"Name":"d","Options":{"a":"b"}},"Labels":{"c":"d"},"NoCopy":true}}]}"#,
+                r#"{"Mounts":[{"Type":"volume","Source":"v","Target":"/t","VolumeOptions":{"NoCopy":true,"Labels":{"c":"d"},"DriverConfig":{"Name":"d","Options":{"a":"b"}}}}]}"#,
             ),
             ("foo", "invalid field 'foo' must be a key=value pair"),
             ("type=bind,src=/a", "target is required"),
@@ -514,11 +514,11 @@ mod tests {
         for (value, expected) in [
             (
                 "all",
-                r#"{"DeviceRequests":[{"Capabilities":[["gpu"]],"Count":-1,"DeviceIDs":[],"Driver":"","Options":{}}]}"#,
+                r#"{"DeviceRequests":[{"Driver":"","Count":-1,"DeviceIDs":[],"Capabilities":[["gpu"]],"Options":{}}]}"#,
             ),
             (
                 "\"device=0,1\",driver=nvidia,capabilities=compute",
-                r#"{"DeviceRequests":[{"Capabilities":[["compute","gpu"]],"Count":0,"DeviceIDs":["0","1"],"Driver":"nvidia","Options":{}}]}"#,
+                r#"{"DeviceRequests":[{"Driver":"nvidia","Count":0,"DeviceIDs":["0","1"],"Capabilities":[["compute","gpu"]],"Options":{}}]}"#,
             ),
             ("foo=1", "unexpected key 'foo' in 'foo=1'"),
             (

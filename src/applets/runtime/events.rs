@@ -8,6 +8,7 @@ use crate::cgroup::Group;
 use crate::cgroup::stats::{self, Pressure, Stats};
 use crate::error::{Error, Kind, Result};
 use crate::json;
+use crate::json::node::quote;
 use crate::json::object::Object;
 use crate::runtime::list;
 use crate::sys::poll;
@@ -108,7 +109,7 @@ fn parse(mut args: lexopt::Parser) -> Result<Options> {
 }
 
 fn print_stats(id: &str, group: &Group) -> Result<u8> {
-    let id = json::to_string(&id);
+    let id = quote(id);
     let data = data(&group.stats());
     write(&format!(
         "{{\"type\":\"stats\",\"id\":{id},\"data\":{data}}}\n"

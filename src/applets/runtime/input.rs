@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::json;
+use crate::json::value::Value;
 use crate::oci::spec::Spec;
-use miniserde::Deserialize;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn forget_old_zero(spec: &mut Spec) {
 }
 
 /// A file of JSON; `-` is standard input where `may_be_stdin`.
-pub fn file<T: Deserialize>(path: &Path, may_be_stdin: bool) -> Result<T> {
+pub fn file<T: Value + Default>(path: &Path, may_be_stdin: bool) -> Result<T> {
     if may_be_stdin && path == Path::new("-") {
         return parse(std::io::stdin(), "standard input");
     }
@@ -56,7 +56,7 @@ pub fn file<T: Deserialize>(path: &Path, may_be_stdin: bool) -> Result<T> {
     parse(file, &name)
 }
 
-fn parse<T: Deserialize>(from: impl Read, name: &str) -> Result<T> {
+fn parse<T: Value + Default>(from: impl Read, name: &str) -> Result<T> {
     json::parse_without_zeros(&read(&mut from.take(BYTES_MAX + 1), name)?, name)
 }
 

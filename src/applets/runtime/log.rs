@@ -1,7 +1,7 @@
 //! `--log`: logrus' lines, from which engines read why a command has failed.
 
 use crate::error::{Error, Kind, Result};
-use crate::json;
+use crate::json::node::quote;
 use crate::time::Time;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -56,7 +56,7 @@ impl Log {
             ..Time::now()
         };
         let now = now.rfc3339();
-        let message = json::to_string(&message);
+        let message = quote(message);
         let line = match self.is_json {
             true => {
                 format!("{{\"level\":\"{level}\",\"msg\":{message},\"time\":\"{now}\"}}\n")

@@ -4,6 +4,7 @@ use super::help::refuse;
 use super::{Global, text};
 use crate::error::{Error, Kind, Result};
 use crate::json;
+use crate::json::node::quote;
 use crate::oci::spec::VERSION;
 use crate::runtime::list::{self, Item};
 use crate::runtime::state::Status;
@@ -32,7 +33,7 @@ fn object(item: &Item, passwd: &str) -> String {
         &record.created,
         &owner(item, passwd),
     ]
-    .map(|text| json::to_string(&text));
+    .map(quote);
     format!(
         "{{\"ociVersion\":{version},\"id\":{id},\"pid\":{},\"status\":{status},\
         \"bundle\":{bundle},\"rootfs\":{rootfs},\"created\":{created}{annotations},\

@@ -6,59 +6,53 @@
 use crate::engine::info::go_arch;
 use crate::error::{Context, Error, Result};
 use crate::json;
+use crate::json::value::json_struct;
 use crate::oci::spec::{Seccomp, SeccompArg, SeccompRule};
 use crate::seccomp::{self, builtin};
 use crate::wire::container::HostConfig;
-use miniserde::Deserialize;
 
-#[derive(Deserialize)]
-struct Profile {
-    #[serde(rename = "defaultAction")]
-    default_action: Option<String>,
-    #[serde(rename = "defaultErrnoRet")]
-    default_errno_ret: Option<u32>,
-    architectures: Option<Vec<String>>,
-    /// In place of `architectures`: by the machine's own.
-    #[serde(rename = "archMap")]
-    arch_map: Option<Vec<ArchMap>>,
-    flags: Option<Vec<String>>,
-    #[serde(rename = "listenerPath")]
-    listener_path: Option<String>,
-    #[serde(rename = "listenerMetadata")]
-    listener_metadata: Option<String>,
-    syscalls: Option<Vec<Rule>>,
-}
+json_struct! {
+    #[derive(Default)]
+    struct Profile {
+        default_action: Option<String> = "defaultAction",
+        default_errno_ret: Option<u32> = "defaultErrnoRet",
+        architectures: Option<Vec<String>>,
+        /// In place of `architectures`: by the machine's own.
+        arch_map: Option<Vec<ArchMap>> = "archMap",
+        flags: Option<Vec<String>>,
+        listener_path: Option<String> = "listenerPath",
+        listener_metadata: Option<String> = "listenerMetadata",
+        syscalls: Option<Vec<Rule>>,
+    }
 
-#[derive(Deserialize)]
-struct ArchMap {
-    architecture: Option<String>,
-    #[serde(rename = "subArchitectures")]
-    sub_architectures: Option<Vec<String>>,
-}
+    #[derive(Default)]
+    struct ArchMap {
+        architecture: Option<String>,
+        sub_architectures: Option<Vec<String>> = "subArchitectures",
+    }
 
-#[derive(Deserialize)]
-struct Rule {
-    /// The one name of profiles from before `names`.
-    name: Option<String>,
-    names: Option<Vec<String>>,
-    action: Option<String>,
-    #[serde(rename = "errnoRet")]
-    errno_ret: Option<u32>,
-    args: Option<Vec<SeccompArg>>,
-    includes: Option<Conditions>,
-    excludes: Option<Conditions>,
-}
+    #[derive(Default)]
+    struct Rule {
+        /// The one name of profiles from before `names`.
+        name: Option<String>,
+        names: Option<Vec<String>>,
+        action: Option<String>,
+        errno_ret: Option<u32> = "errnoRet",
+        args: Option<Vec<SeccompArg>>,
+        includes: Option<Conditions>,
+        excludes: Option<Conditions>,
+    }
 
-/// When a rule applies, or does not.
-#[derive(Deserialize)]
-struct Conditions {
-    /// Of the bounding set.
-    caps: Option<Vec<String>>,
-    /// As Go names them.
-    arches: Option<Vec<String>>,
-    /// `4.8`.
-    #[serde(rename = "minKernel")]
-    min_kernel: Option<String>,
+    /// When a rule applies, or does not.
+    #[derive(Default)]
+    struct Conditions {
+        /// Of the bounding set.
+        caps: Option<Vec<String>>,
+        /// As Go names them.
+        arches: Option<Vec<String>>,
+        /// `4.8`.
+        min_kernel: Option<String> = "minKernel",
+    }
 }
 
 /// What a container runs on and with.

@@ -26,9 +26,9 @@ use crate::engine::spec;
 use crate::engine::spec::resources::Controllers;
 use crate::engine::spec::wanted;
 use crate::error::{Error, Result};
+use crate::json::node::Node;
 use crate::oci::image::HealthConfig;
 use crate::wire::container::{Config, HostConfig};
-use miniserde::json::Value;
 
 pub use limits::check as check_limits;
 
@@ -84,7 +84,7 @@ fn check_possible(config: &Config, host: &HostConfig) -> Result<()> {
         )));
     }
     if let Some(request) = host.device_requests.iter().flatten().next() {
-        return Err(no_driver(request));
+        return Err(no_driver(request.node()));
     }
     if host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()) {
         return Err(Error::invalid(
@@ -138,34 +138,24 @@ fn check_possible(config: &Config, host: &HostConfig) -> Result<()> {
 }
 
 /// Docker's words for a kind of device that nobody here drives (moby, daemon/devices.go).
-fn no_driver(request: &Value) -> Error {
-    let member = |name: &str| match request {
-        Value::Object(members) => members.get(name),
-        _ => None,
-    };
-    let driver = match member("Driver") {
-        Some(Value::String(driver)) => driver.as_str(),
-        _ => "",
-    };
+fn no_driver(request: Node<'_>) -> Error {
+    let driver = request.at("Driver").text();
     // Go prints lists with blanks between their elements.
-    let capabilities = member("Capabilities").filter(|value| !matches!(value, Value::Null));
-    let capabilities = capabilities.map(miniserde::json::to_string);
-    let capabilities = capabilities.unwrap_or_else(|| "[]".to_string());
-    let capabilities = capabilities.replace('"', "").replace(',', " ");
+    let capabilities = match request.at("Capabilities").json() {
+        "null" => "[]".to_string(),
+        list => list.replace('"', "").replace(',', " "),
+    };
     Error::invalid(format!(
         "could not select device driver {driver:?} with capabilities: {capabilities}"
     ))
 }
 
 /// Go's zero values, which clients send for what nobody asked for.
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Bool(true) => false,
-        Value::Number(_) => miniserde::json::to_string(value) == "0",
-        Value::String(text) => text.is_empty(),
-        Value::Array(array) => array.is_empty(),
-        Value::Object(object) => object.iter().all(|(_, value)| is_nothing(value)),
+fn is_nothing(value: Node<'_>) -> bool {
+    match value.json() {
+        "null" | "false" | "0" | "\"\"" | "[]" => true,
+        object if object.starts_with('{') => value.items().into_iter().all(is_nothing),
+        _ => false,
     }
 }
 

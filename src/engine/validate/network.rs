@@ -185,7 +185,8 @@ fn check_endpoint(network: &str, endpoint: &EndpointSettings) -> Result<()> {
     let ipam = endpoint.ipam_config.as_ref();
     let asked = [
         (
-            is_given(&endpoint.ip_address) || ipam.is_some_and(|ipam| !super::is_nothing(ipam)),
+            is_given(&endpoint.ip_address)
+                || ipam.is_some_and(|ipam| !super::is_nothing(ipam.node())),
             "a fixed address",
         ),
         (is_given(&endpoint.mac_address), "a fixed MAC address"),
