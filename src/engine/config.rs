@@ -14,6 +14,8 @@ use std::time::Duration;
 pub struct Options {
     pub data_root: PathBuf,
     pub exec_root: PathBuf,
+    /// Read-only stores of images, beside the data root.
+    pub stores: Vec<PathBuf>,
     pub log_driver: String,
     pub log_opts: Map<String>,
     pub default_ulimits: Vec<Ulimit>,
@@ -46,6 +48,7 @@ impl Default for Options {
         Options {
             data_root: PathBuf::from("/var/lib/tug"),
             exec_root: PathBuf::from("/run/tug"),
+            stores: Vec::new(),
             log_driver: "json-file".to_string(),
             log_opts: Map::new(),
             default_ulimits: Vec::new(),

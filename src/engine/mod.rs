@@ -62,6 +62,7 @@ use crate::engine::config::{Level, Options, Settings};
 use crate::engine::container::Container;
 use crate::error::{Error, Result};
 use crate::image::Images;
+use crate::image::readonly::{self, ReadOnly};
 use crate::json::map::Map;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -97,8 +98,10 @@ impl Engine {
     /// Open the records, find out what lives, and watch over it.
     pub fn open(options: Options, settings: Settings) -> Result<Arc<Engine>> {
         validate::log::check_default(&options)?;
+        readonly::mount_all(&options.stores, &options.exec_root)?;
+        let stores = ReadOnly::open_all(&options.stores, &options.exec_root);
         let engine = Arc::new(Engine {
-            images: Images::open(&options.data_root)?,
+            images: Images::open_with(&options.data_root, stores)?,
             options,
             settings: Mutex::new(Arc::new(settings)),
             events: events::Log::new(),
@@ -170,6 +173,11 @@ impl Engine {
         if self.settings().level <= Level::Info {
             self.note(message);
         }
+    }
+
+    /// The last thing: what was mounted for us alone goes.
+    pub fn close(&self) {
+        readonly::unmount_all(&self.options.exec_root);
     }
 
     fn note(&self, message: impl std::fmt::Display) {

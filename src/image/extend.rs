@@ -28,8 +28,7 @@ impl Images {
     pub fn extend(&self, base: &str, layer: &mut dyn Read, new: Extension) -> Result<String> {
         let digits = self.resolve(base)?;
         let base = self.record(&digits)?;
-        let held = self.shelf().held(&digits).cloned();
-        let mut layers = held.map(|held| held.layers).unwrap_or_default();
+        let mut layers = self.held(&digits)?.layers;
 
         let mut input = Input(layer);
         let staged = layer::stage(&self.layers, &mut Source::new(&mut input), End::Required)

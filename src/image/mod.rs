@@ -10,6 +10,11 @@
 //! names, one syncfs brings them to the disk, then they are renamed, layers first, and last of all
 //! comes the name. What has lost its image is swept. A record that can't be read is set aside and
 //! reported; the others load. Knows nothing of containers: who uses an image, the caller says.
+//!
+//! Beside the own store there may be others that are only read (`readonly`). Their images and names
+//! are there as if they were our own, behind those; layers are taken from them first, because
+//! theirs never go. An image of our own may lack layers that such a store has: without it the image
+//! is still listed and can be removed or loaded again, and only a container of it does not start.
 
 mod archive;
 pub mod change;
@@ -28,6 +33,7 @@ mod manifest;
 pub mod overlay;
 pub mod pack;
 mod pax;
+pub mod readonly;
 #[allow(dead_code)]
 pub mod rebuild;
 pub mod reference;
@@ -35,6 +41,7 @@ mod remove;
 pub mod room;
 mod shelf;
 mod source;
+mod stores;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -48,6 +55,7 @@ use crate::oci::image::Image;
 use crate::store::{record, staging};
 use crate::sys::fs;
 use crate::{id, json, log};
+use readonly::ReadOnly;
 use reference::Reference;
 use shelf::{Held, Shelf};
 use source::sha256;
@@ -71,6 +79,7 @@ pub struct Record {
 pub struct Images {
     images: PathBuf,
     layers: PathBuf,
+    readonly: Vec<ReadOnly>,
     /// What is on the disk. Never held while the disk is written.
     shelf: RwLock<Shelf>,
     /// Held by who changes the disk: one change at a time.
@@ -91,7 +100,13 @@ struct NewImage {
 impl Images {
     /// Open the store of `data_root`, make it if there is none, and remove what a crash or a power
     /// cut has left half-made. The caller sees to it that nobody else has it open.
+    #[cfg(test)]
     pub fn open(data_root: &Path) -> Result<Images> {
+        Images::open_with(data_root, Vec::new())
+    }
+
+    /// The same with other stores beside it, to read.
+    pub fn open_with(data_root: &Path, readonly: Vec<ReadOnly>) -> Result<Images> {
         let (images, layers) = (data_root.join("images"), data_root.join("layers"));
         for dir in [&images, &layers] {
             staging::make_dir(dir)?;
@@ -103,7 +118,7 @@ impl Images {
                 );
             }
         }
-        let (shelf, unreadable) = Shelf::read(&images, &layers)?;
+        let (shelf, unreadable) = Shelf::read(&images)?;
         for (name, error) in &unreadable {
             log::line(
                 "tugd",
@@ -117,19 +132,40 @@ impl Images {
         if !staging::names(&images)?.iter().any(is_bad) {
             layer::sweep(&layers, &|diff| shelf.uses(diff))?;
         }
-        Ok(Images {
+        let images = Images::new(images, layers, readonly, shelf);
+        for held in images.all() {
+            if let Err(error) = images.layer_dirs(&held) {
+                log::line("tugd", error);
+            }
+        }
+        Ok(images)
+    }
+
+    /// All images below `data_root` as they lie there, for those who look without the engine. Nothing
+    /// is written; what can't be read is left out.
+    pub fn look(data_root: &Path, readonly: Vec<ReadOnly>) -> Result<Images> {
+        let (images, layers) = (data_root.join("images"), data_root.join("layers"));
+        let shelf = match images.exists() {
+            true => Shelf::read(&images)?.0,
+            false => Shelf::default(),
+        };
+        Ok(Images::new(images, layers, readonly, shelf))
+    }
+
+    fn new(images: PathBuf, layers: PathBuf, readonly: Vec<ReadOnly>, shelf: Shelf) -> Images {
+        Images {
             images,
             layers,
+            readonly,
             shelf: RwLock::new(shelf),
             change: Mutex::new(()),
             reclaimable: OnceLock::new(),
-        })
+        }
     }
 
     pub fn list(&self) -> Result<Vec<Record>> {
-        let images = self.shelf().images.clone();
         let mut records = Vec::new();
-        for held in images {
+        for held in self.all() {
             // It may have been removed meanwhile.
             if let Ok(record) = self.record(&held.digits) {
                 records.push(record);
@@ -151,10 +187,12 @@ impl Images {
 
     /// Bytes of all files in all layers of an image.
     pub fn size(&self, id: &str) -> Result<u64> {
-        let digits = self.resolve(id)?;
-        let shelf = self.shelf();
-        let held = shelf.held(&digits).ok_or_else(|| no_such_image(id))?;
-        Ok(held.size)
+        self.held(&self.resolve(id)?).map(|held| held.size)
+    }
+
+    /// The exact configuration of an image.
+    pub fn config(&self, id: &str) -> Result<Vec<u8>> {
+        shelf::config(&self.image_dir(&self.resolve(id)?))
     }
 
     /// Give the image `name` one more name.
@@ -172,6 +210,7 @@ impl Images {
         }
         let _change = self.change();
         let digits = self.resolve(name)?;
+        self.adopt(&digits)?;
         let full = reference.with_default_tag().full();
         self.rename(&|shelf| {
             shelf.refs.insert(full.clone(), digits.clone());
@@ -180,44 +219,46 @@ impl Images {
 
     /// The layers of an image as overlayfs wants them, top first.
     pub fn lower_dirs(&self, id: &str) -> Result<Vec<PathBuf>> {
-        let digits = self.resolve(id)?;
-        let shelf = self.shelf();
-        let held = shelf.held(&digits).ok_or_else(|| no_such_image(id))?;
-        let mut dirs: Vec<PathBuf> = Vec::new();
-        for diff in held.layers.iter().rev() {
-            // The same layer twice would be refused by overlayfs. The upper one shows all that the
-            // lower one could.
-            let dir = layer::diff_dir(&self.layers, diff);
-            if !dirs.contains(&dir) {
-                dirs.push(dir);
-            }
-        }
+        let mut dirs = self.layer_dirs(&self.held(&self.resolve(id)?)?)?;
         if dirs.is_empty() {
             dirs.push(layer::empty(&self.layers)?);
         }
         Ok(dirs)
     }
 
+    fn layer_dirs(&self, held: &Held) -> Result<Vec<PathBuf>> {
+        let mut dirs: Vec<PathBuf> = Vec::new();
+        for diff in held.layers.iter().rev() {
+            let Some(layers) = self.layers_with(diff) else {
+                return Err(Error::conflict(format!(
+                    "image {} is incomplete: layer sha256:{diff} is in none of the stores; pull or load the image again, or bring back the read-only store that had it (--store-ro)",
+                    id::short(&held.digits)
+                )));
+            };
+            // The same layer twice would be refused by overlayfs. The upper one shows all that the
+            // lower one could.
+            let dir = layer::diff_dir(&layers, diff);
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        Ok(dirs)
+    }
+
     /// Bytes of the files in each layer of an image, lowest first.
     pub fn layer_sizes(&self, id: &str) -> Result<Vec<u64>> {
-        let digits = self.resolve(id)?;
-        let shelf = self.shelf();
-        let held = shelf.held(&digits).ok_or_else(|| no_such_image(id))?;
-        let size = |diff: &String| layer::size(&self.layers, diff).unwrap_or(0);
+        let held = self.held(&self.resolve(id)?)?;
+        let size = |diff: &String| self.layer_size(diff);
         Ok(held.layers.iter().map(size).collect())
     }
 
     fn record(&self, digits: &str) -> Result<Record> {
-        let config = shelf::config(&self.images, digits)?;
-        let shelf = self.shelf();
-        let held = shelf.held(digits).ok_or_else(|| no_such_image(digits))?;
+        let config = shelf::config(&self.image_dir(digits))?;
+        let held = self.held(digits)?;
+        let names = self.names(digits);
         Ok(Record {
             id: format!("sha256:{digits}"),
-            tags: shelf
-                .names(digits)
-                .iter()
-                .map(Reference::familiar)
-                .collect(),
+            tags: names.iter().map(Reference::familiar).collect(),
             image: json::parse_bytes(&config, "image configuration")?,
             size: held.size,
         })
@@ -225,18 +266,16 @@ impl Images {
 
     /// The digits of the id that `name` means. A name comes before the beginning of an id.
     fn resolve(&self, name: &str) -> Result<String> {
-        let shelf = self.shelf();
         let digits = name.strip_prefix("sha256:").unwrap_or(name);
         if id::is_full(digits) {
-            return match shelf.held(digits).is_some() {
+            return match self.held(digits).is_ok() {
                 true => Ok(digits.to_string()),
                 false => Err(no_such_image(name)),
             };
         }
         if let Ok(reference) = Reference::parse(name) {
-            let full = reference.with_default_tag().full();
-            if let Some(digits) = shelf.refs.get(&full) {
-                return Ok(digits.clone());
+            if let Some(digits) = self.named(&reference.with_default_tag().full()) {
+                return Ok(digits);
             }
         } else if !id::is_hex(digits) {
             return Reference::parse(name).map(|_| String::new());
@@ -244,10 +283,10 @@ impl Images {
         if !id::is_hex(digits) {
             return Err(no_such_image(name));
         }
-        let ids = shelf.images.iter().map(|held| &held.digits);
+        let ids = self.all().into_iter().map(|held| held.digits);
         let mut found = ids.filter(|id| id.starts_with(digits));
         match (found.next(), found.next()) {
-            (Some(id), None) => Ok(id.clone()),
+            (Some(id), None) => Ok(id),
             (Some(_), Some(_)) => Err(Error::invalid(format!(
                 "ambiguous reference: {name} is the beginning of more than one image id"
             ))),
@@ -286,7 +325,10 @@ impl Images {
 
         fs::sync_file_system(&self.images)?;
         for layer in layers {
-            layer.keep(&self.layers)?;
+            let is_given = |store: &ReadOnly| layer::exists(&store.layers(), &layer.diff);
+            if !self.readonly.iter().any(is_given) {
+                layer.keep(&self.layers)?;
+            }
         }
         fs::sync_dir(&self.layers)?;
         for (digits, directory, image) in staged {
@@ -327,24 +369,6 @@ impl Images {
     fn shelf_mut<T>(&self, change: impl FnOnce(&mut Shelf) -> T) -> T {
         change(&mut self.shelf.write().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// All images below `data_root` as they lie there, for those who look without the engine. Nothing
-/// is written; what can't be read is left out.
-pub fn read(data_root: &Path) -> Result<Vec<Record>> {
-    let (images, layers) = (data_root.join("images"), data_root.join("layers"));
-    if !images.exists() {
-        return Ok(Vec::new());
-    }
-    let (shelf, _) = Shelf::read(&images, &layers)?;
-    let store = Images {
-        images,
-        layers,
-        shelf: RwLock::new(shelf),
-        change: Mutex::new(()),
-        reclaimable: OnceLock::new(),
-    };
-    store.list()
 }
 
 /// Docker's words, and its way to show what was looked for: with the tag that is meant.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::id;
+use crate::image::readonly::ReadOnly;
 use crate::image::reference::Reference;
 use crate::image::shelf::Shelf;
 use crate::image::{Images, layer, shelf};
@@ -27,8 +28,11 @@ impl Images {
         let digits = self.resolve(name)?;
         let user = used_by(&format!("sha256:{digits}"));
         let _change = self.change();
-        let names = self.shelf().names(&digits);
+        let names = self.names(&digits);
         let given = named(name, &names);
+        if let Some(store) = self.readonly_with(&digits) {
+            return self.remove_readonly(name, &digits, given, store);
+        }
 
         if let Some(given) = &given {
             if let Some(user) = user.as_deref().filter(|_| !force && names.len() == 1) {
@@ -52,6 +56,31 @@ impl Images {
         }
     }
 
+    /// What others have made stays; of a name that was given to it here, the caller is the master.
+    fn remove_readonly(
+        &self,
+        name: &str,
+        digits: &str,
+        given: Option<Reference>,
+        store: &ReadOnly,
+    ) -> Result<Vec<Deleted>> {
+        let is_ours = |name: &Reference| self.shelf().refs.contains_key(&name.full());
+        let Some(given) = given.filter(is_ours) else {
+            let short = id::short(digits);
+            return Err(Error::conflict(format!(
+                "conflict: unable to remove {name} (cannot be forced) - image {short} is in the read-only store {}",
+                store.path.display()
+            )));
+        };
+        let deleted = self.untag(&[given])?;
+        // The records were for that name; the store has its own.
+        if self.shelf().names(digits).is_empty() {
+            staging::remove(&self.images.join(digits))?;
+            self.shelf_mut(|shelf| shelf.images.retain(|held| held.digits != digits));
+        }
+        Ok(deleted)
+    }
+
     fn untag(&self, names: &[Reference]) -> Result<Vec<Deleted>> {
         self.rename(&|shelf| forget(shelf, names))?;
         Ok(names.iter().map(untagged).collect())
@@ -60,7 +89,7 @@ impl Images {
     /// The image first, then its layers, as far as no other has them. What a power cut leaves of
     /// them is swept at the next start, and names that lead nowhere are not read.
     fn delete(&self, digits: &str, names: &[Reference]) -> Result<Vec<Deleted>> {
-        let chains = chain_ids(&shelf::config(&self.images, digits)?);
+        let chains = chain_ids(&shelf::config(&self.images.join(digits))?);
         staging::remove(&self.images.join(digits))?;
         let layers = self.shelf().held(digits).map(|held| held.layers.clone());
         let layers = layers.unwrap_or_default();

@@ -8,13 +8,16 @@ struct Layer {
     diff: String,
     bytes: u64,
     images: usize,
+    /// In a read-only store: it takes no space that anybody could have back.
+    is_given: bool,
 }
 
 #[derive(Debug, Default)]
 pub struct Usage {
-    /// Bytes of all layers, each once.
+    /// Bytes of all layers of our own, each once.
     pub layers: u64,
-    /// Ids of images, each with the bytes of those layers that other images have as well.
+    /// Ids of images, each with the bytes of those layers that other images, or read-only stores,
+    /// have as well.
     shared: Vec<(String, u64)>,
 }
 
@@ -45,15 +48,16 @@ impl Images {
     }
 
     pub fn usage(&self) -> Usage {
-        let images = self.shelf().images.clone();
+        let images = self.all();
         let mut layers: Vec<Layer> = Vec::new();
         for diff in images.iter().flat_map(|held| &held.layers) {
             match layers.iter_mut().find(|layer| layer.diff == *diff) {
                 Some(layer) => layer.images += 1,
                 None => layers.push(Layer {
                     diff: diff.clone(),
-                    bytes: layer::size(&self.layers, diff).unwrap_or(0),
+                    bytes: self.layer_size(diff),
                     images: 1,
+                    is_given: self.layers_with(diff).is_some_and(|at| at != self.layers),
                 }),
             }
         }
@@ -61,7 +65,7 @@ impl Images {
         for held in images {
             let mut bytes = 0;
             for layer in &layers {
-                if layer.images > 1 && held.layers.contains(&layer.diff) {
+                if (layer.images > 1 || layer.is_given) && held.layers.contains(&layer.diff) {
                     bytes += layer.bytes;
                 }
             }
@@ -69,7 +73,7 @@ impl Images {
                 .shared
                 .push((format!("sha256:{}", held.digits), bytes));
         }
-        for layer in &layers {
+        for layer in layers.iter().filter(|layer| !layer.is_given) {
             usage.layers += layer.bytes;
         }
         usage

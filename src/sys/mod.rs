@@ -11,6 +11,7 @@ pub mod epoll;
 pub mod fs;
 pub mod init;
 pub mod letters;
+pub mod loops;
 pub mod machine;
 pub mod memory;
 pub mod mount;

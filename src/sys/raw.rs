@@ -494,3 +494,79 @@ pub fn set_key_permissions(key: i32, permissions: u32) -> Result<(), Errno> {
     };
     check(result).map(drop)
 }
+
+/// `struct loop_info64` of <linux/loop.h>.
+#[repr(C)]
+pub struct LoopInfo {
+    pub device: u64,
+    pub inode: u64,
+    rdevice: u64,
+    pub offset: u64,
+    pub size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    pub flags: u32,
+    names: [u8; 64 + 64 + 32],
+    init: [u64; 2],
+}
+
+impl LoopInfo {
+    pub fn new() -> LoopInfo {
+        // SAFETY: plain numbers, for which zero means "not given".
+        unsafe { std::mem::zeroed() }
+    }
+}
+
+/// `struct loop_config` of <linux/loop.h>.
+#[repr(C)]
+pub struct LoopConfig {
+    pub fd: u32,
+    pub block_size: u32,
+    pub info: LoopInfo,
+    pub reserved: [u64; 8],
+}
+
+/// loop(4), LOOP_CTL_GET_FREE: the number of a device that nobody uses, made if there is none.
+pub fn free_loop(control: BorrowedFd<'_>) -> Result<u32, Errno> {
+    const LOOP_CTL_GET_FREE: c_long = 0x4c82;
+    // SAFETY: plain numbers; no memory is involved.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_ioctl as c_long,
+            control.as_raw_fd() as c_long,
+            LOOP_CTL_GET_FREE,
+        )
+    };
+    check(result).map(|number| number as u32)
+}
+
+/// loop(4), LOOP_CONFIGURE (Linux 5.8).
+pub fn configure_loop(device: BorrowedFd<'_>, config: &LoopConfig) -> Result<(), Errno> {
+    const LOOP_CONFIGURE: c_long = 0x4c0a;
+    // SAFETY: the kernel reads a structure of this size, which lives across the call.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_ioctl as c_long,
+            device.as_raw_fd() as c_long,
+            LOOP_CONFIGURE,
+            std::ptr::from_ref(config),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// loop(4), LOOP_GET_STATUS64. ENXIO: the device has no file.
+pub fn loop_status(device: BorrowedFd<'_>, info: &mut LoopInfo) -> Result<(), Errno> {
+    const LOOP_GET_STATUS64: c_long = 0x4c05;
+    // SAFETY: the kernel writes a structure of this size, which lives across the call.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_ioctl as c_long,
+            device.as_raw_fd() as c_long,
+            LOOP_GET_STATUS64,
+            std::ptr::from_mut(info),
+        )
+    };
+    check(result).map(drop)
+}

@@ -4,13 +4,12 @@ use super::{Ctr, print_list};
 use crate::applets::client::options::Options;
 use crate::applets::client::print;
 use crate::error::{Error, Result};
-use crate::image;
+use crate::image::Record;
 use crate::json::node;
-use crate::sys::fs;
 
 pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     let mut rows = String::from("REF\tDIGEST\tSIZE\tPLATFORMS\n");
-    for image in image::read(&ctr.data_root)? {
+    for image in ctr.images()?.list()? {
         let (id, size) = (&image.id, image.size.div_ceil(1024));
         let os = image.image.os.unwrap_or_default();
         let machine = image.image.architecture.unwrap_or_default();
@@ -29,8 +28,9 @@ pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
 pub fn info(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     let name = &options.args[0];
     let digits = name.strip_prefix("sha256:").unwrap_or(name);
-    let images = image::read(&ctr.data_root)?;
-    let is_meant = |image: &&image::Record| {
+    let store = ctr.images()?;
+    let images = store.list()?;
+    let is_meant = |image: &&Record| {
         let tagged = |tag: &String| tag == name || tag.strip_suffix(":latest") == Some(name);
         image.tags.iter().any(tagged) || image.id["sha256:".len()..].starts_with(digits)
     };
@@ -38,13 +38,7 @@ pub fn info(ctr: &Ctr, options: &mut Options) -> Result<u8> {
         .iter()
         .find(is_meant)
         .ok_or_else(|| Error::not_found(format!("No such image: {name}")))?;
-    let digits = image.id.trim_start_matches("sha256:");
-    let path = ctr
-        .data_root
-        .join("images")
-        .join(digits)
-        .join("config.json");
-    let text = fs::read(&path)?;
+    let text = store.config(&image.id)?;
     print::line(&node::pretty(&String::from_utf8_lossy(&text)))?;
     Ok(0)
 }

@@ -24,6 +24,8 @@ use crate::applets::client::options::{ANY, Flag, Options, Tables, flag, list_fla
 use crate::applets::client::print;
 use crate::applets::engine;
 use crate::error::{Error, Kind, Result};
+use crate::image::Images;
+use crate::image::readonly::ReadOnly;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -273,6 +275,8 @@ static COMMANDS: &[Command] = &[
 struct Ctr {
     data_root: PathBuf,
     exec_root: PathBuf,
+    /// Read-only stores beside the data root.
+    stores: Vec<PathBuf>,
     /// The engine's flags among ours.
     engine_args: Vec<OsString>,
 }
@@ -358,8 +362,15 @@ impl Ctr {
         Ok(Ctr {
             data_root: root("data-root", &config.data_root)?,
             exec_root: root("exec-root", &config.exec_root)?,
+            stores: config.stores,
             engine_args,
         })
+    }
+
+    /// All images. Those in files are there as long as an engine has these mounted.
+    fn images(&self) -> Result<Images> {
+        let stores = ReadOnly::open_all(&self.stores, &self.exec_root);
+        Images::look(&self.data_root, stores)
     }
 
     fn data_dir(&self, id: &str) -> PathBuf {

@@ -24,6 +24,9 @@ impl Ctr {
             )),
             _ => error,
         })?;
-        work(&Engine::open(options, settings)?)
+        let engine = Engine::open(options, settings)?;
+        let outcome = work(&engine);
+        engine.close();
+        outcome
     }
 }

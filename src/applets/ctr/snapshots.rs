@@ -5,7 +5,6 @@ use crate::applets::client::options::Options;
 use crate::applets::client::print;
 use crate::error::{Error, Result};
 use crate::id;
-use crate::image;
 use crate::json::node;
 use crate::store::{staging, usage};
 use std::path::PathBuf;
@@ -46,7 +45,7 @@ fn all(ctr: &Ctr) -> Result<Vec<Snapshot>> {
         })
         .collect();
 
-    let images = image::read(&ctr.data_root)?;
+    let images = ctr.images()?.list()?;
     for id in ctr.recorded()? {
         let image_id = ctr.asked(&id).and_then(|asked| asked.image_id);
         let image = images

@@ -88,6 +88,7 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
         engine.stop_all(signal::descriptor(ends)?.as_fd());
     }
 
+    engine.close();
     // The socket files go; containers that still run, and their shims, stay.
     for path in listeners.paths.iter().chain(&config.pidfile) {
         let _ = std::fs::remove_file(path);

@@ -158,6 +158,10 @@ const FLAGS: &[Flag] = &[
         "overlay2, the only one there is",
     ),
     flag(
+        "--store-ro list",
+        "Read-only store of images beside the data root: a directory, or one EROFS file (see 'tug store build')",
+    ),
+    flag(
         "--tls",
         "Serve TCP with TLS; asks for certificates only with --tlsverify",
     ),
@@ -254,6 +258,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("runtimes", "add-runtime", Form::Runtimes),
     ("shutdown-timeout", "shutdown-timeout", Form::Number),
     ("storage-driver", "storage-driver", Form::Text),
+    ("store-ro", "store-ro", Form::List),
     ("tls", "tls", Form::Switch),
     ("tlscacert", "tlscacert", Form::Text),
     ("tlscert", "tlscert", Form::Text),

@@ -16,15 +16,17 @@ use std::time::Duration;
 pub fn options(given: &Given) -> Result<Options> {
     let default = Options::default();
     let path = |long: &str, default: PathBuf| match given.text(long) {
-        // Shims and containers have other working directories.
-        Some(text) => std::path::absolute(text)
-            .map_err(|e| Error::io(format_args!("find --{long} {text:?}"), &e)),
+        Some(text) => absolute(long, text),
         None => Ok(default),
     };
+    let stores = given.all("store-ro").iter();
     check_fixed(given)?;
     Ok(Options {
         data_root: path("data-root", default.data_root)?,
         exec_root: path("exec-root", default.exec_root)?,
+        stores: stores
+            .map(|path| absolute("store-ro", path))
+            .collect::<Result<_>>()?,
         log_driver: text(given, "log-driver", &default.log_driver),
         log_opts: pairs(given, "log-opt")?,
         default_ulimits: given
@@ -56,6 +58,11 @@ pub fn options(given: &Given) -> Result<Options> {
         userland_proxy: given.switch("userland-proxy", default.userland_proxy),
         icc: given.switch("icc", default.icc),
     })
+}
+
+/// Shims and containers have other working directories.
+fn absolute(long: &str, text: &str) -> Result<PathBuf> {
+    std::path::absolute(text).map_err(|e| Error::io(format_args!("find --{long} {text:?}"), &e))
 }
 
 pub fn settings(given: &Given) -> Result<Settings> {

@@ -1,0 +1,78 @@
+//! Loop devices (loop(4)): a file that is read like a disk.
+
+use crate::error::{Error, Result};
+use crate::sys::raw::{self, LoopConfig, LoopInfo};
+use crate::sys::{failed, fs};
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+
+// <linux/loop.h>, which linux-raw-sys carries in part.
+const LO_FLAGS_READ_ONLY: u32 = 1;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_FLAGS_DIRECT_IO: u32 = 16;
+
+/// A read-only loop device over `path`, and its descriptor: the kernel takes the device apart when
+/// its last user (this descriptor, a mount) has gone. One that is there already serves again, so
+/// that what was read of it is in memory once. `block_bytes` is the unit in which it will be read,
+/// where that is known: then the file's own file system need not keep a second copy in memory.
+pub fn attach(path: &Path, block_bytes: u32) -> Result<(File, PathBuf)> {
+    let file = open(path)?;
+    let stat = fs::stat(file.as_fd())?;
+    if let Some(found) = find(stat.st_dev, stat.st_ino) {
+        return Ok(found);
+    }
+    let control = open(Path::new("/dev/loop-control"))?;
+    let mut config = LoopConfig {
+        fd: file.as_raw_fd() as u32,
+        block_size: block_bytes,
+        info: LoopInfo::new(),
+        reserved: [0; 8],
+    };
+    config.info.flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+    if block_bytes > 0 {
+        config.info.flags |= LO_FLAGS_DIRECT_IO;
+    }
+    let mut attempts = 0;
+    loop {
+        let number = raw::free_loop(control.as_fd());
+        let number = number.map_err(|errno| failed("find", "a free loop device", errno))?;
+        let name = PathBuf::from(format!("/dev/loop{number}"));
+        let device = open(&name)?;
+        match raw::configure_loop(device.as_fd(), &config) {
+            Ok(()) => return Ok((device, name)),
+            // Somebody else was faster.
+            Err(Errno::BUSY) if attempts < 100 => attempts += 1,
+            Err(errno) => return Err(failed("set up", name.display(), errno)),
+        }
+    }
+}
+
+/// A loop device of the same kind over the file that these numbers name.
+fn find(device: u64, inode: u64) -> Option<(File, PathBuf)> {
+    let wanted = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+    for entry in std::fs::read_dir("/sys/block").ok()?.flatten() {
+        // Only those that are set up have this directory; opening the others is for nothing.
+        if !entry.path().join("loop").exists() {
+            continue;
+        }
+        let name = Path::new("/dev").join(entry.file_name());
+        let Ok(opened) = File::open(&name) else {
+            continue;
+        };
+        let mut info = LoopInfo::new();
+        if raw::loop_status(opened.as_fd(), &mut info).is_ok()
+            && (info.device, info.inode) == (device, inode)
+            && (info.offset, info.size_limit) == (0, 0)
+            && info.flags & wanted == wanted
+        {
+            return Some((opened, name));
+        }
+    }
+    None
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| Error::io(format_args!("open {}", path.display()), &e))
+}

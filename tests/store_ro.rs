@@ -1,0 +1,334 @@
+//! `--store-ro`: images that came with the firmware, used in place.
+
+use crate::harness::command::Output;
+use crate::harness::rootfs::{Archive, busybox, docker_archive};
+use crate::harness::{Host, IMAGE, eventually};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Run a tool of the host's; it must succeed.
+pub fn sh(script: &str) -> String {
+    let output = Command::new("sh").args(["-ec", script]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_string();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {said}{text}");
+    text
+}
+
+/// Something mounted for a test, until it goes.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(options: &str, point: &Path) -> Mounted {
+        std::fs::create_dir_all(point).unwrap();
+        sh(&format!("mount {options} '{}'", point.display()));
+        Mounted(point.to_path_buf())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+fn layer(name: &str, content: &str) -> Vec<u8> {
+    let mut archive = Archive::new();
+    archive.dir("opt/", 0o755);
+    archive.file(&format!("opt/{name}"), 0o644, content);
+    archive.finish()
+}
+
+/// The archive of an image with two layers: busybox, and a file.
+fn firmware() -> Vec<u8> {
+    let layers = [busybox(), layer("firmware", "one\n")];
+    docker_archive("fw:1", &layers, r#"{"Cmd":["cat","/opt/firmware"]}"#)
+}
+
+/// A store with the images `archives`, as a data root has it, in the directory `store`.
+fn make_store(host: &Host, archives: &[Vec<u8>]) -> String {
+    let maker = Host::new("store-ro-maker");
+    for archive in archives {
+        assert_eq!(maker.tug_with_input(&["load"], archive).code, 0);
+    }
+    let store = host.make_dir("store");
+    sh(&format!(
+        "cp -a '{0}/images' '{0}/layers' '{store}'",
+        maker.data_root().display()
+    ));
+    store
+}
+
+fn use_stores(host: &mut Host, paths: &[&str]) {
+    host.write("daemon.json", format!(r#"{{"store-ro": {paths:?}}}"#));
+    host.start_engine();
+}
+
+/// An engine with a store that has `fw:1`.
+fn with_firmware(name: &'static str) -> (Host, String) {
+    let mut host = Host::without_engine(name);
+    let store = make_store(&host, &[firmware()]);
+    use_stores(&mut host, &[&store]);
+    (host, store)
+}
+
+/// Loop devices over `file`.
+fn loops(file: &str) -> usize {
+    let listed = sh("losetup --list --noheadings --output BACK-FILE");
+    listed.lines().filter(|line| line.trim() == file).count()
+}
+
+fn layers_of(host: &Host) -> usize {
+    let names = std::fs::read_dir(host.data_root().join("layers")).unwrap();
+    names.count()
+}
+
+#[test]
+fn images_of_a_read_only_store_are_there_like_our_own() {
+    let (host, store) = with_firmware("store-ro");
+    host.import(IMAGE, &busybox());
+    let names = ["images", "--format", "{{.Repository}}:{{.Tag}}"];
+    let mut listed: Vec<String> = host.ok(&names).lines().map(String::from).collect();
+    listed.sort();
+    assert_eq!(listed, ["fw:1", "test:latest"]);
+    assert_eq!(host.ok(&["run", "--rm", "fw:1"]), "one");
+    let id = host.get("/images/fw:1/json").string("Id");
+    assert_eq!(host.ok(&["run", "--rm", &id[7..19]]), "one");
+    let row = ["images", "fw:1", "--format", "{{.ID}}"];
+    assert_eq!(host.ok(&row), id[7..19]);
+    assert_eq!(host.get("/images/fw:1/history").text(""), "[]");
+    let lower = host
+        .get("/images/fw:1/json")
+        .string("GraphDriver.Data.LowerDir");
+    assert!(lower.starts_with(&format!("{store}/layers/")), "{lower}");
+
+    // An import of what a layer of the store is made of takes no space.
+    assert_eq!(layers_of(&host), 0);
+    // Space that nobody can have back is not counted as ours.
+    let usage = host.get("/system/df");
+    assert_eq!(usage.number("LayersSize"), 0);
+    let row = [
+        "system",
+        "df",
+        "--format",
+        "{{.Type}} {{.Size}} {{.Reclaimable}}",
+    ];
+    assert!(
+        host.ok(&row).starts_with("Images 0B 0B"),
+        "{}",
+        host.ok(&row)
+    );
+}
+
+#[test]
+fn what_is_read_only_cannot_be_removed_and_prune_passes_over_it() {
+    let (host, store) = with_firmware("store-ro-rmi");
+    let id = host.get("/images/fw:1/json").string("Id");
+    for name in ["fw:1", &id, &id[7..19]] {
+        for force in [false, true] {
+            let args = if force {
+                vec!["rmi", "-f", name]
+            } else {
+                vec!["rmi", name]
+            };
+            let sentence = format!(
+                "conflict: unable to remove {name} (cannot be forced) - image {} is in the read-only store {store}",
+                &id[7..19]
+            );
+            let output = host.tug(&args);
+            assert_eq!(output.code, 1);
+            assert!(output.stderr.contains(&sentence), "{}", output.stderr);
+        }
+    }
+    let pruned = host.ok(&["image", "prune", "-a", "-f"]);
+    assert_eq!(pruned, "Total reclaimed space: 0B");
+    assert_eq!(host.ok(&["run", "--rm", "fw:1"]), "one");
+}
+
+#[test]
+fn a_name_that_the_user_gives_is_ours_and_may_hide_one_of_the_store() {
+    let (host, _store) = with_firmware("store-ro-tag");
+    host.ok(&["tag", "fw:1", "mine"]);
+    assert_eq!(host.ok(&["run", "--rm", "mine"]), "one");
+    assert_eq!(host.ok(&["rmi", "mine"]), "Untagged: mine:latest");
+    let records = host.data_root().join("images");
+    let full = |entry: &std::fs::DirEntry| entry.file_name().len() == 64;
+    let own = std::fs::read_dir(&records)
+        .unwrap()
+        .flatten()
+        .filter(full)
+        .count();
+    assert_eq!(own, 0);
+
+    let id = host.import("other", &busybox());
+    host.ok(&["tag", "other", "fw:1"]);
+    let hidden = host.get("/images/fw:1/json").string("Id");
+    assert_eq!(hidden, id);
+    // Without its name the one below is there for those who know its id.
+    let ids = host.ok(&["images", "-q", "--no-trunc"]);
+    assert_eq!(ids.lines().count(), 3, "{ids}");
+    assert_eq!(host.ok(&["rmi", "fw:1"]), "Untagged: fw:1");
+    assert_eq!(host.ok(&["run", "--rm", "fw:1"]), "one");
+}
+
+#[test]
+fn an_image_whose_layers_went_with_a_store_is_incomplete_and_no_hindrance() {
+    let (mut host, store) = with_firmware("store-ro-gone");
+    host.ok(&[
+        "run",
+        "--name",
+        "base",
+        "fw:1",
+        "sh",
+        "-c",
+        "echo two >/opt/own",
+    ]);
+    host.ok(&["commit", "base", "built"]);
+    host.ok(&["tag", "fw:1", "kept"]);
+    let read = ["run", "--rm", "built", "cat", "/opt/firmware", "/opt/own"];
+    assert_eq!(host.ok(&read), "one\ntwo");
+    host.import("alone", &layer("x", "y"));
+
+    host.stop_engine();
+    let away = format!("{store}-away");
+    std::fs::rename(&store, &away).unwrap();
+    host.start_engine();
+    let log = host.engine_log();
+    assert!(
+        log.contains(&format!("read-only store {store} is left out: ")),
+        "{log}"
+    );
+    let mut listed: Vec<String> = host
+        .ok(&["images", "--format", "{{.Repository}}"])
+        .lines()
+        .map(String::from)
+        .collect();
+    listed.sort();
+    assert_eq!(listed, ["alone", "built", "kept"]);
+    for args in [&read[..], &["start", "-a", "base"]] {
+        let output = host.tug(args);
+        assert_ne!(output.code, 0);
+        let words = ["is incomplete: layer sha256:", "No such image"];
+        assert!(
+            words.iter().any(|w| output.stderr.contains(w)),
+            "{}",
+            output.stderr
+        );
+    }
+    assert_eq!(host.get("/images/kept/json").string("Config.Cmd.0"), "cat");
+
+    host.stop_engine();
+    std::fs::rename(&away, &store).unwrap();
+    host.start_engine();
+    assert_eq!(host.ok(&read), "one\ntwo");
+    assert_eq!(host.ok(&["run", "--rm", "kept"]), "one");
+
+    // Or the image comes again by another way.
+    host.stop_engine();
+    std::fs::rename(&store, &away).unwrap();
+    host.start_engine();
+    assert_eq!(host.tug_with_input(&["load"], &firmware()).code, 0);
+    assert_eq!(host.ok(&read), "one\ntwo");
+}
+
+/// What a board does: firmware that cannot be written, and state that ends with the power.
+#[test]
+fn a_whole_life_with_a_read_only_mount_and_state_in_tmpfs() {
+    let mut host = Host::without_engine("store-ro-tmpfs");
+    let store = make_store(&host, &[firmware()]);
+    let _bind = Mounted::new(&format!("--bind -o ro '{store}'"), Path::new(&store));
+    let _state = Mounted::new("-t tmpfs tmpfs", &host.data_root());
+    use_stores(&mut host, &[&store]);
+    assert_eq!(host.ok(&["run", "--rm", "fw:1"]), "one");
+    host.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "fw:1",
+        "sh",
+        "-c",
+        "echo up; exec sleep 1000",
+    ]);
+    host.ok(&["exec", "web", "sh", "-c", "echo more >/opt/more"]);
+    assert_eq!(host.ok(&["diff", "web"]), "C /opt\nA /opt/more");
+    host.kill_engine();
+    host.start_engine();
+    assert_eq!(host.ok(&["exec", "web", "cat", "/opt/more"]), "more");
+    host.ok(&["rm", "-f", "web"]);
+    host.stop_engine();
+}
+
+#[test]
+fn a_file_is_mounted_for_the_engine_alone_and_containers_outlive_that() {
+    let mut host = Host::without_engine("store-ro-file");
+    let store = make_store(&host, &[firmware()]);
+    let file = format!("{store}.erofs");
+    sh(&format!(
+        "mkfs.erofs --quiet '{file}' '{store}'; rm -r '{store}'"
+    ));
+    use_stores(&mut host, &[&file]);
+    let life = "cat /opt/firmware; exec sleep 1000";
+    host.ok(&["run", "-d", "--name", "web", "fw:1", "sh", "-c", life]);
+    let read = ["exec", "web", "cat", "/opt/firmware"];
+    assert_eq!(host.ok(&read), "one");
+    let places = host.exec_root().join("stores");
+    assert_eq!(std::fs::read_dir(&places).unwrap().count(), 1);
+
+    // A crash leaves the mount to the next engine.
+    host.kill_engine();
+    host.start_engine();
+    assert_eq!(host.ok(&read), "one");
+    assert_eq!(host.ok(&["run", "--rm", "fw:1"]), "one");
+    assert_eq!(loops(&file), 1);
+
+    assert_eq!(host.stop_engine(), Some(0));
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!table.contains(places.to_str().unwrap()), "{table}");
+    assert!(!places.exists());
+    // The container needs it still, and the next engine shares it.
+    assert_eq!(loops(&file), 1);
+    host.start_engine();
+    assert_eq!(host.ok(&read), "one");
+    assert_eq!(host.ok(&["start", "web"]), "web");
+    assert_eq!(loops(&file), 1);
+    assert_eq!(host.ok(&["rm", "-f", "web"]), "web");
+    host.stop_engine();
+    eventually("the loop device goes with its last user", || {
+        loops(&file) == 0
+    });
+}
+
+#[test]
+fn a_store_that_is_none_is_told_and_left_out() {
+    let mut host = Host::without_engine("store-ro-broken");
+    let junk = host.write("junk.erofs", "junk");
+    let newer = host.make_dir("newer");
+    std::fs::write(format!("{newer}/format"), "2\n").unwrap();
+    let torn = host.write("torn.erofs", {
+        let mut bytes = vec![0; 8192];
+        bytes[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
+        bytes
+    });
+    use_stores(&mut host, &["/nonexistent", &junk, &newer, &torn]);
+    host.import(IMAGE, &busybox());
+    assert_eq!(
+        host.tug(&["run", "--rm", IMAGE, "echo", "fine"]),
+        Output::new(0, "fine\n", "")
+    );
+    let log = host.engine_log();
+    for sentence in [
+        "read-only store /nonexistent is left out: stat /nonexistent: No such file".to_string(),
+        format!(
+            "mount read-only store {junk}: it is neither a directory nor an EROFS or squashfs image"
+        ),
+        format!(
+            "read-only store {newer} is left out: its layout has the number 2, and this program knows 1"
+        ),
+        format!("mount read-only store {torn}: "),
+    ] {
+        assert!(log.contains(&sentence), "{sentence}\n{log}");
+    }
+    host.stop_engine();
+    eventually("no loop device is left", || loops(&torn) == 0);
+}
