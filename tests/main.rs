@@ -77,6 +77,7 @@ mod shim_lost;
 mod shutdown;
 mod slow_clients;
 mod stats;
+mod storage_driver;
 mod store_ro;
 mod stuck;
 mod terminal;

@@ -11,7 +11,7 @@ impl Engine {
     pub fn changes(&self, container: &Container) -> Result<Vec<(String, Kind)>> {
         let layers = self.layers(container)?;
         let upper = fs::open_dir(&self.upper(container))?;
-        let found = changes::changes(&layers.root, &upper)?;
+        let found = changes::changes(&layers.view.root, &upper, container.is_copied)?;
         let text = |path: Vec<u8>| String::from_utf8_lossy(&path).into_owned();
         Ok(found
             .into_iter()

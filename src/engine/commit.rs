@@ -4,7 +4,7 @@ use crate::engine::container::{Container, Phase};
 use crate::engine::{Engine, health};
 use crate::error::{Error, Kind, Result};
 use crate::image::change;
-use crate::image::changes::is_nothing;
+use crate::image::changes::{self, changes, is_nothing};
 use crate::image::extend::Extension;
 use crate::image::pack::{Form, Packer};
 use crate::image::reference::Reference;
@@ -12,6 +12,7 @@ use crate::json::map::Map;
 use crate::oci::image;
 use crate::sys::fs;
 use crate::wire::container::Config;
+use std::os::fd::OwnedFd;
 
 /// What is said with a commit.
 pub struct Commit {
@@ -50,10 +51,21 @@ impl Engine {
             false => None,
         };
         let layers = self.layers(container)?;
-        let leave_out =
-            |path: &[u8], named: &std::os::fd::OwnedFd| is_nothing(&layers.root, path, named);
-        let upper = fs::open_path(&self.upper(container))?;
-        let mut packer = Packer::new(upper, b"", Form::Layer)?.leave_out(&leave_out);
+        let upper = self.upper(container);
+        // A copy has much that has not changed, and lacks what was removed.
+        let changed = match container.is_copied {
+            true => Some(changes(&layers.view.root, &fs::open_dir(&upper)?, true)?),
+            false => None,
+        };
+        let leave_out = |path: &[u8], named: &OwnedFd| match &changed {
+            None => is_nothing(&layers.view.root, path, named),
+            Some(changed) => Ok(changed.binary_search_by(|(p, _)| p[1..].cmp(path)).is_err()),
+        };
+        let removed = changed.iter().flatten();
+        let removed = removed.filter(|(_, kind)| *kind == changes::Kind::Deleted);
+        let mut packer = Packer::new(fs::open_path(&upper)?, b"", Form::Layer)?
+            .leave_out(&leave_out)
+            .hide(removed.map(|(path, _)| &path[1..]));
         let command = container.config.cmd.clone().unwrap_or_default();
         let extension = Extension {
             config,

@@ -16,6 +16,8 @@ pub struct Options {
     pub exec_root: PathBuf,
     /// Read-only stores of images, beside the data root.
     pub stores: Vec<PathBuf>,
+    /// `overlay2`, `vfs`, or empty: see `driver`.
+    pub storage_driver: String,
     pub log_driver: String,
     pub log_opts: Map<String>,
     pub default_ulimits: Vec<Ulimit>,
@@ -49,6 +51,7 @@ impl Default for Options {
             data_root: PathBuf::from("/var/lib/tug"),
             exec_root: PathBuf::from("/run/tug"),
             stores: Vec::new(),
+            storage_driver: String::new(),
             log_driver: "json-file".to_string(),
             log_opts: Map::new(),
             default_ulimits: Vec::new(),

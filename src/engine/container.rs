@@ -40,6 +40,8 @@ pub struct Container {
     pub host: Arc<HostConfig>,
     /// Mounts of other containers (`--volumes-from`), as they were when it was created.
     pub inherited: Vec<MountRequest>,
+    /// Its directory holds all its files, the image's among them: see `driver`.
+    pub is_copied: bool,
     busy: Mutex<()>,
     state: Mutex<State>,
     /// Of its files, while it does not run.
@@ -172,6 +174,7 @@ impl Container {
             config: asked.config.unwrap_or_default(),
             host: Arc::new(asked.host_config.unwrap_or_default()),
             inherited: asked.inherited.unwrap_or_default(),
+            is_copied: asked.copied == Some(true),
             busy: Mutex::new(()),
             recording: Mutex::new(()),
             writers: Writers::default(),

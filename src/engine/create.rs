@@ -8,7 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::id;
 use crate::json::map::Map;
 use crate::oci;
-use crate::store::staging::{self, Staging};
+use crate::store::staging::Staging;
 use crate::time::Time;
 use crate::wire::container::{Config, CreateRequest, CreateResponse};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -75,6 +75,7 @@ impl Engine {
             config: Some(config),
             host_config: Some(host_config),
             inherited: Some(inherited).filter(|list| !list.is_empty()),
+            copied: self.copying.as_ref().map(|_| true),
         };
         if let Err(error) = self.write_new(&id, &asked) {
             // The way out copes with what is there of it.
@@ -97,12 +98,10 @@ impl Engine {
         let durable = asked.host_config.as_ref().and_then(|host| host.auto_remove) != Some(true);
         let parent = self.containers_dir();
         let new = Staging::new(&parent)?;
-        staging::make_dir(&new.path().join("work"))?;
-        let upper = new.path().join("upper");
-        staging::make_dir(&upper)?;
         let image_id = asked.image_id.as_deref().unwrap_or_default();
+        self.make_files(new.path(), image_id, durable)?;
         if let Some(top) = self.images.lower_dirs(image_id)?.first() {
-            copy_owner(top, &upper)?;
+            copy_owner(top, &new.path().join("upper"))?;
         }
         record::write_asked(new.path(), asked, durable)?;
         new.keep(&parent.join(id))?;

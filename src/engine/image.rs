@@ -1,7 +1,7 @@
 //! Images, as far as the engine has a say: who uses them, and what is told of them.
 
-use crate::engine::Engine;
 use crate::engine::filter::Filters;
+use crate::engine::{Engine, driver};
 use crate::error::Result;
 use crate::image::Record;
 use crate::image::import::Import;
@@ -83,8 +83,8 @@ impl Engine {
             size,
             virtual_size: None,
             graph_driver: Some(GraphDriver {
-                name: Some("overlay2".to_string()),
-                data: Some(data.into()),
+                name: Some(driver::name(self.copying.is_some()).to_string()),
+                data: self.copying.is_none().then(|| data.into()),
             }),
             root_fs: Some(RootFs {
                 kind: Some("layers".to_string()),

@@ -2,7 +2,7 @@
 
 use crate::engine::config::Settings;
 use crate::engine::container::Phase;
-use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, host};
+use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, driver, host};
 use crate::error::Result;
 use crate::json;
 use crate::json::object::{self, Object};
@@ -144,11 +144,8 @@ impl Engine {
                 !matches!(phase.name(), "running" | "restarting" | "paused")
             }),
             images: i64::try_from(self.images.list()?.len()).ok(),
-            driver: text("overlay2"),
-            driver_status: Some(vec![vec![
-                "Mounted".into(),
-                "per container, by its shim".into(),
-            ]]),
+            driver: text(driver::name(self.copying.is_some())),
+            driver_status: Some(self.driver_status()),
             docker_root_dir: text(&self.options.data_root.display().to_string()),
             memory_limit: Some(controllers.memory),
             swap_limit: Some(controllers.memory),
@@ -188,8 +185,30 @@ impl Engine {
             isolation: text(""),
             init_binary: text("tug-init"),
             security_options: Some(security_options()),
-            warnings: Some(warnings()),
+            warnings: Some(self.warnings()),
         })
+    }
+
+    /// What this host cannot do, in Docker's words.
+    fn warnings(&self) -> Vec<String> {
+        let controllers = host::controllers();
+        let mut warnings: Vec<String> = [
+            (controllers.memory, "WARNING: No memory limit support"),
+            (controllers.cpu, "WARNING: No cpu cfs quota support"),
+            (controllers.cpuset, "WARNING: No cpuset support"),
+            (controllers.pids, "WARNING: No pids limit support"),
+            (host::has_seccomp(), "WARNING: No seccomp support"),
+        ]
+        .iter()
+        .filter(|(is_there, _)| !is_there)
+        .map(|(_, warning)| (*warning).to_string())
+        .collect();
+        if let Some(why) = &self.copying {
+            warnings.push(format!(
+                "WARNING: storage driver vfs copies the image for each container: {why}"
+            ));
+        }
+        warnings
     }
 }
 
@@ -240,20 +259,4 @@ fn security_options() -> Vec<String> {
     }
     options.push("name=cgroupns".to_string());
     options
-}
-
-/// What this host cannot limit, in Docker's words.
-fn warnings() -> Vec<String> {
-    let controllers = host::controllers();
-    [
-        (controllers.memory, "WARNING: No memory limit support"),
-        (controllers.cpu, "WARNING: No cpu cfs quota support"),
-        (controllers.cpuset, "WARNING: No cpuset support"),
-        (controllers.pids, "WARNING: No pids limit support"),
-        (host::has_seccomp(), "WARNING: No seccomp support"),
-    ]
-    .iter()
-    .filter(|(is_there, _)| !is_there)
-    .map(|(_, warning)| (*warning).to_string())
-    .collect()
 }

@@ -2,8 +2,8 @@
 
 use crate::engine::Engine;
 use crate::engine::container::{Container, ExecPhase, Phase};
-use crate::engine::network;
 use crate::engine::spec::{mounts, security};
+use crate::engine::{driver, network};
 use crate::error::Result;
 use crate::json;
 use crate::json::map::Map;
@@ -50,7 +50,7 @@ impl Engine {
             log_path: self.log_path(container),
             name: Some(name),
             restart_count: Some(restarts.into()),
-            driver: text("overlay2"),
+            driver: text(driver::name(container.is_copied)),
             platform: text("linux"),
             mount_label: text(""),
             process_label: text(""),
@@ -76,6 +76,12 @@ impl Engine {
     }
 
     fn graph_driver(&self, container: &Container) -> GraphDriver {
+        if container.is_copied {
+            return GraphDriver {
+                name: Some(driver::COPY.to_string()),
+                data: None,
+            };
+        }
         let data_dir = self.data_dir(&container.id);
         let layers = self
             .images
@@ -91,7 +97,7 @@ impl Engine {
             ("MergedDir", rootfs.display().to_string()),
         ];
         GraphDriver {
-            name: Some("overlay2".to_string()),
+            name: Some(driver::OVERLAY.to_string()),
             data: Some(data.map(|(key, value)| (key.to_string(), value)).into()),
         }
     }

@@ -258,9 +258,13 @@ impl Engine {
         }
     }
 
-    /// The bytes that a container has written, and those together with its image's.
+    /// The bytes that a container has written, and those together with its image's. A copy of the
+    /// image is its own.
     pub(super) fn sizes(&self, container: &Container) -> Result<(u64, u64)> {
         let written = usage::bytes(&self.data_dir(&container.id).join("upper"))?;
+        if container.is_copied {
+            return Ok((written, written));
+        }
         let image = self.images.size(&container.image_id).unwrap_or(0);
         Ok((written, written + image))
     }

@@ -18,6 +18,7 @@ pub mod config;
 pub mod container;
 pub mod create;
 pub mod df;
+pub mod driver;
 pub mod events;
 pub mod exec;
 pub mod export;
@@ -76,6 +77,8 @@ pub struct Engine {
     /// Replaced as a whole by a reload.
     settings: Mutex<Arc<Settings>>,
     pub images: Images,
+    /// Why containers get copies of their image's files, and no overlay: see `driver`.
+    copying: Option<String>,
     pub events: events::Log,
     registry: Mutex<Registry>,
     watcher: watch::Queue,
@@ -102,6 +105,7 @@ impl Engine {
         let stores = ReadOnly::open_all(&options.stores, &options.exec_root);
         let engine = Arc::new(Engine {
             images: Images::open_with(&options.data_root, stores)?,
+            copying: driver::choose(&options)?,
             options,
             settings: Mutex::new(Arc::new(settings)),
             events: events::Log::new(),
@@ -111,6 +115,11 @@ impl Engine {
         let weak = Arc::downgrade(&engine);
         let ask = move || weak.upgrade().map_or(0, |engine| engine.reclaimable());
         engine.images.ask_for_reclaimable(Box::new(ask));
+        if let Some(why) = &engine.copying {
+            engine.note(format_args!(
+                "storage driver vfs: each container gets a copy of its image's files, which takes time and space: {why}"
+            ));
+        }
         watch::spawn(&engine)?;
         recover::recover(&engine)?;
         Ok(engine)

@@ -31,6 +31,8 @@ json_struct! {
         pub host_config: Option<HostConfig>,
         /// `Container::inherited`.
         pub inherited: Option<Vec<MountRequest>>,
+        /// `Container::is_copied`.
+        pub copied: Option<bool>,
     }
 
     /// state.json.

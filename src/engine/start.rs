@@ -113,7 +113,7 @@ impl Engine {
         self.write_files(container)?;
 
         let data_dir = self.data_dir(&container.id);
-        if container.is_disposable() {
+        if container.is_disposable() && !container.is_copied {
             // A volatile overlay leaves a mark there, lest someone trusts its upper directory after
             // a crash. `restart` does.
             let work = data_dir.join("work");
@@ -164,7 +164,7 @@ impl Engine {
         let runtime_root = other
             .as_ref()
             .map_or(self.runtime_root(), |other| other.root.clone());
-        let layers = self.images.lower_dirs(&container.image_id)?;
+        let layers = self.lower_dirs(container)?;
         let mut config = config::Config {
             id: Some(container.id.clone()),
             layers: Some(layers.iter().filter_map(|layer| text(layer)).collect()),

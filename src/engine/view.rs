@@ -5,6 +5,7 @@ use crate::engine::{Engine, lock};
 use crate::error::{Error, Kind, Result};
 use crate::image::view::{Base, Extra, View};
 use crate::shim::client::{self, Shim};
+use crate::store::staging::Staging;
 use crate::sys::{namespace, process};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,13 @@ struct Turn {
     number: u64,
     /// Two overlays over one directory would not see each other's changes: writers share one.
     view: Weak<View>,
+}
+
+/// The files of a container's image.
+pub struct Layers {
+    pub view: View,
+    /// Made for this look, where they cannot be mounted.
+    _copy: Option<Staging>,
 }
 
 impl Writers {
@@ -89,14 +97,20 @@ impl Engine {
     }
 
     /// The layers of the image, without what the container has changed.
-    pub(super) fn layers(&self, container: &Container) -> Result<View> {
-        let layers = self.images.lower_dirs(&container.image_id)?;
-        View::open(
-            &Base::Layers(&layers),
-            &[],
-            &self.data_dir(&container.id),
-            true,
-        )
+    pub(super) fn layers(&self, container: &Container) -> Result<Layers> {
+        let mut layers = self.lower_dirs(container)?;
+        let mut copy = None;
+        if container.is_copied {
+            let new = Staging::new(&self.containers_dir())?;
+            self.images.merge(&container.image_id, new.path())?;
+            layers.push(new.path().to_path_buf());
+            copy = Some(new);
+        }
+        let place = self.data_dir(&container.id);
+        Ok(Layers {
+            view: View::open(&Base::Layers(&layers), &[], &place, true)?,
+            _copy: copy,
+        })
     }
 
     pub(super) fn upper(&self, container: &Container) -> PathBuf {
@@ -105,7 +119,7 @@ impl Engine {
 
     fn unmounted(&self, container: &Container, extra: &[Extra]) -> Result<View> {
         let mut layers = vec![self.upper(container)];
-        layers.extend(self.images.lower_dirs(&container.image_id)?);
+        layers.extend(self.lower_dirs(container)?);
         let place = self.data_dir(&container.id);
         View::open(&Base::Layers(&layers), extra, &place, true)
     }
@@ -115,7 +129,7 @@ impl Engine {
         if let Some(view) = turn.view.upgrade() {
             return Ok(view);
         }
-        let layers = self.images.lower_dirs(&container.image_id)?;
+        let layers = self.lower_dirs(container)?;
         let data_dir = self.data_dir(&container.id);
         let base = Base::Writable {
             layers: &layers,
@@ -132,9 +146,11 @@ impl Engine {
         // 0 when it does not run.
         let pid = container.lock().pid;
         let run_dir = self.run_dir(&container.id);
+        let upper = self.upper(container);
         let base = Base::Mounted {
             shim: mounts_of(shim, &run_dir)?,
             rootfs: &run_dir.join("bundle/rootfs"),
+            copy: container.is_copied.then_some(&upper),
             container: inner(pid),
         };
         let place = self.data_dir(&container.id);

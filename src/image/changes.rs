@@ -42,14 +42,16 @@ const MOUNT_POINTS: [&str; 11] = [
 const NOTHING_DEPTH_MAX: usize = 16;
 
 /// All changes, sorted by their paths. `lower` is the root of the layers, `upper` the directory.
-pub fn changes(lower: &OwnedFd, upper: &OwnedFd) -> Result<Vec<(Vec<u8>, Kind)>> {
+/// `is_whole`: it has everything, not only what was changed.
+pub fn changes(lower: &OwnedFd, upper: &OwnedFd, is_whole: bool) -> Result<Vec<(Vec<u8>, Kind)>> {
     let mut search = Search {
         lower,
         upper,
+        is_whole,
         stack: Vec::new(),
         found: Vec::new(),
     };
-    search.enter(Vec::new(), true, true)?;
+    search.enter(Vec::new(), !is_whole, true)?;
     while let Some(frame) = search.stack.last_mut() {
         match frame.names.next() {
             Some(name) => {
@@ -105,6 +107,7 @@ fn nothing(lower: &OwnedFd, path: &[u8], named: &OwnedFd, depth: usize) -> Resul
 struct Search<'a> {
     lower: &'a OwnedFd,
     upper: &'a OwnedFd,
+    is_whole: bool,
     stack: Vec<Frame>,
     found: Vec<(Vec<u8>, Kind)>,
 }
@@ -177,7 +180,7 @@ impl Search<'_> {
             return Ok(());
         }
         let was_dir = before.is_some_and(|(_, was)| kind(&was) == FileType::Directory);
-        let is_merged = !(was_dir && is_opaque(&named)?);
+        let is_merged = !(was_dir && (self.is_whole || is_opaque(&named)?));
         self.enter(path, is_merged, change.is_some())
     }
 

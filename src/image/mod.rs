@@ -30,6 +30,7 @@ pub mod inside;
 mod layer;
 pub mod load;
 mod manifest;
+mod merge;
 pub mod overlay;
 pub mod pack;
 mod pax;

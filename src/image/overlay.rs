@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 /// directory for the time of the call. That moves the whole process: the caller has one thread.
 /// No name on the disk can spoil the options with a comma or a colon either.
 ///
+/// Without layers `upper` is all there is, and is mounted as it is.
+///
 /// `volatile` is for an upper directory that nobody wants after this mount: nothing of it is
 /// synced, neither by programs nor at the end (overlayfs.rst, "Volatile mount").
 pub fn mount(
@@ -23,6 +25,10 @@ pub fn mount(
     target: &Path,
     volatile: bool,
 ) -> Result<()> {
+    if layers.is_empty() {
+        let tree = sys::mount::clone_tree(upper, false)?;
+        return sys::mount::attach(&tree, fs::open_path(target)?, target.display());
+    }
     let changes = Some((upper, work, volatile));
     mount_on(layers, changes, target)
 }

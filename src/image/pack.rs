@@ -88,6 +88,14 @@ impl<'a> Packer<'a> {
         self
     }
 
+    /// Begin with marks for what is not to be seen of the layers below.
+    pub fn hide<'p>(mut self, paths: impl Iterator<Item = &'p [u8]>) -> Packer<'a> {
+        for path in paths {
+            self.made.extend(head::head(&mark(hidden(path))));
+        }
+        self
+    }
+
     /// Make the next entry, or the end.
     fn step(&mut self) -> Result<()> {
         let Some(frame) = self.stack.last_mut() else {

@@ -41,7 +41,10 @@ impl Room {
         }
         self.unseen = 0;
         match free(dir)? {
-            0 => Err(full("no space left on the disk for images")),
+            0 => {
+                let errno = Errno::NOSPC.raw_os_error();
+                Err(Error::system("unpacking leaves a reserve", errno))
+            }
             _ => Ok(()),
         }
     }
@@ -76,7 +79,6 @@ impl Images {
         let _ = self.reclaimable.set(ask);
     }
 
-    #[allow(dead_code)] // pull calls it
     /// Refuse what can't fit. `needs` is the least that it takes: of layers that are to come only
     /// the compressed size is known, and what they become is looked after while they are unpacked.
     pub fn check_room(&self, needs: u64) -> Result<()> {

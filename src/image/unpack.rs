@@ -56,6 +56,13 @@ pub fn unpack(root: &Path, archive: &mut Archive<'_>) -> Result<Unpacked> {
     writer.all(archive)
 }
 
+/// The same over the layers below it, which are in `root` already: what it hides is removed.
+pub fn merge(root: &Path, archive: &mut Archive<'_>) -> Result<Unpacked> {
+    let mut writer = Writer::new(fs::open_dir(root)?, None);
+    writer.is_merging = true;
+    writer.all(archive)
+}
+
 /// How `copy` lays an archive over a tree.
 pub struct Copy<'a> {
     /// Where in the tree the archive's names begin; without links.
@@ -115,6 +122,8 @@ struct Writer<'a> {
     root: OwnedFd,
     /// None: a layer.
     how: Option<&'a Copy<'a>>,
+    /// The layers below are here, too.
+    is_merging: bool,
     buffer: Vec<u8>,
     done: Unpacked,
     room: Room,
@@ -125,6 +134,7 @@ impl<'a> Writer<'a> {
         Writer {
             root,
             how,
+            is_merging: false,
             buffer: vec![0; COPY_BYTES],
             done: Unpacked::default(),
             room: Room::new(),
@@ -163,8 +173,14 @@ impl<'a> Writer<'a> {
         let (parent, mut place) = self.parent(&path)?;
         let parent = parent.as_fd();
         let modified = ModifiedAt::of(&fs::stat(parent)?);
-        if name == OPAQUE {
+        if name == OPAQUE && self.is_merging {
+            for name in fs::sorted_names(parent)? {
+                tree::remove_in(parent, &name)?;
+            }
+        } else if name == OPAQUE {
             set_opaque(parent)?;
+        } else if let Some(hidden) = name.strip_prefix(WHITEOUT).filter(|_| self.is_merging) {
+            tree::remove_in(parent, &c_string(hidden)?)?;
         } else if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             whiteout(parent, hidden)?;
         } else {
@@ -519,7 +535,11 @@ fn whiteout(parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<()> {
     }
     let name = as_path(hidden);
     match fs::stat_at(parent, name)? {
-        None => fs::make_node_at(parent, name, FileType::CharacterDevice, 0, (0, 0)),
+        None => match fs::make_node_at(parent, name, FileType::CharacterDevice, 0, (0, 0)) {
+            // An overlay has no such node: then containers have none on top of it either.
+            Err(e) if is(&e, Errno::PERM) => mark(parent, &[WHITEOUT, hidden].concat()),
+            made => made,
+        },
         // This layer has its own: a directory must not let the one below shine through; anything
         // else covers it anyway.
         Some(stat) if kind(&stat) == FileType::Directory => {
@@ -533,7 +553,16 @@ fn whiteout(parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<()> {
 }
 
 fn set_opaque(dir: BorrowedFd<'_>) -> Result<()> {
-    fs::set_attribute(dir, c"trusted.overlay.opaque", b"y")
+    match fs::set_attribute(dir, c"trusted.overlay.opaque", b"y") {
+        Err(e) if is(&e, Errno::PERM) || is(&e, Errno::OPNOTSUPP) => mark(dir, OPAQUE),
+        set => set,
+    }
+}
+
+/// The archive's own mark, as a file. Only containers that get a copy come to such a file system,
+/// and what copies reads the mark again.
+fn mark(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    fs::create_at(parent, as_path(name), 0o600).map(drop)
 }
 
 /// The attributes to set. Those of overlayfs itself are not for an image to say: a redirect would

@@ -25,6 +25,8 @@ pub enum Base<'a> {
     Mounted {
         shim: OwnedFd,
         rootfs: &'a Path,
+        /// What is mounted there, where it is no overlay.
+        copy: Option<&'a Path>,
         /// The mount namespace of the container itself.
         container: Option<OwnedFd>,
     },
@@ -85,13 +87,15 @@ fn make(base: &Base<'_>, extra: &[Extra], place: &Path, readonly: bool) -> Resul
     // Before anything is mounted: from then on a path below `place` leads into the container's tree.
     let trees = trees(base, extra, own.as_fd())?;
     let (root, writable) = match base {
-        Base::Mounted { shim, rootfs, .. } => {
+        Base::Mounted {
+            shim, rootfs, copy, ..
+        } => {
             join(shim.as_fd())?;
             let tree = mount::clone_tree(rootfs, false);
             join(own.as_fd())?;
             let tree = tree?;
-            // Without the overlay the directory is a bare one: it was unmounted just now.
-            if !mount::is_overlay(&tree)? {
+            // Without the mount the directory is a bare one: it was unmounted just now.
+            if !is_mounted(&tree, *copy)? {
                 return Err(Error::new(
                     Kind::Gone,
                     "the shim has unmounted the container",
@@ -132,6 +136,14 @@ fn make(base: &Base<'_>, extra: &[Extra], place: &Path, readonly: bool) -> Resul
         root,
         _namespace: own,
     })
+}
+
+fn is_mounted(tree: &OwnedFd, copy: Option<&Path>) -> Result<bool> {
+    let Some(copy) = copy else {
+        return mount::is_overlay(tree);
+    };
+    let copy = fs::stat(fs::open_path(copy)?.as_fd())?;
+    Ok(fs::is_same(&fs::stat(tree.as_fd())?, &copy))
 }
 
 /// What is to be mounted in the tree, detached.

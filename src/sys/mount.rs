@@ -233,8 +233,13 @@ pub fn is_overlay(place: impl AsFd) -> Result<bool> {
 }
 
 fn is_of(place: BorrowedFd<'_>, magic: u32) -> Result<bool> {
+    file_system(place).map(|found| found == magic)
+}
+
+/// The number of the file system's kind (statfs(2)).
+pub fn file_system(place: impl AsFd) -> Result<u32> {
     rustix::fs::fstatfs(place)
-        .map(|found| found.f_type as u32 == magic)
+        .map(|found| found.f_type as u32)
         .map_err(|errno| failed("fstatfs", "mount", errno))
 }
 

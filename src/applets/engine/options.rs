@@ -155,7 +155,7 @@ const FLAGS: &[Flag] = &[
     ),
     flag(
         "-s, --storage-driver string",
-        "overlay2, the only one there is",
+        "overlay2, or vfs: a copy of the image for each container (default overlay2, where it can be mounted)",
     ),
     flag(
         "--store-ro list",

@@ -27,6 +27,7 @@ pub fn options(given: &Given) -> Result<Options> {
         stores: stores
             .map(|path| absolute("store-ro", path))
             .collect::<Result<_>>()?,
+        storage_driver: storage_driver(given)?,
         log_driver: text(given, "log-driver", &default.log_driver),
         log_opts: pairs(given, "log-opt")?,
         default_ulimits: given
@@ -173,16 +174,18 @@ fn pairs(given: &Given, long: &str) -> Result<Map<String>> {
     Ok(pairs)
 }
 
+fn storage_driver(given: &Given) -> Result<String> {
+    match given.text("storage-driver").unwrap_or_default() {
+        "overlay" => Ok("overlay2".to_string()),
+        driver @ ("" | "overlay2" | "vfs") => Ok(driver.to_string()),
+        driver => Err(Error::invalid(format!(
+            "driver not supported: {driver}: use overlay2 or vfs"
+        ))),
+    }
+}
+
 /// Settings that have one sensible value here. A file made for dockerd may give it.
 fn check_fixed(given: &Given) -> Result<()> {
-    if let Some(driver) = given
-        .text("storage-driver")
-        .filter(|text| !matches!(*text, "" | "overlay2" | "overlay"))
-    {
-        return Err(Error::invalid(format!(
-            "driver not supported: {driver}: tug stores images for overlay2"
-        )));
-    }
     for option in given.all("exec-opt") {
         match option
             .split_once('=')
