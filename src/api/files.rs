@@ -5,7 +5,6 @@ use crate::api::{Call, Reply, parse_body};
 use crate::base64;
 use crate::engine::archive::{PathStat, Put};
 use crate::engine::commit::Commit;
-use crate::engine::export::Archive;
 use crate::error::{Error, Result};
 use crate::json::node::quote;
 use crate::sys::fs::ModifiedAt;
@@ -32,8 +31,8 @@ pub fn changes(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 pub fn export(call: &mut Call<'_>) -> Result<Reply> {
-    let archive = call.engine.export(&*call.container()?)?;
-    send(call, "application/octet-stream", &[], archive)
+    let mut archive = call.engine.export(&*call.container()?)?;
+    send(call, "application/octet-stream", &[], &mut archive)
 }
 
 /// The path that is asked for.
@@ -56,9 +55,9 @@ pub fn archive_head(call: &mut Call<'_>) -> Result<Reply> {
 pub fn archive_get(call: &mut Call<'_>) -> Result<Reply> {
     let path = path(call)?;
     let container = call.container()?;
-    let (stat, archive) = call.engine.archive_get(&container, &call.name, &path)?;
+    let (stat, mut archive) = call.engine.archive_get(&container, &call.name, &path)?;
     let headers = [(PATH_STAT, &header(&stat)[..])];
-    send(call, "application/x-tar", &headers, archive)
+    send(call, "application/x-tar", &headers, &mut archive)
 }
 
 pub fn archive_put(call: &mut Call<'_>) -> Result<Reply> {
@@ -128,11 +127,11 @@ pub fn commit(call: &mut Call<'_>) -> Result<Reply> {
 
 /// Answer with an archive while it is made. A failure on the way breaks the answer off, which the
 /// client sees by its missing end.
-fn send(
+pub fn send(
     call: &mut Call<'_>,
     content_type: &str,
     headers: &[(&str, &str)],
-    mut archive: Archive,
+    archive: &mut dyn Read,
 ) -> Result<Reply> {
     let mut stream = call.connection.stream_with(200, content_type, headers)?;
     let mut piece = vec![0; PIECE_BYTES];

@@ -1,5 +1,6 @@
 //! Images: list, inspect, history, import, load, tag, remove.
 
+use crate::api::files::send;
 use crate::api::{Call, JSON, Reply};
 use crate::engine::filter::Filters;
 use crate::engine::image::FILTERS;
@@ -7,8 +8,10 @@ use crate::engine::inspect::CONFIG;
 use crate::engine::prune::IMAGE_FILTERS;
 use crate::error::{Error, Result};
 use crate::image::import::Import;
+use crate::image::manifest;
 use crate::json;
 use crate::json::object::{self, Object};
+use crate::oci::image::Platform;
 use crate::wire::image::Progress;
 
 pub fn list(call: &mut Call<'_>) -> Result<Reply> {
@@ -135,6 +138,25 @@ pub fn create(call: &mut Call<'_>) -> Result<Reply> {
             ..Progress::default()
         }],
     )
+}
+
+pub fn save(call: &mut Call<'_>) -> Result<Reply> {
+    let platform = platform(call)?;
+    let mut names: Vec<&str> = call.request.query.all("names").collect();
+    if !call.name.is_empty() {
+        names = vec![&call.name];
+    }
+    if names.is_empty() {
+        return Err(Error::invalid("no images to save"));
+    }
+    let mut archive = call.engine.image_save(&names, platform.as_ref())?;
+    send(call, "application/x-tar", &[], &mut archive)
+}
+
+/// The image for which machine is meant.
+fn platform(call: &Call<'_>) -> Result<Option<Platform>> {
+    let text = call.query("platform").filter(|text| !text.is_empty());
+    text.map(manifest::platform).transpose()
 }
 
 pub fn load(call: &mut Call<'_>) -> Result<Reply> {

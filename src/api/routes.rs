@@ -70,6 +70,8 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/images/create", images::create),
     ("POST", "/images/load", images::load),
     ("POST", "/images/prune", images::prune),
+    ("GET", "/images/get", images::save),
+    ("GET", "/images/{*}/get", images::save),
     ("GET", "/images/{*}/json", images::inspect),
     ("GET", "/images/{*}/history", images::history),
     ("POST", "/images/{*}/tag", images::tag),

@@ -7,6 +7,8 @@ use crate::image::Record;
 use crate::image::import::Import;
 use crate::image::load::Loaded;
 use crate::image::reference::Reference;
+use crate::image::save::Saved;
+use crate::oci::image::Platform;
 use crate::time::Time;
 use crate::wire::container::GraphDriver;
 use crate::wire::image::{Deleted, HistoryItem, Inspect, Metadata, RootFs, Summary};
@@ -138,6 +140,14 @@ impl Engine {
             self.tell_image("load", &image.id, &image.id);
         }
         Ok(loaded)
+    }
+
+    pub fn image_save(&self, names: &[&str], platform: Option<&Platform>) -> Result<Saved> {
+        let saved = self.images.save(names, platform)?;
+        for id in &saved.ids {
+            self.tell_image("save", id, id);
+        }
+        Ok(saved)
     }
 
     pub fn image_tag(&self, name: &str, reference: &str) -> Result<()> {

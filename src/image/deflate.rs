@@ -1,5 +1,6 @@
 //! Compresses: what is kept in pieces (`index`), and a stream on its way out (`push`).
 
+use crate::error::{Error, Result};
 use crate::image::gzip::Crc;
 use crate::image::source::Stream;
 use miniz_oxide::deflate::core::{CompressorOxide, create_comp_flags_from_zip_params};
@@ -16,6 +17,7 @@ pub const USUAL: i32 = 6;
 const RAW_WINDOW_BITS: i32 = -15;
 
 const INPUT_BYTES: usize = 64 << 10;
+const STACK_BYTES: usize = 1 << 20;
 
 /// RFC 1952, 2.3: deflate, no name, no time, made on Unix.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
@@ -23,9 +25,16 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 pub struct Deflate(Box<CompressorOxide>);
 
 impl Deflate {
-    pub fn new(level: i32) -> Deflate {
+    pub fn new(level: i32) -> Result<Deflate> {
         let flags = create_comp_flags_from_zip_params(level, RAW_WINDOW_BITS, 0);
-        Deflate(Box::new(CompressorOxide::new(flags)))
+        // It is made on the stack before it is put in its box, and larger than the stack of a
+        // request.
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let thread = thread.spawn(move || Box::new(CompressorOxide::new(flags)));
+        let thread = thread.map_err(|e| Error::io("start thread", &e))?;
+        let made = thread.join();
+        made.map(Deflate)
+            .map_err(|_| Error::io("compress", &failed()))
     }
 
     /// `input` as one stream, behind what is in `into`.
@@ -72,10 +81,10 @@ enum State {
 }
 
 impl<'a> Gzipped<'a> {
-    pub fn new(from: &'a mut dyn Stream) -> Gzipped<'a> {
-        Gzipped {
+    pub fn new(from: &'a mut dyn Stream) -> Result<Gzipped<'a>> {
+        Ok(Gzipped {
             from,
-            deflate: Deflate::new(USUAL),
+            deflate: Deflate::new(USUAL)?,
             input: vec![0; INPUT_BYTES],
             start: 0,
             end: 0,
@@ -84,7 +93,7 @@ impl<'a> Gzipped<'a> {
             fixed: HEADER.to_vec(),
             left: HEADER.len(),
             state: State::Reading,
-        }
+        })
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -162,14 +171,16 @@ mod tests {
             let mut from = &data[..];
             let mut packed = Vec::new();
             let mut input = Input(&mut from);
-            Gzipped::new(&mut input).read_to_end(&mut packed).unwrap();
+            let mut gzipped = Gzipped::new(&mut input).unwrap();
+            gzipped.read_to_end(&mut packed).unwrap();
             let mut from = &packed[..];
             let mut input = Input(&mut from);
             let digest = Hashed::new(&mut Gzip::new(&mut input)).finish().unwrap();
             assert_eq!(digest, sha256(&data), "{length}");
 
             let mut whole = HEADER.to_vec();
-            Deflate::new(QUICK).whole(&data, &mut whole).unwrap();
+            let mut deflate = Deflate::new(QUICK).unwrap();
+            deflate.whole(&data, &mut whole).unwrap();
             whole.extend(&packed[packed.len() - 8..]);
             let mut from = &whole[..];
             let mut input = Input(&mut from);

@@ -6,7 +6,7 @@ use crate::image::reference::Reference;
 use crate::image::source::{Input, Source, sha256};
 use crate::image::{Images, NewImage, change, manifest};
 use crate::json;
-use crate::oci::image::{Config, History, Image, Platform, RootFs};
+use crate::oci::image::{Config, History, Image, RootFs};
 use crate::time::Time;
 use std::io::Read;
 
@@ -65,7 +65,7 @@ fn describe(import: &Import) -> Result<Image> {
         change::apply(&mut config, line)?;
     }
     let platform = match &import.platform {
-        Some(text) => platform(text)?,
+        Some(text) => manifest::platform(text)?,
         None => manifest::own_platform(),
     };
     let message = match &import.message {
@@ -86,27 +86,5 @@ fn describe(import: &Import) -> Result<Image> {
         }]),
         comment: Some(message),
         ..Image::default()
-    })
-}
-
-/// `OS`, `OS/ARCH` or `OS/ARCH/VARIANT`.
-fn platform(text: &str) -> Result<Platform> {
-    let own = manifest::own_platform();
-    let mut parts = text.split('/');
-    let os = parts.next().unwrap_or_default();
-    if os != "linux" {
-        return Err(Error::invalid(format!(
-            "operating system is not supported: {os:?}"
-        )));
-    }
-    let architecture = parts.next();
-    let variant = match architecture {
-        None => own.variant,
-        Some(_) => parts.next().map(str::to_string),
-    };
-    Ok(Platform {
-        os: Some(os.to_string()),
-        architecture: architecture.map(str::to_string).or(own.architecture),
-        variant,
     })
 }

@@ -95,7 +95,7 @@ impl Index {
             run: None,
             kept: None,
             piece: (0, 0),
-            deflate: Deflate::new(QUICK),
+            deflate: Deflate::new(QUICK)?,
             packed: Vec::new(),
             bytes: mark.bytes,
             shadows: mark.shadows,

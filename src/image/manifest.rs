@@ -101,6 +101,31 @@ pub fn shown(platform: &Platform) -> String {
     parts.join("/")
 }
 
+/// `OS`, `OS/ARCH` or `OS/ARCH/VARIANT`; or JSON, as Docker's client sends it.
+pub fn platform(text: &str) -> Result<Platform> {
+    if text.starts_with('{') {
+        return json::parse_bytes(text.as_bytes(), "platform");
+    }
+    let own = own_platform();
+    let mut parts = text.split('/');
+    let os = parts.next().unwrap_or_default();
+    if os != "linux" {
+        return Err(Error::invalid(format!(
+            "operating system is not supported: {os:?}"
+        )));
+    }
+    let architecture = parts.next();
+    let variant = match architecture {
+        None => own.variant,
+        Some(_) => parts.next().map(str::to_string),
+    };
+    Ok(Platform {
+        os: Some(os.to_string()),
+        architecture: architecture.map(str::to_string).or(own.architecture),
+        variant,
+    })
+}
+
 /// This machine in Go's words.
 pub fn own_platform() -> Platform {
     let (architecture, variant) = match std::env::consts::ARCH {

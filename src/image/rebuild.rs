@@ -30,7 +30,7 @@ pub struct Rebuild {
     now: Now,
     hash: Sha256,
     /// Bytes so far.
-    bytes: u64,
+    pub bytes: u64,
 }
 
 enum Now {

@@ -77,7 +77,12 @@ impl Reference {
 
     /// `docker.io/library/busybox:1.36`.
     pub fn full(&self) -> String {
-        self.write(&format!("{}/{}", self.domain, self.path))
+        self.write(&self.full_name())
+    }
+
+    /// The same without tag and digest.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.domain, self.path)
     }
 
     /// As people write it: `busybox:1.36`.

@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::client::{Body, Response};
 use crate::http::query;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 pub const VERB: Verb = Verb {
@@ -23,6 +23,12 @@ pub const VERB: Verb = Verb {
 };
 
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
+    let path = format!("/containers/{}/export", query::encode(&options.args[0]));
+    deliver(engine, options, &path, "export container")
+}
+
+/// Fetch the archive at `path` to where `--output` says.
+pub fn deliver(engine: &Engine, options: &Options, path: &str, what: &str) -> Result<u8> {
     let output = options.get("output").filter(|path| !path.is_empty());
     match output {
         None if std::io::stdout().is_terminal() => {
@@ -31,10 +37,9 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
             ));
         }
         None => {}
-        Some(path) => check_output(Path::new(path))?,
+        Some(path) => check_output(Path::new(path), what)?,
     }
-    let path = format!("/containers/{}/export", query::encode(&options.args[0]));
-    let mut response = engine.send("GET", &path, Body::Empty)?;
+    let mut response = engine.send("GET", path, Body::Empty)?;
     match output {
         None => pass_on(&mut response, &mut std::io::stdout().lock())?,
         Some(path) => write_file(&mut response, Path::new(path))?,
@@ -50,7 +55,9 @@ fn write_file(response: &mut Response, path: &Path) -> Result<()> {
     let mut temporary = path.clone().into_os_string();
     temporary.push(format!(".tmp-{}", std::process::id()));
     let mut write = || {
-        let mut file = std::fs::File::create_new(&temporary).map_err(failed)?;
+        let mut new = std::fs::OpenOptions::new();
+        let new = new.write(true).create_new(true).mode(0o600);
+        let mut file = new.open(&temporary).map_err(failed)?;
         pass_on(response, &mut file)?;
         std::fs::rename(&temporary, &path).map_err(failed)
     };
@@ -75,8 +82,8 @@ pub fn pass_on(from: &mut dyn Read, to: &mut dyn Write) -> Result<()> {
 }
 
 /// Docker's sentences about a place that cannot take a file.
-fn check_output(path: &Path) -> Result<()> {
-    let refused = |why: &str| Err(Error::invalid(format!("failed to export container: {why}")));
+fn check_output(path: &Path, what: &str) -> Result<()> {
+    let refused = |why: &str| Err(Error::invalid(format!("failed to {what}: {why}")));
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),

@@ -45,6 +45,7 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod save;
 mod start;
 mod stats;
 mod stop;
@@ -98,6 +99,7 @@ const VERBS: &[&Verb] = &[
     &rm::VERB,
     &rmi::VERB,
     &run::VERB,
+    &save::VERB,
     &start::VERB,
     &stats::VERB,
     &stop::VERB,
