@@ -1,6 +1,7 @@
 //! `tug ctr`: looking and rescuing without the engine.
 
 use crate::harness::command::{Output, Running, run};
+use crate::harness::rootfs::{Archive, busybox, docker_archive, sha256};
 use crate::harness::{Host, IMAGE, PATIENCE, eventually, is_running, json, send_signal};
 use std::process::Command;
 
@@ -195,6 +196,9 @@ fn beside_an_engine_it_leaves_the_records_to_it() {
         (&["run", IMAGE, "other", "true"][..], "run"),
         (&["tasks", "start", "-d", "web"], "run"),
         (&["containers", "rm", "web"], "rm"),
+        (&["images", "tag", IMAGE, "other"], "tag"),
+        (&["images", "rm", IMAGE], "rmi"),
+        (&["images", "import", "-"], "load"),
     ] {
         let output = ctr(&host, args);
         assert_ne!(output.code, 0, "{output:?}");
@@ -285,8 +289,12 @@ fn the_store_is_shown_as_it_lies() {
 
     let images = ok(&host, &["images", "ls"]);
     assert_eq!(
-        cells(&images)[1][..2],
-        [&format!("{IMAGE}:latest"), &image_id]
+        cells(&images)[1][..3],
+        [
+            &format!("{IMAGE}:latest"),
+            "application/vnd.oci.image.config.v1+json",
+            &image_id
+        ]
     );
     assert_eq!(ok(&host, &["i", "list", "-q"]), format!("{IMAGE}:latest"));
     let info = json::parse(&ok(&host, &["images", "info", IMAGE]));
@@ -300,6 +308,18 @@ fn the_store_is_shown_as_it_lies() {
     );
     let info = json::parse(&ok(&host, &["snapshots", "info", "web"]));
     assert_eq!(info.string("Parent"), layer);
+    let tree = ok(&host, &["snapshots", "tree"]);
+    assert_eq!(tree, format!(" {layer}\n  \\_ {id}"));
+    let mount = ok(&host, &["snapshots", "mounts", "/mnt", layer]);
+    assert!(
+        mount.starts_with("mount -t bind ") && mount.ends_with("/diff /mnt -o rbind,ro"),
+        "{mount}"
+    );
+    let mount = ok(&host, &["snapshots", "mounts", "/mnt", "web"]);
+    assert!(
+        mount.contains(",upperdir=") && mount.contains(",lowerdir="),
+        "{mount}"
+    );
     let usage = ok(&host, &["snapshots", "usage", layer, "web"]);
     assert_ne!(cells(&usage)[1][1], "0", "{usage}");
     assert_eq!(cells(&usage)[2], [&id, "0", "KiB"]);
@@ -349,4 +369,120 @@ fn nonsense_is_refused() {
     assert_eq!(ok(&host, &["-n", "moby", "-a", "/x", "c", "ls", "-q"]), "");
     assert!(ok(&host, &["--help"]).contains("snapshots usage"));
     assert!(ok(&host, &["tasks", "exec", "--help"]).contains("--exec-id"));
+}
+
+/// The options of the mount at `path`, if there is one.
+fn mount_options(path: &str) -> Option<String> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let fields = |line: &str| line.split(' ').map(str::to_string).collect::<Vec<_>>();
+    let found = table.lines().map(fields).rfind(|fields| fields[4] == path);
+    found.map(|fields| fields[5].clone())
+}
+
+#[test]
+fn an_image_is_shown_on_a_directory_until_it_is_unmounted() {
+    let mut host = Host::with_image("ctr-mount");
+    let mut upper = Archive::new();
+    upper.file("etc/.wh.passwd", 0o644, "");
+    upper.file("etc/added", 0o644, "added");
+    let archive = docker_archive("layered:1", &[busybox(), upper.finish()], "{}");
+    assert_eq!(host.tug_with_input(&["load"], &archive).code, 0);
+    let dir = host.make_dir("mnt");
+    let file = |name: &str| std::fs::read_to_string(format!("{dir}/etc/{name}"));
+
+    // With an engine beside, and without one.
+    for is_killed in [false, true] {
+        if is_killed {
+            host.kill_engine();
+        }
+        assert_eq!(ok(&host, &["images", "mount", IMAGE, &dir]), dir);
+        assert!(file("passwd").unwrap().starts_with("root:"));
+        let refused = std::fs::write(format!("{dir}/new"), "").unwrap_err();
+        assert_eq!(
+            refused.raw_os_error(),
+            Some(30),
+            "it can be written: {refused}"
+        );
+        let options = mount_options(&dir).unwrap();
+        for option in ["ro", "nosuid", "nodev"] {
+            assert!(options.split(',').any(|o| o == option), "{options}");
+        }
+        assert_eq!(ok(&host, &["images", "unmount", &dir]), dir);
+        assert_eq!(mount_options(&dir), None);
+
+        ok(&host, &["images", "mount", "layered:1", &dir]);
+        assert!(file("passwd").is_err());
+        assert_eq!(file("added").unwrap(), "added");
+        ok(&host, &["images", "unmount", &dir]);
+    }
+    ctr(&host, &["images", "unmount", &dir]).assert_refused(1, &format!("unmount {dir}"));
+    ctr(&host, &["images", "mount", "nosuch", &dir]).assert_refused(1, "No such image: nosuch");
+    let nowhere = format!("{dir}/nowhere");
+    ctr(&host, &["images", "mount", IMAGE, &nowhere]).assert_refused(1, "nowhere");
+    host.start_engine();
+}
+
+#[test]
+fn what_has_a_digest_is_written_to_the_byte() {
+    let host = Host::with_image("ctr-content");
+    let tar = busybox();
+    let layer = format!("sha256:{}", sha256(&tar));
+    let output = host.dir.join("out");
+    let get = |digest: &str| {
+        let mut command = command(&host, &["content", "get", digest]);
+        let file = std::fs::File::create(&output).unwrap();
+        assert!(command.stdout(file).status().unwrap().success());
+        sha256(&std::fs::read(&output).unwrap())
+    };
+    let config = host.get(&format!("/images/{IMAGE}/json")).string("Id");
+    for digest in [&layer, &config] {
+        assert_eq!(format!("sha256:{}", get(digest)), *digest);
+    }
+    let other = format!("sha256:{}", "0".repeat(64));
+    ctr(&host, &["content", "get", &other])
+        .assert_refused(1, &format!("content {other}: not found"));
+    ctr(&host, &["content", "get", "soup"]).assert_refused(1, "soup");
+}
+
+#[test]
+fn images_come_and_go_without_an_engine_and_the_next_knows() {
+    let mut host = Host::new("ctr-images");
+    host.kill_engine();
+    let archive = docker_archive("one:1", &[busybox()], "{}");
+    let output = ctr_with(&host, &["images", "import", "-"], &archive);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(
+        output.stdout.starts_with("unpacking one:1 (sha256:"),
+        "{output:?}"
+    );
+
+    assert_eq!(
+        ok(&host, &["images", "tag", "one:1", "two:1", "three:1"]),
+        "two:1\nthree:1"
+    );
+    ctr(&host, &["images", "tag", "one:1", "two:1"])
+        .assert_refused(1, "image \"two:1\": already exists");
+    ok(&host, &["images", "tag", "--force", "one:1", "two:1"]);
+    assert_eq!(ok(&host, &["images", "rm", "three:1"]), "three:1");
+    assert_eq!(ok(&host, &["i", "ls", "-q"]), "one:1\ntwo:1");
+    let check = ok(&host, &["images", "check"]);
+    assert!(check.contains("complete (1 layers)"), "{check}");
+    assert_eq!(ok(&host, &["images", "check", "-q"]), "one:1\ntwo:1");
+
+    host.start_engine();
+    assert_eq!(host.ok(&["run", "--rm", "two:1", "echo", "ran"]), "ran");
+    host.kill_engine();
+    let layers = host.data_root().join("layers");
+    let layer = layers.join(sha256(&busybox()));
+    std::fs::rename(&layer, host.dir.join("layer")).unwrap();
+    let output = ctr(&host, &["images", "check"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stdout.contains("incomplete (1 layers)"),
+        "{output:?}"
+    );
+    std::fs::rename(host.dir.join("layer"), &layer).unwrap();
+    ok(&host, &["images", "rm", "one:1", "two:1"]);
+    assert_eq!(ok(&host, &["content", "ls", "-q"]), "");
+    host.start_engine();
 }

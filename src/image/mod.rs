@@ -17,6 +17,7 @@
 //! is still listed and can be removed or loaded again, and only a container of it does not start.
 
 mod archive;
+mod browse;
 pub mod change;
 pub mod changes;
 #[allow(dead_code)]

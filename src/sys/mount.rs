@@ -286,6 +286,12 @@ pub fn pivot_root(new: &Path, old: &Path) -> std::result::Result<(), Errno> {
     rustix::process::pivot_root(new, old)
 }
 
+/// umount2(2). EBUSY: somebody uses what is mounted.
+pub fn unmount(path: &Path) -> Result<()> {
+    rustix::mount::unmount(path, UnmountFlags::NOFOLLOW)
+        .map_err(|errno| failed("unmount", path.display(), errno))
+}
+
 /// umount2(2) with MNT_DETACH: the mount leaves the tree now, and ends with its last user.
 pub fn detach(path: &Path) -> Result<()> {
     rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)

@@ -1,4 +1,5 @@
-//! `tug ctr content`: what the store keeps by its digest.
+//! `tug ctr content`: what the store has by its digest: configurations, manifests, and layers, whose
+//! archives are made again from their files when asked for. The compressed blobs are not kept.
 
 use super::{Ctr, print_list};
 use crate::applets::client::options::Options;
@@ -29,7 +30,23 @@ pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
             rows.push_str(&format!("sha256:{digits}\t{size}\t{kind}\n"));
         }
     }
+    let store = ctr.images()?;
+    let mut manifests: Vec<String> = Vec::new();
+    for image in store.list()? {
+        if let Some((_, digest, bytes)) = store.source(&image.id) {
+            manifests.push(format!("{digest}\t{}\tmanifest\n", bytes.len()));
+        }
+    }
+    manifests.sort();
+    manifests.dedup();
+    rows.push_str(&manifests.concat());
     print_list(&rows, options)
+}
+
+pub fn get(ctr: &Ctr, options: &mut Options) -> Result<u8> {
+    let store = ctr.images()?;
+    store.content(&options.args[0], &mut std::io::stdout().lock())?;
+    Ok(0)
 }
 
 /// Bytes of all files in a layer, as its record says.

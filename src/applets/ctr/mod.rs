@@ -217,6 +217,50 @@ static COMMANDS: &[Command] = &[
         images::info,
     ),
     Command::new(
+        "images check",
+        "",
+        "whether all of each image is there",
+        (0, 0),
+        images::check,
+    )
+    .with(&[QUIET, GLOBAL]),
+    Command::new(
+        "images mount",
+        "IMAGE DIRECTORY",
+        "show an image's files there, to read",
+        (2, 2),
+        images::mount,
+    ),
+    Command::new(
+        "images unmount",
+        "DIRECTORY...",
+        "end that; before the image is removed",
+        (1, ANY),
+        images::unmount,
+    ),
+    Command::new(
+        "images tag",
+        "IMAGE NAME...",
+        "give an image more names",
+        (2, ANY),
+        images::tag,
+    )
+    .with(&[images::FORCE, GLOBAL]),
+    Command::new(
+        "images rm",
+        "IMAGE...",
+        "take away names, and images with their last one",
+        (1, ANY),
+        images::remove,
+    ),
+    Command::new(
+        "images import",
+        "FILE",
+        "images from an archive, - for standard input",
+        (1, 1),
+        images::import,
+    ),
+    Command::new(
         "content ls",
         "",
         "what the store keeps by digest",
@@ -224,6 +268,13 @@ static COMMANDS: &[Command] = &[
         content::list,
     )
     .with(&[QUIET, GLOBAL]),
+    Command::new(
+        "content get",
+        "DIGEST",
+        "a configuration, a manifest, or a layer as a tar archive",
+        (1, 1),
+        content::get,
+    ),
     Command::new(
         "snapshots ls",
         "",
@@ -244,6 +295,20 @@ static COMMANDS: &[Command] = &[
         "what they take of the disk",
         (0, ANY),
         snapshots::usage,
+    ),
+    Command::new(
+        "snapshots tree",
+        "",
+        "which lies on which",
+        (0, 0),
+        snapshots::tree,
+    ),
+    Command::new(
+        "snapshots mounts",
+        "DIRECTORY KEY",
+        "the command that mounts one there",
+        (2, 2),
+        snapshots::mounts,
     ),
     Command::new(
         "run",
@@ -321,6 +386,7 @@ fn find_command(words: &[String]) -> Option<(&'static Command, usize)> {
         "c" | "container" => "containers",
         "t" | "task" => "tasks",
         "i" | "image" => "images",
+        "blob" => "content",
         "snapshot" => "snapshots",
         other => other,
     };
@@ -335,7 +401,8 @@ fn find_command(words: &[String]) -> Option<(&'static Command, usize)> {
     let verb = match (noun, words.get(1)?.as_str()) {
         (_, "list") => "ls",
         ("tasks", "del" | "rm" | "remove") => "delete",
-        ("containers", "delete" | "del" | "remove") => "rm",
+        ("containers" | "images", "delete" | "del" | "remove") => "rm",
+        ("snapshots", "m" | "mount") => "mounts",
         (_, "metric") => "metrics",
         (_, other) => other,
     };
@@ -404,6 +471,18 @@ fn command_help(command: &Command) -> String {
     text
 }
 
+/// Bytes as `ctr` shows them: `1.9 MiB`.
+fn size(bytes: u64) -> String {
+    let (mut unit, mut whole) = (0, 1u64);
+    while bytes / whole >= 1024 && unit < 4 {
+        whole *= 1024;
+        unit += 1;
+    }
+    let tenths = (u128::from(bytes) * 10 + u128::from(whole) / 2) / u128::from(whole);
+    let name = ["B", "KiB", "MiB", "GiB", "TiB"][unit];
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
 /// A table: a line each, with tabs between its cells.
 fn print_table(text: &str) -> Result<u8> {
     print::out(print::table(text))?;
@@ -437,9 +516,24 @@ mod tests {
         assert_eq!(command("containers delete x"), Some("containers rm"));
         assert_eq!(command("t rm x"), Some("tasks delete"));
         assert_eq!(command("kill x"), Some("tasks kill"));
+        assert_eq!(command("i del x"), Some("images rm"));
+        assert_eq!(command("snapshot m /x y"), Some("snapshots mounts"));
         assert_eq!(command("run image id"), Some("run"));
         assert_eq!(command("tasks"), None);
         assert_eq!(command("soup ls"), None);
+    }
+
+    #[test]
+    fn sizes_are_shown_as_ctr_shows_them() {
+        for (bytes, shown) in [
+            (0, "0.0 B"),
+            (1023, "1023.0 B"),
+            (1024, "1.0 KiB"),
+            (1_982_258, "1.9 MiB"),
+            (5 << 40, "5.0 TiB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
     }
 
     #[test]

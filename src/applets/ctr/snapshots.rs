@@ -5,6 +5,7 @@ use crate::applets::client::options::Options;
 use crate::applets::client::print;
 use crate::error::{Error, Result};
 use crate::id;
+use crate::image::Record;
 use crate::json::node;
 use crate::store::{staging, usage};
 use std::path::PathBuf;
@@ -104,6 +105,66 @@ pub fn usage(ctr: &Ctr, options: &mut Options) -> Result<u8> {
         rows.push_str(&format!("{}\t{size} KiB\n", snapshot.key));
     }
     print_table(&rows)
+}
+
+/// What lies on what, a line each: the layers of each image, and on top its containers.
+pub fn tree(ctr: &Ctr, _: &mut Options) -> Result<u8> {
+    let images = ctr.images()?.list()?;
+    let mut chains: Vec<Vec<String>> = images.iter().map(layers).collect();
+    for id in ctr.recorded()? {
+        let image_id = ctr.asked(&id).and_then(|asked| asked.image_id);
+        let image = images
+            .iter()
+            .find(|image| Some(&image.id) == image_id.as_ref());
+        let mut chain = image.map(layers).unwrap_or_default();
+        chain.push(id);
+        chains.push(chain);
+    }
+    chains.sort();
+    let mut text = String::new();
+    let mut before: &[String] = &[];
+    for chain in &chains {
+        let same = before.iter().zip(chain).take_while(|(a, b)| a == b).count();
+        for (level, key) in chain.iter().enumerate().skip(same) {
+            let branch = if level > 0 { "\\_" } else { "" };
+            text.push_str(&format!("{}{branch} {key}\n", "  ".repeat(level)));
+        }
+        before = chain;
+    }
+    print::out(text)?;
+    Ok(0)
+}
+
+/// Its diff ids, lowest first.
+fn layers(image: &Record) -> Vec<String> {
+    let rootfs = image.image.rootfs.as_ref();
+    rootfs
+        .and_then(|rootfs| rootfs.diff_ids.clone())
+        .unwrap_or_default()
+}
+
+/// What to type to see a layer alone, or a container's files, there.
+pub fn mounts(ctr: &Ctr, options: &mut Options) -> Result<u8> {
+    let snapshot = find(ctr, &options.args[1])?;
+    let target = &options.args[0];
+    let path = snapshot.path.display();
+    let image_id = ctr.asked(&snapshot.key).and_then(|asked| asked.image_id);
+    let line = match image_id.filter(|_| !snapshot.is_layer) {
+        None => format!("mount -t bind {path} {target} -o rbind,ro"),
+        Some(image_id) => {
+            let store = ctr.images()?;
+            let layers = store.lower_dirs(&image_id)?;
+            let lower: Vec<String> = layers.iter().map(|l| l.display().to_string()).collect();
+            let work = ctr.data_dir(&snapshot.key).join("work");
+            format!(
+                "mount -t overlay overlay {target} -o index=off,workdir={},upperdir={path},lowerdir={}",
+                work.display(),
+                lower.join(":")
+            )
+        }
+    };
+    print::line(&line)?;
+    Ok(0)
 }
 
 /// By its key, the beginning of one, or the name of a container.
