@@ -62,6 +62,7 @@ impl Engine {
         let Record {
             id,
             tags,
+            digests,
             image,
             size,
         } = self.images.find(name)?;
@@ -72,7 +73,7 @@ impl Engine {
         Ok(Inspect {
             id: Some(id),
             repo_tags: Some(tags),
-            repo_digests: Some(Vec::new()),
+            repo_digests: Some(digests),
             parent: Some(String::new()),
             comment: Some(image.comment.unwrap_or_default()),
             created: image.created,
@@ -197,12 +198,14 @@ fn seconds(time: Option<&str>) -> i64 {
 
 fn summary(image: &Record, filters: &Filters) -> Summary {
     let config = image.image.config.clone().unwrap_or_default();
-    let tags = image.tags.iter().filter(|tag| is_referred(tag, filters));
+    let referred = |name: &&String| is_referred(name, filters);
+    let tags = image.tags.iter().filter(referred);
+    let digests = image.digests.iter().filter(referred);
     Summary {
         id: Some(image.id.clone()),
         parent_id: Some(String::new()),
         repo_tags: Some(tags.cloned().collect()),
-        repo_digests: Some(Vec::new()),
+        repo_digests: Some(digests.cloned().collect()),
         created: Some(seconds(image.image.created.as_deref())),
         size: i64::try_from(image.size).ok(),
         // Not computed here; `df` does.
@@ -221,13 +224,16 @@ fn passes(image: &Record, filters: &Filters) -> bool {
         .and_then(|config| config.labels.as_ref());
     filters.allows_labels(labels)
         && (filters.get("reference").is_empty()
-            || image.tags.iter().any(|t| is_referred(t, filters)))
+            || [&image.tags, &image.digests]
+                .iter()
+                .any(|names| names.iter().any(|n| is_referred(n, filters))))
 }
 
 /// `reference` is a pattern: for a name with its tag or without, `*` stands for any text
 /// without a slash.
 fn is_referred(tag: &str, filters: &Filters) -> bool {
-    let bare = tag.rsplit_once(':').map_or(tag, |(bare, _)| bare);
+    let bare = tag.split_once('@').or_else(|| tag.rsplit_once(':'));
+    let bare = bare.map_or(tag, |(bare, _)| bare);
     filters.allows("reference", |pattern| {
         glob(pattern.as_bytes(), tag.as_bytes()) || glob(pattern.as_bytes(), bare.as_bytes())
     })

@@ -53,6 +53,7 @@ impl Engine {
                 continue;
             }
             let mut names = record.tags;
+            names.extend(record.digests);
             if names.is_empty() {
                 names.push(record.id);
             }

@@ -68,6 +68,12 @@ fn describe(import: &Import) -> Result<Image> {
         Some(text) => manifest::platform(text)?,
         None => manifest::own_platform(),
     };
+    if platform.os.as_deref() != Some("linux") {
+        let os = platform.os.unwrap_or_default();
+        return Err(Error::invalid(format!(
+            "operating system is not supported: {os:?}"
+        )));
+    }
     let message = match &import.message {
         Some(message) if !message.is_empty() => message.clone(),
         _ => "Imported from -".to_string(),

@@ -15,6 +15,11 @@ json_struct! {
     }
 }
 
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
 /// Where containerd and Docker write the whole name of an image.
 const NAME: &str = "io.containerd.image.name";
 /// image-spec, annotations.md: often a tag and no more.
@@ -51,6 +56,97 @@ pub fn name(descriptor: &Descriptor) -> Option<&str> {
         .map(|name| &name[..])
 }
 
+/// The same for a document of a registry, which says of which type it is: one that is of another
+/// type than its members would be something else to another reader.
+pub fn read(header: &str, bytes: &[u8], what: &str) -> Result<Manifest> {
+    let version = Node::new(&String::from_utf8_lossy(bytes), what)?
+        .at("schemaVersion")
+        .integer();
+    if version == 1 {
+        return Err(Error::invalid(format!(
+            "{what} is a manifest of schema 1, which is not supported: push the image again with a newer tool"
+        )));
+    }
+    let document = parse(bytes, what)?;
+    let declared = document.media_type.as_deref();
+    for media_type in [Some(header), declared].into_iter().flatten() {
+        let is_index = match media_type {
+            OCI_INDEX | DOCKER_INDEX => true,
+            OCI_IMAGE | DOCKER_IMAGE => false,
+            // Some registries serve everything as `application/json`; a document knows.
+            _ if declared != Some(media_type) || media_type.is_empty() => continue,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "{what} is no image, but of type {media_type}"
+                )));
+            }
+        };
+        if is_index != document.manifests.is_some() {
+            return Err(Error::invalid(format!(
+                "{what} is ambiguous: it is declared as {media_type}, and its members are those of another type"
+            )));
+        }
+    }
+    Ok(document)
+}
+
+/// `linux/arm/v7`, `linux/arm64`, or one part of that: `arm64`, `linux` (as containerd reads it).
+pub fn platform(text: &str) -> Result<Platform> {
+    let own = own_platform();
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    let is_part = |part: &&str| !part.is_empty() && part.bytes().all(is_word);
+    if parts.len() > 3 || !parts.iter().all(is_part) {
+        return Err(Error::invalid(format!(
+            "{text:?} is no platform: expected os, os/architecture or os/architecture/variant"
+        )));
+    }
+    let (os, architecture) = match parts[..] {
+        [os] if OSES.contains(&os) => {
+            return Ok(Platform {
+                os: Some(os.to_string()),
+                ..own
+            });
+        }
+        [architecture] if ARCHITECTURES.contains(&architecture) => ("linux", architecture),
+        [os, architecture, ..] => (os, architecture),
+        _ => {
+            return Err(Error::invalid(format!(
+                "{text:?}: unknown operating system or architecture: invalid argument"
+            )));
+        }
+    };
+    let (architecture, variant) = normal(architecture, parts.get(2).copied());
+    let text = |text: &str| Some(text.to_string());
+    Ok(Platform {
+        os: text(os),
+        architecture: text(architecture),
+        variant: variant.and_then(text),
+    })
+}
+
+/// An architecture and its variant in Go's words.
+fn normal<'a>(architecture: &'a str, variant: Option<&'a str>) -> (&'a str, Option<&'a str>) {
+    match (architecture, variant) {
+        ("i386", _) => ("386", variant),
+        ("x86_64" | "x86-64", _) => normal("amd64", variant),
+        ("amd64", Some("v1")) => ("amd64", None),
+        ("aarch64", _) => normal("arm64", variant),
+        ("arm64", None | Some("8")) => ("arm64", Some("v8")),
+        ("armhf", _) | ("arm", None | Some("7")) => ("arm", Some("v7")),
+        ("armel", _) | ("arm", Some("6")) => ("arm", Some("v6")),
+        ("arm", Some("5")) => ("arm", Some("v5")),
+        ("arm", Some("8")) => ("arm", Some("v8")),
+        _ => (architecture, variant),
+    }
+}
+
+const OSES: [&str; 4] = ["linux", "windows", "darwin", "freebsd"];
+const ARCHITECTURES: [&str; 15] = [
+    "386", "aarch64", "amd64", "arm", "arm64", "armel", "armhf", "i386", "loong64", "mips64le",
+    "ppc64le", "riscv64", "s390x", "x86-64", "x86_64",
+];
+
 /// Of images that are the same for different machines, the one for this machine.
 pub fn choose<'a>(candidates: &[&'a Descriptor]) -> Result<&'a Descriptor> {
     // What goes with an image (signatures, attestations) has no platform to run on.
@@ -60,15 +156,24 @@ pub fn choose<'a>(candidates: &[&'a Descriptor]) -> Result<&'a Descriptor> {
     if let (Some(only), None) = (real.next(), real.next()) {
         return Ok(only);
     }
-    let own = own_platform();
+    choose_for(candidates, &own_platform())
+}
+
+/// The one that runs best on `own`.
+pub fn choose_for<'a>(candidates: &[&'a Descriptor], own: &Platform) -> Result<&'a Descriptor> {
+    let rank = |descriptor: &Descriptor| match &descriptor.platform {
+        Some(platform) => rank(platform, own),
+        // Whoever made it saw no need to say more; anything that says so is better.
+        None => Some(u8::MAX),
+    };
     let best = candidates
         .iter()
-        .filter_map(|descriptor| Some((rank(descriptor.platform.as_ref()?, &own)?, *descriptor)))
+        .filter_map(|descriptor| Some((rank(descriptor)?, *descriptor)))
         .min_by_key(|(rank, _)| *rank);
     best.map(|(_, descriptor)| descriptor).ok_or_else(|| {
         Error::not_found(format!(
             "no matching manifest for {} in the manifest list entries",
-            shown(&own)
+            shown(own)
         ))
     })
 }
@@ -79,19 +184,40 @@ fn architecture(descriptor: &Descriptor) -> Option<&str> {
 
 /// How well an image for `platform` runs here: 0 is best, `None` not at all.
 fn rank(platform: &Platform, own: &Platform) -> Option<u8> {
-    if platform.os != own.os || platform.architecture != own.architecture {
+    if platform.os != own.os {
         return None;
     }
-    let level = |platform: &Platform| {
-        let variant = platform.variant.as_deref()?.strip_prefix('v')?;
-        variant.parse::<u8>().ok()
-    };
-    match (level(own), level(platform)) {
-        // An older ARM's programs run on a newer one; where none is said it is v7.
-        (Some(own), wanted) => own.checked_sub(wanted.unwrap_or(own)),
+    let architecture = |platform: &'_ Platform| platform.architecture.clone().unwrap_or_default();
+    let (ours, theirs) = (architecture(own), architecture(platform));
+    match (&ours[..], &theirs[..]) {
         // amd64/v2 and so on say what they need; we can't know, the plain one comes first.
-        (None, wanted) => Some(wanted.unwrap_or(0)),
+        ("amd64", "amd64") if own.variant.is_none() => level(platform).checked_sub(AMD64_LEVEL),
+        // An older ARM's programs run on a newer one.
+        _ if ours == theirs => level(own).checked_sub(level(platform)),
+        // Most 64-bit kernels run those too. Better than nothing, so last.
+        ("arm64", "arm") => Some(OTHER - level(platform).min(OTHER)),
+        ("amd64", "386") => Some(OTHER),
+        _ => None,
     }
+}
+
+const AMD64_LEVEL: u8 = 1 << 4;
+/// After all variants of the machine's own architecture.
+const OTHER: u8 = u8::MAX - 1;
+
+/// `v8.1` as 0x81, with what it is where nothing is said.
+fn level(platform: &Platform) -> u8 {
+    let said = || {
+        let variant = platform.variant.as_deref()?.strip_prefix('v')?;
+        let (major, minor) = variant.split_once('.').unwrap_or((variant, "0"));
+        let (major, minor) = (major.parse::<u8>().ok()?, minor.parse::<u8>().ok()?);
+        (major < 16 && minor < 16).then_some(major << 4 | minor)
+    };
+    said().unwrap_or(match platform.architecture.as_deref() {
+        Some("arm64") => 8 << 4,
+        Some("arm") => 7 << 4,
+        _ => AMD64_LEVEL,
+    })
 }
 
 /// `linux/arm/v7`.
@@ -131,7 +257,7 @@ pub fn own_platform() -> Platform {
     let (architecture, variant) = match std::env::consts::ARCH {
         "x86_64" => ("amd64", None),
         "x86" => ("386", None),
-        "aarch64" => ("arm64", None),
+        "aarch64" => ("arm64", Some("v8")),
         "arm" => ("arm", Some("v7")),
         other => (other, None),
     };
@@ -161,17 +287,149 @@ mod tests {
         for (text, expected) in [
             ("linux/arm/v7", Some(0)),
             ("linux/arm", Some(0)),
-            ("linux/arm/v6", Some(1)),
-            ("linux/arm/v5", Some(2)),
+            ("linux/arm/v6", Some(0x10)),
+            ("linux/arm/v5", Some(0x20)),
             ("linux/arm/v8", None),
             ("linux/arm64/v8", None),
             ("windows/arm/v7", None),
         ] {
             assert_eq!(rank(&platform(text), &own), expected, "{text}");
         }
-        let own = platform("linux/amd64");
-        assert_eq!(rank(&platform("linux/amd64/v3"), &own), Some(3));
-        assert_eq!(rank(&platform("linux/amd64"), &own), Some(0));
+    }
+
+    /// What is taken on a machine, best first, and what is not.
+    #[test]
+    fn of_many_platforms_the_nearest_is_taken() {
+        let order = |own: &str, of: &[&str]| {
+            let own = super::platform(own).unwrap();
+            let of = of.iter().map(|text| (rank(&platform(text), &own), *text));
+            let mut of: Vec<_> = of.filter(|(rank, _)| rank.is_some()).collect();
+            of.sort_unstable();
+            of.iter().map(|(_, text)| *text).collect::<Vec<_>>()
+        };
+        const ALL: &[&str] = &[
+            "linux/386",
+            "linux/amd64",
+            "linux/amd64/v2",
+            "linux/amd64/v3",
+            "linux/arm/v5",
+            "linux/arm/v6",
+            "linux/arm/v7",
+            "linux/arm64",
+            "linux/arm64/v8.1",
+            "linux/arm64/v9",
+            "windows/amd64",
+        ];
+        for (own, expected) in [
+            ("arm", &ALL[4..7]),
+            ("linux/arm/v6", &ALL[4..6]),
+            ("armel", &ALL[4..6]),
+            ("linux/arm/v5", &ALL[4..5]),
+            ("386", &ALL[..1]),
+            ("windows/amd64", &ALL[10..]),
+            ("s390x", &[]),
+        ] {
+            let mut expected = expected.to_vec();
+            expected.reverse();
+            assert_eq!(order(own, ALL), expected, "{own}");
+        }
+        assert_eq!(
+            order("amd64", ALL),
+            [
+                "linux/amd64",
+                "linux/amd64/v2",
+                "linux/amd64/v3",
+                "linux/386"
+            ]
+        );
+        assert_eq!(
+            order("linux/amd64/v2", ALL),
+            ["linux/amd64/v2", "linux/amd64", "linux/386"]
+        );
+        let arms = ["linux/arm/v7", "linux/arm/v6", "linux/arm/v5"];
+        assert_eq!(
+            order("aarch64", ALL)[..4],
+            [&["linux/arm64"], &arms[..]].concat()
+        );
+        assert_eq!(
+            order("arm64/v9", ALL),
+            [] as [&str; 0],
+            "an operating system called arm64"
+        );
+        assert_eq!(
+            order("linux/arm64/v8.2", ALL)[..2],
+            ["linux/arm64/v8.1", "linux/arm64"]
+        );
+    }
+
+    #[test]
+    fn platforms_are_read_as_docker_reads_them() {
+        for (text, expected) in [
+            ("linux/arm/7", "linux/arm/v7"),
+            ("armhf", "linux/arm/v7"),
+            ("linux/x86_64/v1", "linux/amd64"),
+            ("i386", "linux/386"),
+            ("arm64", "linux/arm64/v8"),
+            ("linux/mine/v2", "linux/mine/v2"),
+            ("linux", &shown(&own_platform())),
+        ] {
+            assert_eq!(shown(&super::platform(text).unwrap()), expected);
+        }
+        for text in ["", "/", "linux/", "a/b/c/d", "linux/a b", "mine"] {
+            let error = super::platform(text).unwrap_err().to_string();
+            assert!(
+                error.contains("platform") || error.contains("unknown operating"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_document_is_of_the_type_that_is_declared() {
+        let read = |header: &str, text: &str| {
+            let document = read(header, text.as_bytes(), "x:1");
+            document
+                .map(|d| d.manifests.is_some())
+                .map_err(|e| e.message.clone())
+        };
+        let image = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+        let index = r#"{"schemaVersion":2,"manifests":[]}"#;
+        assert_eq!(read(OCI_IMAGE, image), Ok(false));
+        assert_eq!(read(DOCKER_INDEX, index), Ok(true));
+        assert_eq!(read("application/json", index), Ok(true));
+        assert_eq!(read("", image), Ok(false));
+        assert!(read(OCI_INDEX, image).unwrap_err().contains("ambiguous"));
+        assert!(read(DOCKER_IMAGE, index).unwrap_err().contains("ambiguous"));
+        let declared = |text: &str, media_type: &str| {
+            let members = format!(r#"{{"mediaType":"{media_type}","#);
+            text.replacen('{', &members, 1)
+        };
+        assert_eq!(read("text/plain", &declared(index, OCI_INDEX)), Ok(true));
+        assert!(
+            read(OCI_INDEX, &declared(index, OCI_IMAGE))
+                .unwrap_err()
+                .contains("ambiguous")
+        );
+        assert_eq!(
+            read(
+                "",
+                &declared(image, "application/vnd.oci.artifact.manifest.v1+json")
+            ),
+            Err(
+                "x:1 is no image, but of type application/vnd.oci.artifact.manifest.v1+json".into()
+            )
+        );
+        let old = r#"{"schemaVersion":1,"fsLayers":[]}"#;
+        assert!(read("", old).unwrap_err().contains("schema 1"));
+        for bad in [
+            "",
+            "[]",
+            "nul",
+            r#"{"schemaVersion":2}"#,
+            r#"{"layers":[{"size":-1}]}"#,
+        ] {
+            assert!(read("", bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

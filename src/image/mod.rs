@@ -72,6 +72,8 @@ pub struct Record {
     pub id: String,
     /// `busybox:latest`, sorted.
     pub tags: Vec<String>,
+    /// `busybox@sha256:…`: what it was pulled or pushed as.
+    pub digests: Vec<String>,
     pub image: Image,
     /// Bytes of all files in all layers.
     pub size: u64,
@@ -257,10 +259,17 @@ impl Images {
     fn record(&self, digits: &str) -> Result<Record> {
         let config = shelf::config(&self.image_dir(digits))?;
         let held = self.held(digits)?;
-        let names = self.names(digits);
+        let (mut tags, mut digests) = (Vec::new(), Vec::new());
+        for name in self.names(digits) {
+            match name.digest {
+                None => tags.push(name.familiar()),
+                Some(_) => digests.push(name.familiar()),
+            }
+        }
         Ok(Record {
             id: format!("sha256:{digits}"),
-            tags: names.iter().map(Reference::familiar).collect(),
+            tags,
+            digests,
             image: json::parse_bytes(&config, "image configuration")?,
             size: held.size,
         })
@@ -276,7 +285,7 @@ impl Images {
             };
         }
         if let Ok(reference) = Reference::parse(name) {
-            if let Some(digits) = self.named(&reference.with_default_tag().full()) {
+            if let Some(digits) = self.named(&reference.key()) {
                 return Ok(digits);
             }
         } else if !id::is_hex(digits) {

@@ -75,6 +75,27 @@ impl Reference {
         self
     }
 
+    /// The name under which records have it. A digest says it all: the tag beside it may mean
+    /// something else by now.
+    pub fn key(mut self) -> String {
+        if self.digest.is_some() {
+            self.tag = None;
+        }
+        self.with_default_tag().full()
+    }
+
+    /// The same name with another tag or digest.
+    pub fn with(&self, tag_or_digest: &str) -> Result<Reference> {
+        let separator = match tag_or_digest.contains(':') {
+            true => '@',
+            false => ':',
+        };
+        Reference::parse(&format!(
+            "{}/{}{separator}{tag_or_digest}",
+            self.domain, self.path
+        ))
+    }
+
     /// `docker.io/library/busybox:1.36`.
     pub fn full(&self) -> String {
         self.write(&self.full_name())
@@ -241,6 +262,23 @@ mod tests {
         assert_eq!(complete(&by_digest), by_digest);
         let both = format!("busybox:1@{DIGEST}");
         assert_eq!(complete(&both), both);
+    }
+
+    #[test]
+    fn beside_a_digest_a_tag_means_nothing() {
+        let name = Reference::parse(&format!("busybox:1@{DIGEST}")).unwrap();
+        assert_eq!(
+            name.clone().key(),
+            format!("docker.io/library/busybox@{DIGEST}")
+        );
+        assert_eq!(
+            Reference::parse("a").unwrap().key(),
+            "docker.io/library/a:latest"
+        );
+        let other = |text: &str| name.with(text).map(|name| name.familiar());
+        assert_eq!(other("2").unwrap(), "busybox:2");
+        assert_eq!(other(DIGEST).unwrap(), format!("busybox@{DIGEST}"));
+        assert!(other("-2").is_err() && other("sha256:12").is_err());
     }
 
     #[test]

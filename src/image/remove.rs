@@ -35,7 +35,7 @@ impl Images {
         }
 
         if let Some(given) = &given {
-            if let Some(user) = user.as_deref().filter(|_| !force && names.len() == 1) {
+            if let Some(user) = user.as_deref().filter(|_| !force && is_single(&names)) {
                 let container = user.rsplit(' ').next().unwrap_or(user);
                 return Err(Error::conflict(format!(
                     "conflict: unable to remove repository reference \"{}\" (must force) - container {container} is using its referenced image {}",
@@ -43,8 +43,9 @@ impl Images {
                     id::short(&digits)
                 )));
             }
-            if names.len() > 1 {
-                return self.untag(std::slice::from_ref(given));
+            let going = going_with(given, &names);
+            if going.len() < names.len() {
+                return self.untag(&going);
             }
         } else {
             check_id(&digits, force, &names, user.as_deref())?;
@@ -134,8 +135,35 @@ fn untagged(name: &Reference) -> Deleted {
 
 /// The name of the image that `name` says, or `None` where it says an id.
 fn named(name: &str, names: &[Reference]) -> Option<Reference> {
-    let reference = Reference::parse(name).ok()?.with_default_tag();
-    names.iter().find(|known| **known == reference).cloned()
+    let key = Reference::parse(name).ok()?.key();
+    names.iter().find(|known| known.full() == key).cloned()
+}
+
+/// `given` and what goes with it: with the last tag of a repository go the digests that the image
+/// was pulled by from there.
+fn going_with(given: &Reference, names: &[Reference]) -> Vec<Reference> {
+    let mut going = vec![given.clone()];
+    let others = names.iter().filter(|name| is_beside(given, name));
+    let (tags, digests): (Vec<_>, Vec<_>) = others.partition(|name| name.digest.is_none());
+    if given.digest.is_none() && tags.is_empty() {
+        going.extend(digests.into_iter().cloned());
+    }
+    going
+}
+
+/// Whether they are two names of one repository.
+fn is_beside(one: &Reference, other: &Reference) -> bool {
+    one != other && one.domain == other.domain && one.path == other.path
+}
+
+/// Whether an image has no more than one tag, and digests of that tag's repository alone (moby,
+/// image_delete.go: isSingleReference).
+fn is_single(names: &[Reference]) -> bool {
+    let tags = names.iter().filter(|name| name.digest.is_none()).count();
+    tags <= 1
+        && names
+            .iter()
+            .all(|name| *name == names[0] || is_beside(name, &names[0]))
 }
 
 /// What stands against removing an image by its id.
@@ -146,7 +174,7 @@ fn check_id(digits: &str, force: bool, names: &[Reference], user: Option<&str>) 
             Err(unable(digits, "cannot be forced", &used(by)))
         }
         _ if force => Ok(()),
-        _ if names.len() > 1 => {
+        _ if !is_single(names) => {
             let why = "image is referenced in multiple repositories";
             Err(unable(digits, "must be forced", why))
         }
@@ -178,4 +206,45 @@ fn chain_ids(config: &[u8]) -> Vec<String> {
         chains.push(chain);
     }
     chains
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of one image, `#` for a digest.
+    fn names(list: &str) -> Vec<Reference> {
+        let digest = format!("@sha256:{}", "0".repeat(64));
+        let parse = |name: &str| Reference::parse(&name.replace('#', &digest)).unwrap();
+        list.split_whitespace().map(parse).collect()
+    }
+
+    #[test]
+    fn with_the_last_tag_of_a_repository_go_its_digests() {
+        for (given, all, count) in [
+            ("a:1", "a:1 a# b#", 2),
+            ("a:1", "a:1 a:2 a#", 1),
+            ("a#", "a:1 a#", 1),
+            ("a:1", "a:1 b:1 b#", 1),
+            ("x/a:1", "x/a:1 y/a#", 1),
+        ] {
+            let going = going_with(&names(given)[0], &names(all));
+            assert_eq!(going.len(), count, "{given} of {all}");
+        }
+    }
+
+    #[test]
+    fn a_tag_and_the_digests_of_its_repository_are_one_name() {
+        for (all, expected) in [
+            ("", true),
+            ("a:1", true),
+            ("a#", true),
+            ("a:1 a#", true),
+            ("a:1 a:2", false),
+            ("a:1 b#", false),
+            ("a# b#", false),
+        ] {
+            assert_eq!(is_single(&names(all)), expected, "{all}");
+        }
+    }
 }
