@@ -1,11 +1,13 @@
 //! Images: list, inspect, history, import, load, tag, remove.
 
 use crate::api::files::send;
+use crate::api::listener::Listener;
 use crate::api::{Call, JSON, Reply};
 use crate::engine::filter::Filters;
 use crate::engine::image::FILTERS;
 use crate::engine::inspect::CONFIG;
 use crate::engine::prune::IMAGE_FILTERS;
+use crate::engine::pull::Wanted;
 use crate::error::{Error, Result};
 use crate::image::import::Import;
 use crate::image::manifest;
@@ -93,14 +95,13 @@ pub(super) fn with_tag(repo: &str, tag: Option<&str>) -> Option<String> {
     })
 }
 
-/// Import (`fromSrc=-`); pulling is for later.
+/// Pull (`fromImage`), or import (`fromSrc=-`).
 pub fn create(call: &mut Call<'_>) -> Result<Reply> {
-    if let Some(image) = call.query("fromImage").filter(|image| !image.is_empty()) {
-        let image = image.strip_prefix("docker.io/").unwrap_or(image);
-        let image = image.strip_prefix("library/").unwrap_or(image);
-        return Err(Error::unsupported(format!(
-            "pulling images is not supported yet: get {image} another way and use load or import"
-        )));
+    if call
+        .query("fromImage")
+        .is_some_and(|image| !image.is_empty())
+    {
+        return pull(call);
     }
     match call.query("fromSrc").unwrap_or_default() {
         "-" => {}
@@ -138,6 +139,19 @@ pub fn create(call: &mut Call<'_>) -> Result<Reply> {
             ..Progress::default()
         }],
     )
+}
+
+fn pull(call: &mut Call<'_>) -> Result<Reply> {
+    let text = |name: &str| call.query(name).unwrap_or_default().to_string();
+    let wanted = Wanted {
+        image: text("fromImage"),
+        tag: text("tag"),
+        platform: text("platform"),
+        credentials: call.credentials()?,
+    };
+    let mut listener = Listener::new(call.connection)?;
+    let outcome = call.engine.image_pull(&wanted, &mut listener);
+    listener.end(outcome)
 }
 
 pub fn save(call: &mut Call<'_>) -> Result<Reply> {

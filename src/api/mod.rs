@@ -7,17 +7,19 @@ mod containers;
 mod exec;
 mod files;
 mod images;
+mod listener;
 mod networks;
 mod routes;
 mod streams;
 mod system;
 
-use crate::engine::{API_VERSION, API_VERSION_MIN, Engine};
+use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, registry};
 use crate::error::{Error, Kind, Result};
 use crate::http::pump::Pumps;
 use crate::http::server::{Connection, Request};
 use crate::json;
 use crate::json::value::Value;
+use crate::registry::Credentials;
 use crate::wire;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -252,6 +254,12 @@ impl Call<'_> {
 
     fn flag(&self, name: &str) -> bool {
         self.request.query.flag(name)
+    }
+
+    /// For the registry that the request is about.
+    fn credentials(&self) -> Result<Option<Credentials>> {
+        let header = self.request.headers.get("x-registry-auth");
+        registry::credentials(header.unwrap_or_default())
     }
 
     /// A number in the query; absent and empty are `None`.

@@ -38,6 +38,7 @@ pub mod pattern;
 pub mod pause;
 pub mod processes;
 pub mod prune;
+pub mod pull;
 pub mod record;
 mod recover;
 // Pull and push, which use all of it, are being made.

@@ -68,6 +68,7 @@ impl Images {
             layers,
             size,
             names: new.name.into_iter().collect(),
+            source: None,
         };
         self.commit(coming, vec![image]).map(|()| id)
     }

@@ -44,6 +44,7 @@ impl Images {
                 layers: vec![layer.diff.clone()],
                 size: layer.size,
                 names,
+                source: None,
             };
             self.commit(vec![layer], vec![new]).map(|()| id)
         });

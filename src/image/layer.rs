@@ -15,6 +15,7 @@ use crate::image::index::{INDEX, Index, SHADOW};
 use crate::image::source::{self, Format, Hashed, SNIFF_BYTES, Source, Stream};
 use crate::image::unpack;
 use crate::json::value::json_struct;
+use crate::oci::image::Descriptor;
 use crate::store::record;
 use crate::store::staging::{self, Staging};
 use crate::sys::fs;
@@ -38,6 +39,8 @@ json_struct! {
         pub entries: Option<u64>,
         /// Bytes of the archive. Layers of older versions have none, nor an index.
         pub archive: Option<u64>,
+        /// The form in which it was pulled; a registry that has it need not get it again.
+        pub blob: Option<Descriptor>,
     }
 }
 
@@ -97,10 +100,9 @@ pub fn stage_tar(dir: &Path, from: &mut dyn Stream, end: End) -> Result<Staged> 
         size: Some(unpacked.size),
         entries: Some(unpacked.entries),
         archive: Some(index.bytes),
+        blob: None,
     };
-    let path = staging.path().join(RECORD);
-    std::fs::write(&path, json::to_string(&record))
-        .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))?;
+    write_record(&staging, &record)?;
     Ok(Staged {
         staging,
         diff: digits,
@@ -108,7 +110,20 @@ pub fn stage_tar(dir: &Path, from: &mut dyn Stream, end: End) -> Result<Staged> 
     })
 }
 
+fn write_record(staging: &Staging, record: &Record) -> Result<()> {
+    let path = staging.path().join(RECORD);
+    std::fs::write(&path, json::to_string(record))
+        .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+}
+
 impl Staged {
+    /// Record in which form it has come.
+    pub fn note_blob(&mut self, blob: &Descriptor) -> Result<()> {
+        let mut record = load(self.staging.path())?;
+        record.blob = Some(blob.clone());
+        write_record(&self.staging, &record)
+    }
+
     /// Make it part of the store, unless the store has it. The caller has synced the file system
     /// and will sync `dir`.
     pub fn keep(self, dir: &Path) -> Result<()> {
@@ -147,8 +162,14 @@ pub fn size(dir: &Path, diff: &str) -> Option<u64> {
 
 /// What is recorded of it.
 pub fn read(dir: &Path, diff: &str) -> Option<Record> {
-    let bytes = record::load(&dir.join(diff), RECORD).ok()??;
-    json::parse_bytes(&bytes, RECORD).ok()
+    load(&dir.join(diff)).ok()
+}
+
+/// What is recorded in a layer's directory.
+fn load(dir: &Path) -> Result<Record> {
+    let bytes = record::load(dir, RECORD)?
+        .ok_or_else(|| Error::not_found(format!("{RECORD} is missing")))?;
+    json::parse_bytes(&bytes, RECORD)
 }
 
 /// The directory for overlayfs.

@@ -27,10 +27,10 @@ const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 const MEMORY_BYTES_MAX: usize = 32 << 20;
 
 /// An index may list indexes. Deeper than this is no sense, or a loop.
-const INDEX_DEPTH_MAX: u32 = 4;
+pub const INDEX_DEPTH_MAX: u32 = 4;
 
 /// What overlayfs stacks (OVL_MAX_STACK).
-const LAYERS_MAX: usize = 500;
+pub const LAYERS_MAX: usize = 500;
 
 const BLOBS: &str = "blobs/sha256/";
 
@@ -346,6 +346,7 @@ impl Members {
             layers: Vec::new(),
             size: 0,
             names: Vec::new(),
+            source: None,
         };
         for (diff_id, (name, bytes)) in diff_ids.iter().zip(layers) {
             let expected = id::digest_hex(diff_id).context(|| config.to_string())?;

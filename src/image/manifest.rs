@@ -56,42 +56,33 @@ pub fn name(descriptor: &Descriptor) -> Option<&str> {
         .map(|name| &name[..])
 }
 
-/// The same for a document of a registry, which says of which type it is: one that is of another
-/// type than its members would be something else to another reader.
-pub fn read(header: &str, bytes: &[u8], what: &str) -> Result<Manifest> {
-    let version = Node::new(&String::from_utf8_lossy(bytes), what)?
-        .at("schemaVersion")
-        .integer();
-    if version == 1 {
-        return Err(Error::invalid(format!(
-            "{what} is a manifest of schema 1, which is not supported: push the image again with a newer tool"
-        )));
-    }
+/// The same for a document of a registry, which has a type: members of another type's would make it
+/// something else to another reader.
+pub fn read(media_type: &str, bytes: &[u8], what: &str) -> Result<Manifest> {
     let document = parse(bytes, what)?;
-    let declared = document.media_type.as_deref();
-    for media_type in [Some(header), declared].into_iter().flatten() {
-        let is_index = match media_type {
-            OCI_INDEX | DOCKER_INDEX => true,
-            OCI_IMAGE | DOCKER_IMAGE => false,
-            // Some registries serve everything as `application/json`; a document knows.
-            _ if declared != Some(media_type) || media_type.is_empty() => continue,
-            _ => {
-                return Err(Error::invalid(format!(
-                    "{what} is no image, but of type {media_type}"
-                )));
-            }
-        };
-        if is_index != document.manifests.is_some() {
+    let is_index = match media_type {
+        OCI_INDEX | DOCKER_INDEX => true,
+        OCI_IMAGE | DOCKER_IMAGE => false,
+        _ => {
             return Err(Error::invalid(format!(
-                "{what} is ambiguous: it is declared as {media_type}, and its members are those of another type"
+                "{what} is no container image, but of type {media_type:?}"
             )));
         }
+    };
+    match is_index == document.manifests.is_some() {
+        true => Ok(document),
+        false => Err(Error::invalid(format!(
+            "{what} is ambiguous: its type is {media_type}, its members are those of another"
+        ))),
     }
-    Ok(document)
 }
 
-/// `linux/arm/v7`, `linux/arm64`, or one part of that: `arm64`, `linux` (as containerd reads it).
+/// `linux/arm/v7`, `linux/arm64`, or one part of that: `arm64`, `linux` (as containerd reads it); or
+/// JSON, as newer clients send it.
 pub fn platform(text: &str) -> Result<Platform> {
+    if text.starts_with('{') {
+        return json::parse_bytes(text.as_bytes(), "platform");
+    }
     let own = own_platform();
     let parts: Vec<&str> = text.split('/').collect();
     let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
@@ -182,6 +173,11 @@ fn architecture(descriptor: &Descriptor) -> Option<&str> {
     descriptor.platform.as_ref()?.architecture.as_deref()
 }
 
+/// Whether an image for `platform` is one for `wanted`.
+pub fn runs(platform: &Platform, wanted: &Platform) -> bool {
+    rank(platform, wanted).is_some_and(|rank| rank < OTHER - 15)
+}
+
 /// How well an image for `platform` runs here: 0 is best, `None` not at all.
 fn rank(platform: &Platform, own: &Platform) -> Option<u8> {
     if platform.os != own.os {
@@ -225,31 +221,6 @@ pub fn shown(platform: &Platform) -> String {
     let parts = [&platform.os, &platform.architecture, &platform.variant];
     let parts: Vec<&str> = parts.into_iter().flatten().map(|part| &part[..]).collect();
     parts.join("/")
-}
-
-/// `OS`, `OS/ARCH` or `OS/ARCH/VARIANT`; or JSON, as Docker's client sends it.
-pub fn platform(text: &str) -> Result<Platform> {
-    if text.starts_with('{') {
-        return json::parse_bytes(text.as_bytes(), "platform");
-    }
-    let own = own_platform();
-    let mut parts = text.split('/');
-    let os = parts.next().unwrap_or_default();
-    if os != "linux" {
-        return Err(Error::invalid(format!(
-            "operating system is not supported: {os:?}"
-        )));
-    }
-    let architecture = parts.next();
-    let variant = match architecture {
-        None => own.variant,
-        Some(_) => parts.next().map(str::to_string),
-    };
-    Ok(Platform {
-        os: Some(os.to_string()),
-        architecture: architecture.map(str::to_string).or(own.architecture),
-        variant,
-    })
 }
 
 /// This machine in Go's words.
@@ -300,13 +271,13 @@ mod tests {
     /// What is taken on a machine, best first, and what is not.
     #[test]
     fn of_many_platforms_the_nearest_is_taken() {
-        let order = |own: &str, of: &[&str]| {
+        fn order(own: &str, of: &[&'static str]) -> Vec<&'static str> {
             let own = super::platform(own).unwrap();
             let of = of.iter().map(|text| (rank(&platform(text), &own), *text));
             let mut of: Vec<_> = of.filter(|(rank, _)| rank.is_some()).collect();
             of.sort_unstable();
-            of.iter().map(|(_, text)| *text).collect::<Vec<_>>()
-        };
+            of.iter().map(|(_, text)| *text).collect()
+        }
         const ALL: &[&str] = &[
             "linux/386",
             "linux/amd64",
@@ -396,31 +367,12 @@ mod tests {
         let index = r#"{"schemaVersion":2,"manifests":[]}"#;
         assert_eq!(read(OCI_IMAGE, image), Ok(false));
         assert_eq!(read(DOCKER_INDEX, index), Ok(true));
-        assert_eq!(read("application/json", index), Ok(true));
-        assert_eq!(read("", image), Ok(false));
         assert!(read(OCI_INDEX, image).unwrap_err().contains("ambiguous"));
         assert!(read(DOCKER_IMAGE, index).unwrap_err().contains("ambiguous"));
-        let declared = |text: &str, media_type: &str| {
-            let members = format!(r#"{{"mediaType":"{media_type}","#);
-            text.replacen('{', &members, 1)
-        };
-        assert_eq!(read("text/plain", &declared(index, OCI_INDEX)), Ok(true));
-        assert!(
-            read(OCI_INDEX, &declared(index, OCI_IMAGE))
-                .unwrap_err()
-                .contains("ambiguous")
-        );
         assert_eq!(
-            read(
-                "",
-                &declared(image, "application/vnd.oci.artifact.manifest.v1+json")
-            ),
-            Err(
-                "x:1 is no image, but of type application/vnd.oci.artifact.manifest.v1+json".into()
-            )
+            read("application/vnd.oci.artifact.manifest.v1+json", image),
+            Err("x:1 is no container image, but of type \"application/vnd.oci.artifact.manifest.v1+json\"".into())
         );
-        let old = r#"{"schemaVersion":1,"fsLayers":[]}"#;
-        assert!(read("", old).unwrap_err().contains("schema 1"));
         for bad in [
             "",
             "[]",
@@ -428,7 +380,7 @@ mod tests {
             r#"{"schemaVersion":2}"#,
             r#"{"layers":[{"size":-1}]}"#,
         ] {
-            assert!(read("", bad).is_err(), "{bad}");
+            assert!(read(OCI_IMAGE, bad).is_err(), "{bad}");
         }
     }
 

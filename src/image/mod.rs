@@ -3,6 +3,7 @@
 //! ```text
 //! DATA-ROOT/images/refs.json                      names -> images
 //!           images/<id>/config.json manifest.json   the exact bytes that the id is the digest of; our record
+//!                  source.json            the exact manifest that it was pulled with
 //!           layers/<diff id>/diff/ layer.json tar.idx   see `layer` and `index`
 //! ```
 //!
@@ -35,6 +36,7 @@ mod merge;
 pub mod overlay;
 pub mod pack;
 mod pax;
+pub mod pull;
 pub mod readonly;
 pub mod rebuild;
 pub mod reference;
@@ -48,6 +50,7 @@ mod stores;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod transfer;
 pub mod unpack;
 pub mod usage;
 pub mod view;
@@ -64,6 +67,7 @@ use source::sha256;
 use staging::Staging;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use transfer::Downloads;
 
 /// One image, as the API shows it.
 #[derive(Clone, Debug)]
@@ -88,6 +92,7 @@ pub struct Images {
     shelf: RwLock<Shelf>,
     /// Held by who changes the disk: one change at a time.
     change: Mutex<()>,
+    downloads: Downloads,
     /// See `room`.
     reclaimable: OnceLock<room::Reclaimable>,
 }
@@ -99,6 +104,8 @@ struct NewImage {
     layers: Vec<String>,
     size: u64,
     names: Vec<Reference>,
+    /// The bytes of the manifest that it came with, if it came with one.
+    source: Option<Vec<u8>>,
 }
 
 impl Images {
@@ -163,6 +170,7 @@ impl Images {
             readonly,
             shelf: RwLock::new(shelf),
             change: Mutex::new(()),
+            downloads: Downloads::default(),
             reclaimable: OnceLock::new(),
         }
     }
@@ -311,7 +319,7 @@ impl Images {
         let outcome = self.place(layers, &images);
         if outcome.is_err() {
             // Layers that came and whose image did not.
-            let _ = layer::sweep(&self.layers, &|diff| self.shelf().uses(diff));
+            let _ = layer::sweep(&self.layers, &|diff| self.is_wanted(diff));
             return outcome;
         }
         self.rename(&|shelf| {
@@ -330,6 +338,9 @@ impl Images {
             if self.shelf().held(&digits).is_none() {
                 let directory = Staging::new(&self.images)?;
                 shelf::write(directory.path(), &image.config, &image.layers, image.size)?;
+                if let Some(source) = &image.source {
+                    shelf::write_source(directory.path(), source)?;
+                }
                 staged.push((digits, directory, image));
             }
         }
@@ -369,8 +380,13 @@ impl Images {
         Ok(())
     }
 
+    /// Whether a layer must stay. The caller holds `change`.
+    fn is_wanted(&self, diff: &str) -> bool {
+        self.shelf().uses(diff) || self.downloads.claims(diff)
+    }
+
     fn change(&self) -> MutexGuard<'_, ()> {
-        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.change)
     }
 
     fn shelf(&self) -> RwLockReadGuard<'_, Shelf> {
@@ -380,6 +396,11 @@ impl Images {
     fn shelf_mut<T>(&self, change: impl FnOnce(&mut Shelf) -> T) -> T {
         change(&mut self.shelf.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A lock whose holder cannot have panicked: panics abort.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Docker's words, and its way to show what was looked for: with the tag that is meant.

@@ -98,7 +98,7 @@ impl Images {
             forget(shelf, names);
             shelf.images.retain(|held| held.digits != digits);
         });
-        let swept = layer::sweep(&self.layers, &|diff| self.shelf().uses(diff))?;
+        let swept = layer::sweep(&self.layers, &|diff| self.is_wanted(diff))?;
         // Last, because it needs space, which the layers have given back. Should it fail, then the
         // old file says the same.
         if !names.is_empty() {

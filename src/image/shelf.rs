@@ -12,6 +12,7 @@ use std::path::Path;
 const REFS: &str = "refs.json";
 const CONFIG: &str = "config.json";
 const MANIFEST: &str = "manifest.json";
+const SOURCE: &str = "source.json";
 
 /// What there is. Ids are digits, names are full.
 #[derive(Debug, Default)]
@@ -112,6 +113,22 @@ pub fn write(dir: &Path, config: &[u8], layers: &[String], size: u64) -> Result<
             .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))?;
     }
     Ok(())
+}
+
+/// The manifest that an image came with, likewise.
+pub fn write_source(dir: &Path, source: &[u8]) -> Result<()> {
+    let path = dir.join(SOURCE);
+    std::fs::write(&path, source)
+        .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+}
+
+/// The same for an image that is there, unless it has one.
+pub fn add_source(images: &Path, digits: &str, source: &[u8]) -> Result<()> {
+    let dir = images.join(digits);
+    match dir.join(SOURCE).exists() {
+        true => Ok(()),
+        false => record::replace(&dir, SOURCE, source),
+    }
 }
 
 /// The configuration of an image, the bytes that its id is the digest of.

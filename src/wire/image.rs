@@ -87,14 +87,13 @@ json_struct! {
     /// A line of the stream that import, load and pull answer with.
     #[derive(Clone, Debug, Default)]
     pub struct Progress {
-        pub status: Option<String>,
-        pub id: Option<String>,
         /// Text to print as it is; load's answer.
         pub stream: Option<String>,
-        pub progress: Option<String>,
+        pub status: Option<String>,
         pub progress_detail: Option<ProgressDetail> = "progressDetail",
-        pub error: Option<String>,
+        pub id: Option<String>,
         pub error_detail: Option<ErrorDetail> = "errorDetail",
+        pub error: Option<String>,
     }
 
     /// Bytes done and to do.
@@ -109,5 +108,28 @@ json_struct! {
     pub struct ErrorDetail {
         pub code: Option<i64>,
         pub message: Option<String>,
+    }
+}
+
+impl Progress {
+    /// `id` says of what; empty for the whole.
+    pub fn message(id: &str, status: &str) -> Progress {
+        Progress {
+            status: Some(status.to_string()),
+            id: Some(id.to_string()).filter(|id| !id.is_empty()),
+            ..Progress::default()
+        }
+    }
+
+    /// The failure that ends a stream.
+    pub fn failure(message: &str) -> Progress {
+        Progress {
+            error: Some(message.to_string()),
+            error_detail: Some(ErrorDetail {
+                code: None,
+                message: Some(message.to_string()),
+            }),
+            ..Progress::default()
+        }
     }
 }

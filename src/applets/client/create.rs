@@ -4,11 +4,13 @@
 //! the request. What needs more than storing is a function in `values`.
 
 use super::options::{ANY, Flag, Options, Verb, flag, hint};
+use super::progress::Shown;
 use super::remote::{Engine, parse};
-use super::{human, limits, mount, ports, print, values};
+use super::{human, limits, mount, ports, print, pull, values};
 use crate::error::{Error, Kind, Result};
 use crate::http::client::Body;
 use crate::http::query;
+use crate::image::reference::Reference;
 use crate::json;
 use crate::json::map::Map;
 use crate::oci::image::HealthConfig;
@@ -428,10 +430,18 @@ pub fn place(create: &mut Create, flag: &'static Flag, value: &str) -> Result<()
 
 /// Have the engine create the container; answers its id.
 pub fn send(engine: &Engine, options: &Options, create: Create) -> Result<String> {
-    let pull = options.get("pull").unwrap_or("missing");
+    let policy = options.get("pull").unwrap_or("missing");
     let image = create.config.image.clone().unwrap_or_default();
-    if pull == "always" {
-        return Err(no_pull(&image));
+    let get = || {
+        let shown = match options.is("quiet") {
+            true => Shown::Nothing,
+            false => Shown::Err,
+        };
+        let reference = Reference::parse(&image)?.with_default_tag();
+        pull::pull(engine, &reference, options.get("platform"), shown)
+    };
+    if policy == "always" {
+        get()?;
     }
     let cidfile = options.get("cidfile").map(CidFile::new).transpose()?;
 
@@ -446,17 +456,19 @@ pub fn send(engine: &Engine, options: &Options, create: Create) -> Result<String
         }
     }
     let text = body(create);
-    let answer = engine.send("POST", path.trim_end_matches(['?', '&']), Body::Json(&text));
-    let text = match answer {
-        Err(error) if error.kind == Kind::NotFound && pull == "missing" && is_no_image(&error) => {
-            let name = image.rsplit('/').next().unwrap_or(&image);
-            let tag = if name.contains([':', '@']) {
-                ""
-            } else {
-                ":latest"
-            };
-            print::err(format!("Unable to find image '{image}{tag}' locally\n"))?;
-            return Err(no_pull(&image));
+    let path = path.trim_end_matches(['?', '&']);
+    let send_create = || engine.send("POST", path, Body::Json(&text));
+    let text = match send_create() {
+        Err(error)
+            if error.kind == Kind::NotFound && policy == "missing" && is_no_image(&error) =>
+        {
+            if !options.is("quiet") {
+                let name = Reference::parse(&image).map(|name| name.with_default_tag().familiar());
+                let name = name.unwrap_or_else(|_| image.clone());
+                print::err(format!("Unable to find image '{name}' locally\n"))?;
+            }
+            get()?;
+            send_create()?.text()?
         }
         answer => answer?.text()?,
     };
@@ -544,15 +556,6 @@ fn body(create: Create) -> String {
     format!(
         "{config},{}",
         placement.strip_prefix('{').unwrap_or_default()
-    )
-}
-
-fn no_pull(image: &str) -> Error {
-    Error::new(
-        Kind::Run,
-        format!(
-            "{image}: pulling is not supported yet; add the image with 'tug import' or 'tug load'"
-        ),
     )
 }
 

@@ -38,6 +38,7 @@ pub(super) mod print;
 mod progress;
 mod prune;
 mod ps;
+mod pull;
 pub(super) mod pump;
 mod remote;
 mod rename;
@@ -94,6 +95,7 @@ const VERBS: &[&Verb] = &[
     &prune::IMAGE,
     &prune::SYSTEM,
     &ps::VERB,
+    &pull::VERB,
     &rename::VERB,
     &restart::VERB,
     &rm::VERB,

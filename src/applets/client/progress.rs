@@ -15,6 +15,7 @@ pub struct Display {
     /// The terminal's width, where it is one.
     width: Option<u16>,
     is_quiet: bool,
+    shown: Shown,
     /// Whose lines are on the screen, from the top; the cursor is below the last.
     ids: Vec<String>,
 }
@@ -29,17 +30,37 @@ pub struct Bar {
     pub without_counts: bool,
 }
 
+/// Where the reports go.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Shown {
+    Out,
+    Err,
+    /// Errors alone are told, as they always are.
+    Nothing,
+}
+
 impl Display {
     /// Quiet: what is told at the end is shown, how it comes about is not.
     pub fn new(is_quiet: bool) -> Display {
-        let stdout = std::io::stdout();
-        let width = stdout.is_terminal().then(|| {
-            // Docker's default where the terminal does not know.
-            terminal::size(&stdout).map_or(200, |(_, columns)| columns)
-        });
+        Display {
+            is_quiet,
+            ..Display::on(Shown::Out)
+        }
+    }
+
+    pub fn on(shown: Shown) -> Display {
+        // Docker's default where the terminal does not know.
+        let width = |size: Option<(u16, u16)>| size.map_or(200, |(_, columns)| columns);
+        let (out, err) = (std::io::stdout(), std::io::stderr());
+        let width = match shown {
+            Shown::Out if out.is_terminal() => Some(width(terminal::size(&out))),
+            Shown::Err if err.is_terminal() => Some(width(terminal::size(&err))),
+            _ => None,
+        };
         Display {
             width,
-            is_quiet,
+            is_quiet: false,
+            shown,
             ids: Vec::new(),
         }
     }
@@ -49,7 +70,12 @@ impl Display {
         for line in BufReader::new(response).lines() {
             let line = line.map_err(|error| Error::io("read the engine's answer", &error))?;
             if !line.trim().is_empty() {
-                print::out(self.message(parse(&line)?)?)?;
+                let text = self.message(parse(&line)?)?;
+                match self.shown {
+                    Shown::Out => print::out(text)?,
+                    Shown::Err => print::err(text)?,
+                    Shown::Nothing => {}
+                }
             }
         }
         Ok(0)
@@ -228,6 +254,7 @@ mod tests {
         let mut display = Display {
             width,
             is_quiet,
+            shown: Shown::Out,
             ids: Vec::new(),
         };
         let mut text = String::new();

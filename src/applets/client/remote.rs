@@ -51,7 +51,6 @@ impl Engine {
     }
 
     /// The same on behalf of the user's account at the registry of `image`.
-    #[expect(dead_code, reason = "`pull` and `push` will")]
     pub fn send_as_user(
         &self,
         method: &str,
