@@ -3,25 +3,24 @@
 //! The library decides nothing about sockets: it is a `pump::Codec`, and everything behind the pump
 //! sees a plain stream that carries nothing before the certificates have been checked.
 
+mod verify;
+
+use self::verify::Verifier;
 use crate::error::{Context, Error, Result};
 use crate::http::pump::{Codec, Heard, Lines, Pumps};
 use crate::sys;
 use crate::time::Time;
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
-use rustls::crypto::{
-    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, verify_tls12_signature,
-    verify_tls13_signature,
-};
+use rustls::crypto::ring::{cipher_suite, kx_group};
+use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::SigningKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct,
-    RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
+    ServerConnection,
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -41,12 +40,12 @@ pub struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn roots(&self) -> Result<Arc<RootCertStore>> {
+    fn roots(&self) -> Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(self.ca)? {
             roots.add(certificate).map_err(|e| bad(self.ca, &e))?;
         }
-        Ok(Arc::new(roots))
+        Ok(roots)
     }
 }
 
@@ -76,10 +75,13 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![
             cipher_suite::TLS13_AES_128_GCM_SHA256,
+            // For processors without instructions for AES. Nearly all x86_64 have them, and there it
+            // would take 48 kB.
+            #[cfg(not(target_arch = "x86_64"))]
             cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
         ],
         kx_groups: vec![kx_group::X25519, kx_group::SECP256R1],
-        signature_verification_algorithms: default_provider().signature_verification_algorithms,
+        signature_verification_algorithms: verify::KNOWN,
         secure_random: &Own,
         key_provider: &Own,
     })
@@ -112,16 +114,11 @@ impl Server {
         let own = files.own.ok_or_else(|| {
             Error::invalid("TLS needs a certificate and its key: --tlscert and --tlskey")
         })?;
-        let provider = provider();
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|e| wrong(&e))?;
         let builder = match verify {
-            true => builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(files.roots()?, provider)
-                    .build()
-                    .map_err(|e| bad(files.ca, &e))?,
-            ),
+            true => builder.with_client_cert_verifier(Verifier::new(Some(files.roots()?))),
             false => builder.with_no_client_auth(),
         };
         let mut config = builder
@@ -151,7 +148,8 @@ impl Client {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|e| wrong(&e))?
-            .with_root_certificates(files.roots()?);
+            .dangerous()
+            .with_custom_certificate_verifier(Verifier::new(Some(files.roots()?)));
         let mut config = match files.own {
             Some((certificate, path)) => builder
                 .with_client_auth_cert(certificates(certificate)?, key(path)?)
@@ -167,17 +165,14 @@ impl Client {
 
     /// For registries: with many authorities, and a clock that cannot be too early.
     pub fn trusting(trust: &Trust<'_>) -> Result<Client> {
-        let provider = provider();
         let clock = Arc::new(Clock(trust.floor));
-        let builder = ClientConfig::builder_with_details(Arc::clone(&provider), clock)
+        let builder = ClientConfig::builder_with_details(provider(), clock)
             .with_safe_default_protocol_versions()
             .map_err(|e| wrong(&e))?;
-        let builder = match trust.verify {
-            true => builder.with_root_certificates(trust.roots()?),
-            false => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody(provider))),
-        };
+        let authorities = trust.verify.then(|| trust.roots()).transpose()?;
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Verifier::new(authorities));
         let mut config = match trust.own {
             Some((certificate, path)) => builder
                 .with_client_auth_cert(certificates(certificate)?, key(path)?)
@@ -231,13 +226,13 @@ pub struct Trust<'a> {
 }
 
 impl Trust<'_> {
-    fn roots(&self) -> Result<Arc<RootCertStore>> {
+    fn roots(&self) -> Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
         for path in self.authorities {
             roots.add_parsable_certificates(certificates(path)?);
         }
         match roots.is_empty() {
-            false => Ok(Arc::new(roots)),
+            false => Ok(roots),
             true => Err(Error::invalid(
                 "no certificates of authorities on this machine: install ca-certificates, or put the \
                  registry's into certs.d/HOST/ca.crt",
@@ -256,47 +251,6 @@ impl TimeProvider for Clock {
             now.seconds,
             now.nanos,
         )))
-    }
-}
-
-/// For registries that are named insecure: the handshake must be sound, whoever it is.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _others: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
