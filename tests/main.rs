@@ -50,6 +50,7 @@ mod lifecycle;
 mod limits;
 mod listen;
 mod log_drivers;
+mod login;
 mod logs;
 mod mounts;
 mod names;

@@ -9,6 +9,7 @@ mod files;
 mod images;
 mod listener;
 mod networks;
+mod registries;
 mod routes;
 mod streams;
 mod system;

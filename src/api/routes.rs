@@ -1,6 +1,8 @@
 //! The table of what can be asked for.
 
-use crate::api::{Call, Reply, containers, exec, files, images, networks, streams, system};
+use crate::api::{
+    Call, Reply, containers, exec, files, images, networks, registries, streams, system,
+};
 use crate::error::Result;
 use crate::http::query;
 
@@ -15,12 +17,12 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/info", system::info),
     ("GET", "/events", streams::events),
     ("GET", "/system/df", system::df),
-    ("POST", "/auth", system::auth),
+    ("POST", "/auth", registries::auth),
     ("POST", "/build", system::build),
     ("POST", "/build/prune", system::build_prune),
     ("POST", "/session", system::build),
     ("POST", "/grpc", system::build),
-    ("GET", "/distribution/{*}/json", system::distribution),
+    ("GET", "/distribution/{*}/json", registries::distribution),
     ("GET", "/networks", networks::list),
     ("GET", "/networks/{}", networks::inspect),
     ("DELETE", "/networks/{}", networks::remove),
@@ -70,6 +72,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/images/create", images::create),
     ("POST", "/images/load", images::load),
     ("POST", "/images/prune", images::prune),
+    ("GET", "/images/search", registries::search),
     ("GET", "/images/get", images::save),
     ("GET", "/images/{*}/get", images::save),
     ("GET", "/images/{*}/json", images::inspect),

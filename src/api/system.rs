@@ -39,15 +39,6 @@ pub fn df(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::Json(200, text))
 }
 
-/// Registries are for later: nobody can be asked whether the password is right.
-pub fn auth(_call: &mut Call<'_>) -> Result<Reply> {
-    Err(Error::unsupported("registries are not supported yet"))
-}
-
-pub fn distribution(_call: &mut Call<'_>) -> Result<Reply> {
-    Err(Error::unsupported("registries are not supported yet"))
-}
-
 pub fn build(_call: &mut Call<'_>) -> Result<Reply> {
     Err(Error::unsupported("building images is not supported yet"))
 }

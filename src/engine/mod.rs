@@ -18,6 +18,7 @@ pub mod config;
 pub mod container;
 pub mod create;
 pub mod df;
+pub mod distribution;
 pub mod driver;
 pub mod events;
 pub mod exec;

@@ -21,7 +21,6 @@ mod archive;
 mod browse;
 pub mod change;
 pub mod changes;
-mod decoder;
 #[allow(dead_code)]
 mod deflate;
 pub mod extend;
@@ -36,8 +35,6 @@ pub mod manifest;
 mod merge;
 pub mod overlay;
 pub mod pack;
-#[allow(dead_code)] // pull calls it
-mod part;
 mod pax;
 pub mod pull;
 pub mod readonly;
@@ -57,7 +54,6 @@ mod transfer;
 pub mod unpack;
 pub mod usage;
 pub mod view;
-mod zstd;
 
 use crate::error::{Error, Result};
 use crate::oci::image::Image;
@@ -133,7 +129,6 @@ impl Images {
                 );
             }
         }
-        part::sweep(&layers, false)?;
         let (shelf, unreadable) = Shelf::read(&images)?;
         for (name, error) in &unreadable {
             log::line(

@@ -11,7 +11,7 @@ mod auth;
 pub mod blob;
 mod clock;
 mod hosts;
-mod manifest;
+pub mod manifest;
 pub mod proxy;
 mod refusal;
 mod tags;
@@ -311,7 +311,7 @@ fn try_each<T>(
         outcome = try_one(&endpoint.url);
         let is_silent = outcome
             .as_ref()
-            .is_err_and(|e| e.kind != crate::error::Kind::System);
+            .is_err_and(|e| e.kind != crate::error::Kind::System || e.errno.is_some());
         if endpoint.kind != Kind::Trial || !is_silent {
             break;
         }

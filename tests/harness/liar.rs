@@ -186,6 +186,10 @@ fn hear(wire: &mut dyn Wire, over: &AtomicBool) -> Option<Heard> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(byte(wire, over)?);
+        // The beginning of TLS, which it does not speak.
+        if !head[0].is_ascii_uppercase() {
+            return None;
+        }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut words = head.split(' ').map(str::to_string);

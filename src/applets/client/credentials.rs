@@ -284,7 +284,7 @@ fn decoded(auth: &str) -> Option<(String, String)> {
 }
 
 /// As Docker's client writes it.
-fn with_tabs(json: &str) -> String {
+pub fn with_tabs(json: &str) -> String {
     let mut text = String::new();
     for line in node::pretty(json).lines() {
         let rest = line.trim_start_matches(' ');

@@ -54,6 +54,8 @@ fn title(field: &str, id: &str) -> String {
         "NetIO" => "NET I/O",
         "TotalCount" => "TOTAL",
         "SharedSize" => "SHARED SIZE",
+        "StarCount" => "STARS",
+        "IsOfficial" => "OFFICIAL",
         "UniqueSize" => "UNIQUE SIZE",
         field => return field.to_ascii_uppercase(),
     }

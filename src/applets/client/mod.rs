@@ -29,6 +29,7 @@ mod load;
 mod login;
 mod logout;
 mod logs;
+mod manifest;
 mod mount;
 pub(super) mod options;
 mod pause;
@@ -47,6 +48,7 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod search;
 mod start;
 mod stats;
 mod stop;
@@ -89,6 +91,7 @@ const VERBS: &[&Verb] = &[
     &login::VERB,
     &logout::VERB,
     &logs::VERB,
+    &manifest::VERB,
     &pause::PAUSE,
     &port::VERB,
     &prune::CONTAINER,
@@ -101,6 +104,7 @@ const VERBS: &[&Verb] = &[
     &rm::VERB,
     &rmi::VERB,
     &run::VERB,
+    &search::VERB,
     &save::VERB,
     &start::VERB,
     &stats::VERB,
@@ -113,9 +117,10 @@ const VERBS: &[&Verb] = &[
     &wait::VERB,
 ];
 
-const GROUPS: [(&str, &str); 3] = [
+const GROUPS: [(&str, &str); 4] = [
     ("container", "Manage containers"),
     ("image", "Manage images"),
+    ("manifest", "Look at manifests in registries"),
     ("system", "Manage the engine"),
 ];
 
