@@ -360,7 +360,7 @@ fn a_compression_that_we_do_not_read_is_refused_and_nobody_elses_program_runs() 
     let mut archive = Archive::new();
     archive.file("file", 0o644, "content");
     let archive = archive.finish();
-    for (program, name) in [("xz", "xz"), ("zstd", "zstd"), ("bzip2", "bzip2")] {
+    for (program, name) in [("xz", "xz"), ("bzip2", "bzip2"), ("zstd", "")] {
         let mut command = Command::new(program);
         command
             .arg("-c")
@@ -372,13 +372,16 @@ fn a_compression_that_we_do_not_read_is_refused_and_nobody_elses_program_runs() 
         };
         child.stdin.take().unwrap().write_all(&archive).unwrap();
         let packed = child.wait_with_output().unwrap().stdout;
-        assert_eq!(
-            put(&host, "web", "path=/tmp", &packed),
-            (
+        let expected = match name {
+            "" => (200, String::new()),
+            name => (
                 400,
-                format!("{name}-compressed archives are not supported: decompress it, or use gzip")
-            )
-        );
+                format!(
+                    "{name}-compressed archives are not supported: decompress it, or use gzip or zstd"
+                ),
+            ),
+        };
+        assert_eq!(put(&host, "web", "path=/tmp", &packed), expected);
     }
     assert_eq!(
         put(&host, "web", "path=/tmp&copyUIDGID=1", &gzip(&archive)),

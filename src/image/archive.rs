@@ -12,7 +12,7 @@
 
 use crate::image::index::Index;
 use crate::image::pax::{self, Pax};
-use crate::image::source::{Stream, bad, truncated};
+use crate::image::source::{Mark, Stream, bad, truncated};
 use crate::sys::fs::ModifiedAt;
 use std::io;
 
@@ -87,6 +87,11 @@ impl<'a> Archive<'a> {
             padding: 0,
             state: State::Reading,
         }
+    }
+
+    /// Read over what is left of an entry: the next one begins behind it.
+    pub fn skip_rest(&mut self) -> io::Result<()> {
+        self.skip()
     }
 
     /// Whether the archive said that it ends here.
@@ -403,6 +408,10 @@ impl<'a> Archive<'a> {
 impl Stream for Archive<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.read_piece(into).map(|(_, count)| count)
+    }
+
+    fn mark(&self, mark: &mut Mark) {
+        self.from.mark(mark);
     }
 }
 

@@ -156,7 +156,7 @@ fn failed() -> io::Error {
 mod tests {
     use super::*;
     use crate::image::gzip::Gzip;
-    use crate::image::source::{Hashed, Input, sha256};
+    use crate::image::source::{Hashed, Input, Source, sha256};
 
     #[test]
     fn what_is_compressed_comes_out_again() {
@@ -175,7 +175,9 @@ mod tests {
             gzipped.read_to_end(&mut packed).unwrap();
             let mut from = &packed[..];
             let mut input = Input(&mut from);
-            let digest = Hashed::new(&mut Gzip::new(&mut input)).finish().unwrap();
+            let digest = Hashed::new(&mut Gzip::new(&mut Source::new(&mut input)))
+                .finish()
+                .unwrap();
             assert_eq!(digest, sha256(&data), "{length}");
 
             let mut whole = HEADER.to_vec();
@@ -184,7 +186,9 @@ mod tests {
             whole.extend(&packed[packed.len() - 8..]);
             let mut from = &whole[..];
             let mut input = Input(&mut from);
-            let digest = Hashed::new(&mut Gzip::new(&mut input)).finish().unwrap();
+            let digest = Hashed::new(&mut Gzip::new(&mut Source::new(&mut input)))
+                .finish()
+                .unwrap();
             assert_eq!(digest, sha256(&data), "{length}");
         }
     }

@@ -2,11 +2,18 @@
 //!
 //! Buffers are fixed, so a stream that inflates to terabytes costs no memory. Zeros behind the
 //! last member are padding, as from a tape or a block device; anything else there is an error.
+//!
+//! Deflate comes in blocks. At the border between two of them little is needed to go on from there
+//! another day: some bits, and the last 32 KiB that came out.
 
-use crate::image::source::{Source, Stream, bad, truncated};
-use miniz_oxide::inflate::stream::{InflateState, MinReset, inflate};
-use miniz_oxide::{DataFormat, MZFlush, MZStatus};
+use crate::image::source::{Mark, RESTART_BYTES, Restart, Source, Stream, bad, truncated};
+use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::inflate_flags::{
+    TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY,
+};
+use miniz_oxide::inflate::core::{BlockBoundaryState, DecompressorOxide, decompress};
 use std::io;
+use std::sync::Arc;
 
 /// Optional parts of a member's header (RFC 1952, 2.3.1).
 const FLAG_HEADER_CRC: u8 = 1 << 1;
@@ -15,13 +22,26 @@ const FLAG_NAME: u8 = 1 << 3;
 const FLAG_COMMENT: u8 = 1 << 4;
 const FLAGS_RESERVED: u8 = 0xe0;
 
-pub struct Gzip<'a> {
-    from: Source<'a>,
-    state: Box<InflateState>,
+/// Deflate refers back no farther than this.
+const WINDOW_BYTES: usize = 32 << 10;
+const RING_BYTES: usize = 64 << 10;
+
+pub struct Gzip<'a, 'b> {
+    from: &'a mut Source<'b>,
+    state: Box<DecompressorOxide>,
+    /// The last that was inflated, byte N of all at N modulo its length.
+    ring: Box<[u8]>,
+    /// Bytes that came out so far, and how many of them have been read.
+    inflated: u64,
+    read: u64,
     crc: Crc,
     /// Bytes of this member so far, modulo 2^32 as its trailer has them.
     length: u32,
     position: Position,
+    /// The last place to restart at, and the one before: the last may lie in what is yet to be read.
+    restarts: [Option<Arc<Restart>>; 2],
+    /// How much input is to be taken before the next.
+    restart_at: u64,
 }
 
 #[derive(PartialEq)]
@@ -32,15 +52,45 @@ enum Position {
     Ended,
 }
 
-impl<'a> Gzip<'a> {
-    pub fn new(from: &'a mut dyn Stream) -> Gzip<'a> {
+impl<'a, 'b> Gzip<'a, 'b> {
+    pub fn new(from: &'a mut Source<'b>) -> Gzip<'a, 'b> {
         Gzip {
-            from: Source::new(from),
-            state: InflateState::new_boxed(DataFormat::Raw),
+            restart_at: from.taken() + RESTART_BYTES,
+            from,
+            state: Box::default(),
+            ring: vec![0; RING_BYTES].into_boxed_slice(),
+            inflated: 0,
+            read: 0,
             crc: Crc::new(),
             length: 0,
             position: Position::First,
+            restarts: [None, None],
         }
+    }
+
+    /// Go on where a stream was left. None if `restart` is no place in a gzip stream.
+    pub fn resume(from: &'a mut Source<'b>, restart: &Restart) -> Option<Gzip<'a, 'b>> {
+        let (state, window) = restart.state.split_at_checked(10)?;
+        let &[num_bits @ 0..8, bit_buf, c0, c1, c2, c3, l0, l1, l2, l3] = state else {
+            return None;
+        };
+        let mut gzip = Gzip::new(from);
+        let block = BlockBoundaryState {
+            num_bits,
+            bit_buf,
+            ..BlockBoundaryState::default()
+        };
+        *gzip.state = DecompressorOxide::from_block_boundary_state(&block);
+        gzip.crc.value = u32::from_le_bytes([c0, c1, c2, c3]);
+        gzip.length = u32::from_le_bytes([l0, l1, l2, l3]);
+        gzip.inflated = restart.output.checked_sub(window.len() as u64)?;
+        for byte in window {
+            gzip.ring[gzip.inflated as usize % RING_BYTES] = *byte;
+            gzip.inflated += 1;
+        }
+        gzip.read = gzip.inflated;
+        gzip.position = Position::InMember;
+        Some(gzip)
     }
 
     /// At the border of a member: begin the next, or end. False at the end.
@@ -55,7 +105,7 @@ impl<'a> Gzip<'a> {
             }
         }
         self.header()?;
-        self.state.reset_as(MinReset);
+        self.state.init();
         self.crc.value = 0;
         self.length = 0;
         self.position = Position::InMember;
@@ -117,63 +167,129 @@ impl<'a> Gzip<'a> {
     }
 }
 
-impl Stream for Gzip<'_> {
+impl Gzip<'_, '_> {
+    /// Inflate some more. All that came out before has been read.
+    fn inflate(&mut self) -> io::Result<()> {
+        let mut flags = TINFL_FLAG_HAS_MORE_INPUT;
+        if self.from.taken() >= self.restart_at {
+            flags |= TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
+        }
+        let at = self.inflated as usize % RING_BYTES;
+        let input = self.from.peek(1)?;
+        let is_at_end = input.is_empty();
+        let (status, taken, made) = decompress(&mut self.state, input, &mut self.ring, at, flags);
+        self.from.consume(taken);
+        self.crc.update(&self.ring[at..at + made]);
+        self.length = self.length.wrapping_add(made as u32);
+        self.inflated += made as u64;
+        match status {
+            TINFLStatus::Done => self.end(),
+            // Bytes of an earlier input may be left in the decoder if it took none of this one.
+            TINFLStatus::BlockBoundary if taken > 0 => {
+                self.note_restart();
+                Ok(())
+            }
+            // No progress without input: the stream ends in the middle of a member.
+            TINFLStatus::NeedsMoreInput if is_at_end && made == 0 => Err(truncated()),
+            TINFLStatus::BlockBoundary
+            | TINFLStatus::NeedsMoreInput
+            | TINFLStatus::HasMoreOutput => Ok(()),
+            _ => Err(bad("gzip: corrupt data")),
+        }
+    }
+
+    fn note_restart(&mut self) {
+        let Some(block) = self.state.block_boundary_state() else {
+            return;
+        };
+        let mut state = vec![block.num_bits, block.bit_buf];
+        state.extend(self.crc.value.to_le_bytes());
+        state.extend(self.length.to_le_bytes());
+        let window = self.inflated.min(WINDOW_BYTES as u64);
+        let window = self.inflated - window..self.inflated;
+        state.extend(window.map(|at| self.ring[at as usize % RING_BYTES]));
+        let restart = Restart {
+            input: self.from.taken(),
+            output: self.inflated,
+            state,
+        };
+        self.restart_at = restart.input + RESTART_BYTES;
+        self.restarts.swap(0, 1);
+        self.restarts[0] = Some(Arc::new(restart));
+    }
+}
+
+impl Stream for Gzip<'_, '_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
             return Ok(0);
         }
-        loop {
+        while self.read == self.inflated {
             match self.position {
                 Position::Ended => return Ok(0),
-                Position::InMember => {}
+                Position::InMember => self.inflate()?,
                 Position::First | Position::BetweenMembers => {
                     if !self.begin()? {
                         self.position = Position::Ended;
-                        return Ok(0);
                     }
                 }
             }
-            let input = self.from.peek(1)?;
-            let is_at_end = input.is_empty();
-            let step = inflate(&mut self.state, input, into, MZFlush::None);
-            let count = step.bytes_written;
-            self.from.consume(step.bytes_consumed);
-            self.crc.update(&into[..count]);
-            self.length = self.length.wrapping_add(count as u32);
-            match step.status {
-                Ok(MZStatus::StreamEnd) => self.end()?,
-                // No progress without input: the stream ends in the middle of a member.
-                _ if is_at_end && count == 0 => return Err(truncated()),
-                Ok(_) => {}
-                Err(_) => return Err(bad("gzip: corrupt data")),
-            }
-            if count > 0 {
-                return Ok(count);
-            }
         }
+        let at = self.read as usize % RING_BYTES;
+        let there = (self.inflated - self.read) as usize;
+        let count = there.min(into.len()).min(RING_BYTES - at);
+        into[..count].copy_from_slice(&self.ring[at..at + count]);
+        self.read += count as u64;
+        Ok(count)
+    }
+
+    fn mark(&self, mark: &mut Mark) {
+        self.from.mark(mark);
+        let is_behind = |restart: &&Arc<Restart>| restart.output <= self.read;
+        mark.restart = self.restarts.iter().flatten().find(is_behind).cloned();
     }
 }
 
-/// CRC-32 as gzip and zip have it. The table is made at run time: it costs a microsecond there and
-/// a kilobyte of every binary here.
+/// CRC-32 as gzip and zip have it, eight bytes a step. The tables are made at run time: that costs
+/// microseconds there and kilobytes of every binary here.
 pub struct Crc {
-    table: Box<[u32; 256]>,
+    tables: Box<[[u32; 256]; 8]>,
     pub value: u32,
 }
 
 impl Crc {
     pub fn new() -> Crc {
-        let mut table = Box::new([0u32; 256]);
-        for (n, slot) in (0u32..).zip(table.iter_mut()) {
-            *slot = (0..8).fold(n, |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)));
+        let mut tables = Box::new([[0u32; 256]; 8]);
+        for n in 0..256 {
+            let mut crc = (0..8).fold(n as u32, |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)));
+            tables[0][n] = crc;
+            // Table K: the same byte with K zeros behind it.
+            for k in 1..8 {
+                crc = (0..8).fold(crc, |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)));
+                tables[k][n] = crc;
+            }
         }
-        Crc { table, value: 0 }
+        Crc { tables, value: 0 }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
+        let tables = &self.tables;
         let mut crc = !self.value;
-        for byte in bytes {
-            crc = (crc >> 8) ^ self.table[usize::from(crc as u8 ^ byte)];
+        let (eights, rest) = bytes.as_chunks::<8>();
+        for eight in eights {
+            let [a, b, c, d, e, f, g, h] = *eight;
+            let low = crc ^ u32::from_le_bytes([a, b, c, d]);
+            crc = tables[7][low as usize & 0xff]
+                ^ tables[6][low as usize >> 8 & 0xff]
+                ^ tables[5][low as usize >> 16 & 0xff]
+                ^ tables[4][low as usize >> 24]
+                ^ tables[3][usize::from(e)]
+                ^ tables[2][usize::from(f)]
+                ^ tables[1][usize::from(g)]
+                ^ tables[0][usize::from(h)];
+        }
+        for byte in rest {
+            crc = (crc >> 8) ^ tables[0][usize::from(crc as u8 ^ byte)];
         }
         self.value = !crc;
     }
@@ -188,12 +304,19 @@ pub mod tests {
 
     /// One member, made by the machine's own gzip.
     pub fn gzip(data: &[u8]) -> Vec<u8> {
-        let mut child = Command::new("gzip")
-            .arg("-c")
+        piped("gzip", &["-c"], data)
+    }
+
+    /// What a program of the machine makes of `data`; nothing if there is no such program.
+    pub fn piped(program: &str, options: &[&str], data: &[u8]) -> Vec<u8> {
+        let Ok(mut child) = Command::new(program)
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
+        else {
+            return Vec::new();
+        };
         let mut input = child.stdin.take().unwrap();
         let data = data.to_vec();
         let writer = std::thread::spawn(move || input.write_all(&data));
@@ -204,7 +327,8 @@ pub mod tests {
 
     fn gunzip(mut data: &[u8]) -> io::Result<Vec<u8>> {
         let mut input = Input(&mut data);
-        let mut gzip = Gzip::new(&mut input);
+        let mut source = Source::new(&mut input);
+        let mut gzip = Gzip::new(&mut source);
         let mut out = Vec::new();
         let mut buffer = [0; 5000];
         loop {
@@ -216,7 +340,7 @@ pub mod tests {
     }
 
     /// Compressible, but not all too well.
-    fn sample(length: usize) -> Vec<u8> {
+    pub fn sample(length: usize) -> Vec<u8> {
         let mut state = 1u32;
         let mut data = Vec::new();
         while data.len() < length {

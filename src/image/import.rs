@@ -22,7 +22,7 @@ pub struct Import {
 }
 
 impl Images {
-    /// Unpack an archive, plain or gzip'd. Answers the image's id, `sha256:…`.
+    /// Unpack an archive, compressed or not. Answers the image's id, `sha256:…`.
     pub fn import(&self, from: &mut dyn Read, import: &Import) -> Result<String> {
         // What is wrong with the request is said before a long archive is read.
         let mut image = describe(import)?;

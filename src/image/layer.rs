@@ -10,16 +10,17 @@
 
 use crate::error::{Context, Error, Result};
 use crate::image::archive::Archive;
-use crate::image::gzip::Gzip;
+use crate::image::decoder;
 use crate::image::index::{INDEX, Index, SHADOW};
-use crate::image::source::{self, Format, Hashed, SNIFF_BYTES, Source, Stream};
-use crate::image::unpack;
+use crate::image::source::{self, Hashed, Source, Stream};
+use crate::image::unpack::{self, Unpacked};
 use crate::json::value::json_struct;
 use crate::oci::image::Descriptor;
 use crate::store::record;
 use crate::store::staging::{self, Staging};
 use crate::sys::fs;
 use crate::{id, json};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,8 @@ json_struct! {
 #[derive(Debug)]
 pub struct Staged {
     staging: Staging,
+    /// Keeps others from a directory whose name they know.
+    _lock: Option<OwnedFd>,
     /// Hex digits of the diff id.
     pub diff: String,
     pub size: u64,
@@ -61,25 +64,15 @@ pub enum End {
     Checked,
 }
 
-/// Unpack a plain or gzip'd archive beside the layers in `dir`. Reads all of `from`.
+/// Unpack an archive, compressed or not, beside the layers in `dir`. Reads all of `from`.
 pub fn stage(dir: &Path, from: &mut Source<'_>, end: End) -> Result<Staged> {
-    let head = from
-        .peek(SNIFF_BYTES)
-        .map_err(|e| source::failed("read archive", &e))?;
-    match source::sniff(head) {
-        Format::Tar => stage_tar(dir, from, end),
-        Format::Gzip => stage_tar(dir, &mut Gzip::new(from), end),
-        Format::Foreign(name) => Err(source::foreign(name)),
-        Format::Empty => Err(Error::invalid("the archive is empty")),
-        Format::Json | Format::Unknown => Err(Error::invalid("this is not a tar archive")),
-    }
+    stage_tar(dir, &mut *decoder::open(from)?, end)
 }
 
 /// The same for an archive that is not compressed (any more).
 pub fn stage_tar(dir: &Path, from: &mut dyn Stream, end: End) -> Result<Staged> {
     let staging = Staging::new(dir)?;
-    let diff = staging.path().join(DIFF);
-    make_root(&diff)?;
+    let diff = diff_below(staging.path())?;
 
     let failed = |e: std::io::Error| source::failed("read archive", &e);
     let mut index = Index::create(staging.path())?;
@@ -95,16 +88,34 @@ pub fn stage_tar(dir: &Path, from: &mut dyn Stream, end: End) -> Result<Staged> 
     let digits = hashed.finish().map_err(failed)?;
     index.mark()?;
 
+    staged(staging, None, digits, unpacked, index.bytes)
+}
+
+/// A new layer's tree, in the directory of the layer.
+pub fn diff_below(layer: &Path) -> Result<PathBuf> {
+    let diff = layer.join(DIFF);
+    make_root(&diff).map(|()| diff)
+}
+
+/// All of a layer is there: write its record.
+pub fn staged(
+    staging: Staging,
+    lock: Option<OwnedFd>,
+    digits: String,
+    unpacked: Unpacked,
+    archive_bytes: u64,
+) -> Result<Staged> {
     let record = Record {
         diff_id: Some(format!("sha256:{digits}")),
         size: Some(unpacked.size),
         entries: Some(unpacked.entries),
-        archive: Some(index.bytes),
+        archive: Some(archive_bytes),
         blob: None,
     };
     write_record(&staging, &record)?;
     Ok(Staged {
         staging,
+        _lock: lock,
         diff: digits,
         size: unpacked.size,
     })
@@ -117,6 +128,11 @@ fn write_record(staging: &Staging, record: &Record) -> Result<()> {
 }
 
 impl Staged {
+    #[cfg(test)]
+    pub fn path(&self) -> &Path {
+        self.staging.path()
+    }
+
     /// Record in which form it has come.
     pub fn note_blob(&mut self, blob: &Descriptor) -> Result<()> {
         let mut record = load(self.staging.path())?;

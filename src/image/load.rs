@@ -8,7 +8,7 @@
 use crate::error::{Context, Error, Kind, Result};
 use crate::id;
 use crate::image::archive::{self, Archive, Entry};
-use crate::image::gzip::Gzip;
+use crate::image::decoder;
 use crate::image::inside::{components, shown};
 use crate::image::layer::{self, End, Staged};
 use crate::image::manifest::{self, Saved};
@@ -44,7 +44,7 @@ pub struct Loaded {
 }
 
 impl Images {
-    /// Load all images of an archive, plain or gzip'd: all or none.
+    /// Load all images of an archive, compressed or not: all or none.
     pub fn load(&self, from: &mut dyn Read) -> Result<Vec<Loaded>> {
         let outcome = read_all(&self.layers, from).and_then(|mut members| {
             let images = members.images()?;
@@ -94,23 +94,10 @@ enum Member {
 }
 
 fn read_all(layers: &Path, from: &mut dyn Read) -> Result<Members> {
-    let failed = |e: std::io::Error| source::failed("read archive", &e);
     let mut input = Input(from);
     let mut source = Source::new(&mut input);
     let mut members = Members::default();
-    match source::sniff(source.peek(SNIFF_BYTES).map_err(failed)?) {
-        Format::Tar => members.read(layers, &mut source)?,
-        Format::Gzip => members.read(layers, &mut Gzip::new(&mut source))?,
-        Format::Foreign(name) => {
-            return Err(Error::invalid(format!(
-                "{name}-compressed archives are not supported: decompress it, or use gzip"
-            )));
-        }
-        Format::Empty => return Err(Error::invalid("the archive is empty")),
-        Format::Json | Format::Unknown => {
-            return Err(Error::invalid("this is not a tar archive"));
-        }
-    }
+    members.read(layers, &mut *decoder::open(&mut source)?)?;
     Ok(members)
 }
 
@@ -177,9 +164,13 @@ impl Members {
                 let digest = staged.as_ref().map(|s| s.diff.clone()).ok();
                 (self.stage(staged, entry.size)?, digest)
             }
-            Format::Gzip => {
+            Format::Gzip | Format::Zstd => {
                 let mut hashed = Hashed::new(&mut source);
-                let staged = layer::stage_tar(layers, &mut Gzip::new(&mut hashed), End::Checked);
+                let staged = {
+                    let mut packed = Source::new(&mut hashed);
+                    let mut plain = decoder::stream(format, &mut packed)?;
+                    layer::stage_tar(layers, &mut *plain, End::Checked)
+                };
                 let member = self.stage(staged, entry.size)?;
                 (member, Some(hashed.finish().map_err(failed)?))
             }

@@ -21,6 +21,7 @@ mod archive;
 mod browse;
 pub mod change;
 pub mod changes;
+mod decoder;
 #[allow(dead_code)]
 mod deflate;
 pub mod extend;
@@ -35,6 +36,8 @@ pub mod manifest;
 mod merge;
 pub mod overlay;
 pub mod pack;
+#[allow(dead_code)] // pull calls it
+mod part;
 mod pax;
 pub mod pull;
 pub mod readonly;
@@ -54,6 +57,7 @@ mod transfer;
 pub mod unpack;
 pub mod usage;
 pub mod view;
+mod zstd;
 
 use crate::error::{Error, Result};
 use crate::oci::image::Image;
@@ -129,6 +133,7 @@ impl Images {
                 );
             }
         }
+        part::sweep(&layers, false)?;
         let (shelf, unreadable) = Shelf::read(&images)?;
         for (name, error) in &unreadable {
             log::line(

@@ -4,6 +4,7 @@ use crate::error::{Error, Kind};
 use crate::id;
 use sha2::{Digest, Sha256};
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -30,7 +31,43 @@ pub fn failed(doing: &str, error: &io::Error) -> Error {
 /// for each stream of ours a kilobyte of code that nobody calls.
 pub trait Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Write into `mark` where this stream is, and those that it reads from.
+    fn mark(&self, _mark: &mut Mark) {}
 }
+
+impl<S: Stream> Stream for &mut S {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        (**self).read(into)
+    }
+
+    fn mark(&self, mark: &mut Mark) {
+        (**self).mark(mark);
+    }
+}
+
+/// Where a chain of streams stands, at one moment.
+#[derive(Default)]
+pub struct Mark {
+    /// The last place behind us where the decoder could begin again; none yet if that takes more
+    /// than a new decoder.
+    pub restart: Option<Arc<Restart>>,
+    /// Each digest on the way, and how many bytes it covers; the last stream's comes first.
+    pub hashes: Vec<(Sha256, u64)>,
+}
+
+/// A place where a decoder can begin.
+#[derive(Default)]
+pub struct Restart {
+    /// Bytes of its input before that place, and of its output.
+    pub input: u64,
+    pub output: u64,
+    /// What else the decoder must know.
+    pub state: Vec<u8>,
+}
+
+/// After so much input the next place to begin is worth remembering.
+pub const RESTART_BYTES: u64 = if cfg!(test) { 100 << 10 } else { 1 << 20 };
 
 /// What comes from outside.
 pub struct Input<'a>(pub &'a mut dyn io::Read);
@@ -52,16 +89,28 @@ pub struct Source<'a> {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    taken: u64,
 }
 
 impl<'a> Source<'a> {
     pub fn new(inner: &'a mut dyn Stream) -> Source<'a> {
+        Source::at(inner, 0)
+    }
+
+    /// The same for a stream of which `taken` bytes were read another time.
+    pub fn at(inner: &'a mut dyn Stream, taken: u64) -> Source<'a> {
         Source {
             inner,
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
+            taken,
         }
+    }
+
+    /// Bytes that are behind us.
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// At least `min` of the next bytes (fewer only at the end of the stream), without taking them.
@@ -94,7 +143,9 @@ impl<'a> Source<'a> {
 
     /// Take bytes that `peek` has shown.
     pub fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        let count = count.min(self.end - self.start);
+        self.start += count;
+        self.taken += count as u64;
     }
 }
 
@@ -106,6 +157,15 @@ impl Stream for Source<'_> {
         self.consume(count);
         Ok(count)
     }
+
+    fn mark(&self, mark: &mut Mark) {
+        self.inner.mark(mark);
+        mark.restart = Some(Arc::new(Restart {
+            input: self.taken,
+            output: self.taken,
+            state: Vec::new(),
+        }));
+    }
 }
 
 /// SHA-256 and length of all that is read through it.
@@ -113,6 +173,8 @@ pub struct Hashed<'a> {
     inner: &'a mut dyn Stream,
     hash: Sha256,
     pub bytes: u64,
+    /// So many of the next are covered already.
+    covered: u64,
 }
 
 impl<'a> Hashed<'a> {
@@ -121,6 +183,21 @@ impl<'a> Hashed<'a> {
             inner,
             hash: Sha256::new(),
             bytes: 0,
+            covered: 0,
+        }
+    }
+
+    /// Go on with a digest of `bytes` bytes, the last `covered` of which come once more.
+    pub fn resume(
+        inner: &'a mut dyn Stream,
+        (hash, bytes): (Sha256, u64),
+        covered: u64,
+    ) -> Hashed<'a> {
+        Hashed {
+            inner,
+            hash,
+            bytes,
+            covered,
         }
     }
 
@@ -135,9 +212,16 @@ impl<'a> Hashed<'a> {
 impl Stream for Hashed<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
-        self.hash.update(&into[..count]);
-        self.bytes += count as u64;
+        let covered = self.covered.min(count as u64);
+        self.covered -= covered;
+        self.hash.update(&into[covered as usize..count]);
+        self.bytes += count as u64 - covered;
         Ok(count)
+    }
+
+    fn mark(&self, mark: &mut Mark) {
+        mark.hashes.push((self.hash.clone(), self.bytes));
+        self.inner.mark(mark);
     }
 }
 
@@ -151,18 +235,12 @@ pub fn sha256(bytes: &[u8]) -> String {
 pub enum Format {
     Tar,
     Gzip,
+    Zstd,
     /// A compression that we know and do not read.
     Foreign(&'static str),
     Json,
     Empty,
     Unknown,
-}
-
-/// What to say of a compression that we do not read.
-pub fn foreign(name: &str) -> Error {
-    Error::invalid(format!(
-        "{name}-compressed archives are not supported: decompress it, or use gzip"
-    ))
 }
 
 /// As many bytes as `sniff` wants to see: a tar header.
@@ -172,9 +250,9 @@ pub fn sniff(head: &[u8]) -> Format {
     match head {
         [] => Format::Empty,
         [0x1f, 0x8b, ..] => Format::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Format::Foreign("zstd"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Format::Zstd,
         // A skippable frame, with which a zstd stream may begin.
-        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Format::Foreign("zstd"),
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Format::Zstd,
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Format::Foreign("xz"),
         [b'B', b'Z', b'h', b'1'..=b'9', ..] => Format::Foreign("bzip2"),
         _ if super::archive::is_header(head) => Format::Tar,
@@ -194,7 +272,7 @@ mod tests {
         for (head, format) in [
             (&b""[..], Format::Empty),
             (b"\x1f\x8b\x08\0", Format::Gzip),
-            (b"\x28\xb5\x2f\xfd\0", Format::Foreign("zstd")),
+            (b"\x28\xb5\x2f\xfd\0", Format::Zstd),
             (b"\xfd7zXZ\0\0", Format::Foreign("xz")),
             (b"BZh91AY", Format::Foreign("bzip2")),
             (b" \n{\"a\":1}", Format::Json),

@@ -17,10 +17,10 @@
 
 use crate::error::{Context, Error, Result};
 use crate::image::archive::{Archive, Entry, Kind};
-use crate::image::gzip::Gzip;
+use crate::image::decoder;
 use crate::image::inside::{self, as_path, c_string, components, is_whiteout, kind, shown};
 use crate::image::room::{ENTRY_BYTES, Room};
-use crate::image::source::{self, Format, Input, SNIFF_BYTES, Source, Stream};
+use crate::image::source::{self, Input, Source, Stream};
 use crate::store::tree;
 use crate::sys::fs::{self, ModifiedAt};
 use crate::sys::is;
@@ -52,7 +52,32 @@ pub struct Unpacked {
 /// Unpack all of `archive`, a layer, into the directory `root`, which is new and out of others'
 /// reach.
 pub fn unpack(root: &Path, archive: &mut Archive<'_>) -> Result<Unpacked> {
-    let writer = Writer::new(fs::open_dir(root)?, None);
+    Writer::new(fs::open_dir(root)?, None).all(archive)
+}
+
+/// Who keeps account of a layer under way (see `part`).
+pub trait Watch {
+    /// `done` is whole, and `archive` stands before the next entry.
+    fn between(&mut self, archive: &mut Archive<'_>, done: Unpacked) -> Result<()>;
+    /// An entry begins. `above`: the time that its directory has; the answer is the one it had before
+    /// anybody began with this entry.
+    fn begin(&mut self, number: u64, above: ModifiedAt) -> Result<ModifiedAt>;
+    /// Whether entry `number` may be there already.
+    fn is_seen(&self, number: u64) -> bool;
+    /// What an earlier entry has brought is about to go.
+    fn replacing(&mut self) -> Result<()>;
+}
+
+/// Unpack the rest of a layer, of which `done` was unpacked before.
+pub fn go_on(
+    root: &Path,
+    archive: &mut Archive<'_>,
+    done: Unpacked,
+    watch: &mut dyn Watch,
+) -> Result<Unpacked> {
+    let mut writer = Writer::new(fs::open_dir(root)?, None);
+    writer.done = done;
+    writer.watch = Some(watch);
     writer.all(archive)
 }
 
@@ -88,21 +113,18 @@ pub enum Owner {
     User(u32, u32),
 }
 
-/// Unpack an archive, plain or gzip'd, into the tree below `root`. No program decompresses it, so it
-/// does not matter which ones the tree has.
+/// Unpack an archive, compressed or not, into the tree below `root`. No program decompresses it, so
+/// it does not matter which ones the tree has.
 pub fn copy_any(root: OwnedFd, how: &Copy<'_>, from: &mut dyn std::io::Read) -> Result<Unpacked> {
     let mut input = Input(from);
     let mut source = Source::new(&mut input);
     let head = source
-        .peek(SNIFF_BYTES)
+        .peek(1)
         .map_err(|e| source::failed("read archive", &e))?;
-    match source::sniff(head) {
-        Format::Tar => copy(root, how, &mut source),
-        Format::Gzip => copy(root, how, &mut Gzip::new(&mut source)),
-        Format::Empty => Ok(Unpacked::default()),
-        Format::Foreign(name) => Err(source::foreign(name)),
-        Format::Json | Format::Unknown => Err(Error::invalid("this is not a tar archive")),
+    if head.is_empty() {
+        return Ok(Unpacked::default());
     }
+    copy(root, how, &mut *decoder::open(&mut source)?)
 }
 
 fn copy(root: OwnedFd, how: &Copy<'_>, from: &mut dyn Stream) -> Result<Unpacked> {
@@ -124,6 +146,7 @@ struct Writer<'a> {
     how: Option<&'a Copy<'a>>,
     /// The layers below are here, too.
     is_merging: bool,
+    watch: Option<&'a mut dyn Watch>,
     buffer: Vec<u8>,
     done: Unpacked,
     room: Room,
@@ -135,6 +158,7 @@ impl<'a> Writer<'a> {
             root,
             how,
             is_merging: false,
+            watch: None,
             buffer: vec![0; COPY_BYTES],
             done: Unpacked::default(),
             room: Room::new(),
@@ -152,6 +176,11 @@ impl<'a> Writer<'a> {
             };
             outcome.context(|| format!("unpack {}", shown(&entry.path)))?;
             self.done.entries += 1;
+            if let Some(watch) = &mut self.watch {
+                let skipped = archive.skip_rest();
+                skipped.map_err(|e| source::failed("read archive", &e))?;
+                watch.between(archive, self.done)?;
+            }
         }
         Ok(self.done)
     }
@@ -172,7 +201,10 @@ impl<'a> Writer<'a> {
         // Putting it back each time spares us a list of all directories until the end.
         let (parent, mut place) = self.parent(&path)?;
         let parent = parent.as_fd();
-        let modified = ModifiedAt::of(&fs::stat(parent)?);
+        let mut modified = ModifiedAt::of(&fs::stat(parent)?);
+        if let Some(watch) = &mut self.watch {
+            modified = watch.begin(self.done.entries, modified)?;
+        }
         if name == OPAQUE && self.is_merging {
             for name in fs::sorted_names(parent)? {
                 tree::remove_in(parent, &name)?;
@@ -260,7 +292,7 @@ impl<'a> Writer<'a> {
         }
 
         let keep_dir = entry.kind == Kind::Directory;
-        let was_whiteout = clear(parent, name, keep_dir, place, archive)?;
+        let was_whiteout = self.clear(parent, name, keep_dir, place, archive)?;
         let node = |kind, device| fs::make_node_at(parent, name, kind, 0o600, device);
         let made = match entry.kind {
             Kind::File => {
@@ -300,6 +332,38 @@ impl<'a> Writer<'a> {
         finish_unopened(parent, name, entry, owner, made)
     }
 
+    /// Remove what is at `name`, but keep a directory for a directory. True if it was a whiteout.
+    /// What has data is moved aside, where the archive is to be made again.
+    fn clear(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &Path,
+        keep_dir: bool,
+        place: &[u8],
+        archive: &mut Archive<'_>,
+    ) -> Result<bool> {
+        let Some(stat) = fs::stat_at(parent, name)? else {
+            return Ok(false);
+        };
+        if keep_dir && kind(&stat) == FileType::Directory {
+            return Ok(false);
+        }
+        let number = self.done.entries;
+        let is_made_again = self.watch.as_ref().is_some_and(|w| w.is_seen(number));
+        if !is_made_again {
+            if let Some(watch) = &mut self.watch {
+                watch.replacing()?;
+            }
+            let has_data = matches!(kind(&stat), FileType::RegularFile | FileType::Directory);
+            if let Some(index) = archive.index.as_mut().filter(|_| has_data) {
+                index.set_aside(parent, name, place)?;
+                return Ok(false);
+            }
+        }
+        tree::remove_in(parent, &c_string(name.as_os_str().as_encoded_bytes())?)?;
+        Ok(is_whiteout(&stat))
+    }
+
     fn file(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -335,7 +399,7 @@ impl<'a> Writer<'a> {
     /// The target is named from the layer's root. It is not followed if it is a symbolic link, and
     /// never looked for in our own current directory.
     fn hard_link(
-        &self,
+        &mut self,
         parent: BorrowedFd<'_>,
         name: &Path,
         place: &[u8],
@@ -364,7 +428,7 @@ impl<'a> Writer<'a> {
             let errno = Errno::NOENT.raw_os_error();
             return Err(Error::system(link(), errno));
         }
-        clear(parent, name, false, place, archive)?;
+        self.clear(parent, name, false, place, archive)?;
         fs::link_at(dir.as_fd(), last, parent, name).context(link)
     }
 
@@ -428,30 +492,6 @@ impl Copy<'_> {
         };
         Err(Error::invalid(sentence))
     }
-}
-
-/// Remove what is at `name`, but keep a directory for a directory. True if it was a whiteout. What
-/// has data is moved aside, where the archive is to be made again.
-fn clear(
-    parent: BorrowedFd<'_>,
-    name: &Path,
-    keep_dir: bool,
-    place: &[u8],
-    archive: &mut Archive<'_>,
-) -> Result<bool> {
-    let Some(stat) = fs::stat_at(parent, name)? else {
-        return Ok(false);
-    };
-    if keep_dir && kind(&stat) == FileType::Directory {
-        return Ok(false);
-    }
-    let has_data = matches!(kind(&stat), FileType::RegularFile | FileType::Directory);
-    if let Some(index) = archive.index.as_mut().filter(|_| has_data) {
-        index.set_aside(parent, name, place)?;
-        return Ok(false);
-    }
-    tree::remove_in(parent, &c_string(name.as_os_str().as_encoded_bytes())?)?;
-    Ok(is_whiteout(&stat))
 }
 
 fn directory(

@@ -30,6 +30,19 @@ impl Staging {
         })
     }
 
+    /// One that has a name, and is there.
+    pub fn adopt(path: PathBuf) -> Staging {
+        Staging {
+            path,
+            is_kept: false,
+        }
+    }
+
+    /// It stays under the name that it has.
+    pub fn leave(mut self) {
+        self.is_kept = true;
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
