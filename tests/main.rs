@@ -64,6 +64,7 @@ mod propagation;
 mod prune;
 mod restart;
 mod rootless;
+mod round_trip;
 mod run;
 mod run_flags;
 mod runtime_cli;

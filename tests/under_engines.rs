@@ -21,8 +21,8 @@ const SETUP: &str = "
     echo ready
     exec sleep 1000000";
 
-struct Machine {
-    host: Host,
+pub struct Machine {
+    pub host: Host,
     /// Keeps the namespaces.
     holder: Running,
     group: PathBuf,
@@ -31,7 +31,7 @@ struct Machine {
 
 impl Machine {
     /// A machine with `programs`; `None`, said aloud, where one does not run.
-    fn new(name: &'static str, programs: &[&str]) -> Option<Machine> {
+    pub fn new(name: &'static str, programs: &[&str]) -> Option<Machine> {
         let Some(top) = crate::harness::cgroup2() else {
             skip(name, "no cgroup v2 on this host");
             return None;
@@ -95,12 +95,12 @@ impl Machine {
         );
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.host.dir.join(name).to_str().unwrap().to_string()
     }
 
     /// A command inside.
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         // Of the unpacked, `usr` lies over ours; this is what is beside it.
         let unpacked = std::env::var("TUG_DEBIAN").unwrap_or_default();
         let libraries = format!("{unpacked}/lib/{}-linux-gnu", std::env::consts::ARCH);
@@ -127,7 +127,7 @@ impl Machine {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub fn run(&self, args: &[&str]) -> Output {
         run(self.command(args), b"", PATIENCE)
     }
 
@@ -146,7 +146,7 @@ impl Machine {
     }
 
     /// Start an engine, and wait until `question` is answered.
-    fn start(&mut self, args: &[&str], question: &[&str]) {
+    pub fn start(&mut self, args: &[&str], question: &[&str]) {
         let log = std::fs::File::create(self.path("engine.log")).unwrap();
         let mut command = self.command(args);
         command
@@ -162,7 +162,7 @@ impl Machine {
     }
 
     /// Ask the engine to end.
-    fn stop(&mut self) {
+    pub fn stop(&mut self) {
         let mut engine = self.engine.take().unwrap();
         send_signal(engine.id().cast_signed(), "TERM");
         eventually("the engine has ended", || {

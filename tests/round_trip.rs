@@ -1,0 +1,262 @@
+//! Images between engines: skopeo, a registry, Debian's dockerd, and ours. What has come one way and
+//! gone another is the same image, layer by layer, to the byte.
+
+use crate::harness::command::{Output, run};
+use crate::harness::rootfs::{Archive, busybox_with, docker_archive, oci_archive, sha256};
+use crate::harness::{Host, PATIENCE, json};
+use crate::under_engines::Machine;
+
+/// Layers with links, whiteouts, and what is not to be seen in any file system.
+fn layers() -> [Vec<u8>; 3] {
+    let lower = busybox_with(|archive| {
+        archive.dir("data/", 0o1777);
+        archive.file("data/drop", 0o644, "dropped");
+        archive.file("data/big", 0o4755, "many words ".repeat(20_000));
+        archive.hard_link("data/twin", "data/big");
+        archive.symlink("data/link", "../data/big");
+    });
+    let mut middle = Archive::new();
+    middle.dir("data/", 0o755);
+    middle.file("data/.wh.drop", 0o644, "");
+    middle.file("data/new", 0o600, "new");
+    let mut upper = Archive::new();
+    upper.dir("opaque/", 0o755);
+    upper.file("opaque/.wh..wh..opq", 0o644, "");
+    let mut upper = upper.finish();
+    upper.extend(b"garbage behind the end");
+    [lower, middle.finish(), upper]
+}
+
+const CONFIG: &str = r#"{"Cmd":["cat","/data/new"],"Labels":{"odd":"a\u003cb"}}"#;
+
+/// An image as the layers and the configuration say what it is.
+#[derive(Debug, PartialEq)]
+struct Picture {
+    id: String,
+    diff_ids: String,
+}
+
+impl Picture {
+    fn expected() -> Picture {
+        let digests = layers().map(|layer| format!("\"sha256:{}\"", sha256(&layer)));
+        let config = crate::harness::rootfs::image_config(&layers(), CONFIG);
+        Picture {
+            id: format!("sha256:{}", sha256(config.as_bytes())),
+            diff_ids: format!("[{}]", digests.join(",")),
+        }
+    }
+
+    fn of(inspect: &Output) -> Picture {
+        assert_eq!(inspect.code, 0, "{inspect:?}");
+        let image = json::parse(inspect.stdout.trim());
+        Picture {
+            id: image.string("Id"),
+            diff_ids: image.text("RootFS.Layers"),
+        }
+    }
+
+    fn ours(host: &Host, name: &str) -> Picture {
+        Picture::of(&host.tug(&["image", "inspect", "-f", "{{json .}}", name]))
+    }
+}
+
+/// Members of an archive.
+fn members(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut archive = tar::Archive::new(archive);
+    let entries = archive.entries().unwrap();
+    entries
+        .map(|entry| {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().display().to_string();
+            let mut content = Vec::new();
+            std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+            (name, content)
+        })
+        .collect()
+}
+
+fn saved(host: &Host, names: &[&str]) -> Vec<u8> {
+    let file = host.dir.join("saved.tar").display().to_string();
+    let args = [&["save", "-o", &file], names].concat();
+    assert_eq!(host.tug(&args), Output::new(0, "", ""));
+    std::fs::read(file).unwrap()
+}
+
+#[test]
+fn what_is_saved_has_each_layer_to_the_byte_and_once() {
+    let host = Host::new("save");
+    let archive = docker_archive("a:1", &layers(), CONFIG);
+    host.tug_with_input(&["load"], &archive);
+    host.ok(&["tag", "a:1", "b/c:2"]);
+    // The same file twice: Docker itself does not take that.
+    let mut twice = Archive::new();
+    twice.file("data/twice", 0o600, "first");
+    twice.file("data/twice", 0o600, "second");
+    let other = [&layers()[..2], &[twice.finish()]].concat();
+    host.tug_with_input(&["load"], &oci_archive("other:1", &other, CONFIG));
+
+    let bytes = saved(&host, &["a:1", "b/c", "other:1"]);
+    let members = members(&bytes);
+    let content = |name: &str| {
+        let mut found = members.iter().filter(|(known, _)| known == name);
+        let (_, content) = found.next().unwrap();
+        assert!(found.next().is_none(), "{name} is there twice");
+        content
+    };
+    for layer in layers().iter().chain(&other) {
+        assert!(*content(&format!("blobs/sha256/{}", sha256(layer))) == *layer);
+    }
+    for (name, content) in &members {
+        if let Some(digits) = name.strip_prefix("blobs/sha256/").filter(|n| !n.is_empty()) {
+            assert_eq!(sha256(content), digits);
+        }
+    }
+    let text = |name: &str| String::from_utf8(content(name).clone()).unwrap();
+    assert_eq!(text("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}");
+    let list = json::parse(&text("manifest.json"));
+    let tags: Vec<String> = list.items().iter().map(|i| i.text("RepoTags")).collect();
+    assert_eq!(tags, ["[\"a:1\",\"b/c:2\"]", "[\"other:1\"]"]);
+    let index = text("index.json");
+    for name in [
+        "docker.io/library/a:1",
+        "docker.io/b/c:2",
+        "docker.io/library/other:1",
+    ] {
+        let annotation = format!("\"io.containerd.image.name\":\"{name}\"");
+        assert_eq!(index.matches(&annotation).count(), 1, "{index}");
+    }
+    let top = sha256(&layers()[2]);
+    assert!(text("repositories").contains(&format!("\"b/c\":{{\"2\":\"{top}\"}}")));
+
+    let picture = Picture::ours(&host, "a:1");
+    assert_eq!(picture, Picture::expected());
+    host.ok(&["rmi", "a:1", "b/c:2", "other:1"]);
+    let loaded = host.tug_with_input(&["load"], &bytes);
+    let expected = "Loaded image: a:1\nLoaded image: b/c:2\nLoaded image: other:1\n";
+    assert_eq!(loaded, Output::new(0, expected, ""));
+    assert_eq!(Picture::ours(&host, "b/c:2"), picture);
+    assert_eq!(saved(&host, &["a:1", "b/c", "other:1"]), bytes);
+}
+
+#[test]
+fn save_speaks_as_docker_does() {
+    let host = Host::with_image("save-words");
+    host.ok(&["tag", "test", "x/test:2"]);
+    for (args, sentence) in [
+        (
+            &["save", "nosuch"][..],
+            "Error response from daemon: No such image: nosuch",
+        ),
+        (
+            &["save", "test", "x/test:9"],
+            "Error response from daemon: reference does not exist",
+        ),
+        (
+            &["save", "--platform", "linux/s390x", "test"],
+            "does not match the specified platform (linux/s390x)",
+        ),
+        (
+            &["save", "-o", "/nonexistent/x", "test"],
+            "failed to save image: invalid output path: stat /nonexistent: no such file or directory",
+        ),
+        (
+            &["save", "-o", "/dev/null", "test"],
+            "failed to save image: cannot write to a character device file",
+        ),
+        (&["save"], "'tug save' requires at least 1 argument"),
+    ] {
+        host.tug(args).assert_refused(1, sentence);
+    }
+    // By its id it has no name in the archive, and by a name without tag all of them.
+    let id = host.ok(&["images", "-q", "test"]);
+    host.ok(&["tag", "test", "test:2"]);
+    let tags = |name: &str| {
+        let members = members(&saved(&host, &[name]));
+        let (_, list) = members
+            .iter()
+            .find(|(name, _)| name == "manifest.json")
+            .unwrap();
+        let list = json::parse(std::str::from_utf8(list).unwrap());
+        list.items()[0].text("RepoTags")
+    };
+    assert_eq!(tags(id.trim()), "null");
+    assert_eq!(tags("test"), "[\"test:2\",\"test:latest\"]");
+    assert_eq!(tags("test:2"), "[\"test:2\"]");
+    let events = host.ok(&[
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "-f",
+        "event=save",
+    ]);
+    assert_eq!(events.lines().count(), 3, "{events}");
+}
+
+/// A disk that lies is not believed.
+#[test]
+fn a_layer_whose_files_were_changed_is_never_saved_whole() {
+    let host = Host::new("save-damaged");
+    host.tug_with_input(&["load"], &docker_archive("a:1", &layers(), CONFIG));
+    let digits = sha256(&layers()[0]);
+    let file = host
+        .data_root()
+        .join("layers")
+        .join(digits)
+        .join("diff/data/big");
+    let mut content = std::fs::read(&file).unwrap();
+    content[7] ^= 1;
+    std::fs::write(&file, content).unwrap();
+    let target = host.dir.join("out.tar");
+    let output = host.tug(&["save", "-o", target.to_str().unwrap(), "a:1"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(!target.exists());
+    assert!(
+        host.engine_log()
+            .contains("is damaged: its archive would have"),
+        "{}",
+        host.engine_log()
+    );
+}
+
+/// Debian's dockerd in a machine of its own.
+fn docker(machine: &mut Machine) -> String {
+    let socket = format!("unix://{}", machine.path("sock"));
+    let [data, exec, pid] = ["data", "exec", "pid"].map(|name| machine.path(name));
+    #[rustfmt::skip]
+    let line = [
+        "dockerd", "-H", &socket, "--data-root", &data, "--exec-root", &exec, "--pidfile", &pid,
+        "--bridge", "none", "--iptables=false", "--ip6tables=false", "--storage-driver", "vfs",
+    ];
+    machine.start(&line, &["docker", "-H", &socket, "version"]);
+    socket
+}
+
+#[test]
+fn debians_docker_loads_what_we_save_and_we_load_what_it_saves() {
+    let name = "round_trip: dockerd";
+    let Some(mut machine) = Machine::new(name, &["dockerd", "docker", "containerd"]) else {
+        return;
+    };
+    let socket = docker(&mut machine);
+    let asked = |args: &[&str], input: &[u8]| {
+        let words = [&["docker", "-H", &socket], args].concat();
+        run(machine.command(&words), input, PATIENCE)
+    };
+    let host = Host::new("round-trip-docker");
+    host.tug_with_input(&["load"], &docker_archive("a:1", &layers(), CONFIG));
+    let ours = saved(&host, &["a:1"]);
+    let loaded = asked(&["load"], &ours);
+    assert_eq!(loaded, Output::new(0, "Loaded image: a:1\n", ""));
+    let inspect = ["image", "inspect", "-f", "{{json .}}", "a:1"];
+    assert_eq!(Picture::of(&asked(&inspect, b"")), Picture::expected());
+
+    let file = machine.path("theirs.tar");
+    assert_eq!(asked(&["save", "-o", &file, "a:1"], b"").code, 0);
+    host.ok(&["rmi", "a:1"]);
+    assert_eq!(host.ok(&["load", "-i", &file]), "Loaded image: a:1");
+    assert_eq!(Picture::ours(&host, "a:1"), Picture::expected());
+    assert!(saved(&host, &["a:1"]) == ours);
+    machine.stop();
+}
