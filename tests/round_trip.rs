@@ -2,9 +2,11 @@
 //! gone another is the same image, layer by layer, to the byte.
 
 use crate::harness::command::{Output, run};
+use crate::harness::registry::{self, Registry};
 use crate::harness::rootfs::{Archive, busybox_with, docker_archive, oci_archive, sha256};
-use crate::harness::{Host, PATIENCE, json};
+use crate::harness::{Host, PATIENCE, json, skip};
 use crate::under_engines::Machine;
+use std::process::Command;
 
 /// Layers with links, whiteouts, and what is not to be seen in any file system.
 fn layers() -> [Vec<u8>; 3] {
@@ -259,4 +261,237 @@ fn debians_docker_loads_what_we_save_and_we_load_what_it_saves() {
     assert_eq!(Picture::ours(&host, "a:1"), Picture::expected());
     assert!(saved(&host, &["a:1"]) == ours);
     machine.stop();
+}
+
+/// Debian's skopeo.
+fn skopeo(args: &[&str]) -> String {
+    let mut command = Command::new("skopeo");
+    command.args(["--insecure-policy"]).args(args);
+    let output = run(command, b"", PATIENCE);
+    assert_eq!(output.code, 0, "{args:?}: {output:?}");
+    output.stdout
+}
+
+fn raw(name: &str) -> String {
+    skopeo(&[
+        "inspect",
+        "--tls-verify=false",
+        "--raw",
+        &format!("docker://{name}"),
+    ])
+}
+
+/// A registry with our layers as skopeo brings them; `x:1` there.
+fn filled(host: &Host) -> Registry {
+    let registry = Registry::start();
+    let archive = host.write("layout.tar", oci_archive("1", &layers(), CONFIG));
+    let to = format!("docker://{}/x:1", registry.host());
+    skopeo(&[
+        "copy",
+        "-q",
+        "--dest-tls-verify=false",
+        &format!("oci-archive:{archive}"),
+        &to,
+    ]);
+    registry
+}
+
+#[test]
+fn what_was_pulled_is_pushed_again_with_its_own_manifest() {
+    let name = "round_trip: registry";
+    if !registry::is_installed() {
+        return skip(name, "no docker-registry");
+    }
+    let host = Host::new("round-trip-push");
+    let registry = filled(&host);
+    let (from, to) = (
+        format!("{}/x:1", registry.host()),
+        format!("{}/y/z:2", registry.host()),
+    );
+    host.ok(&["pull", &from]);
+    assert_eq!(Picture::ours(&host, &from), Picture::expected());
+    host.ok(&["tag", &from, &to]);
+
+    let pushed = host.ok(&["push", &to]);
+    let manifest = raw(&from);
+    let digest = format!("sha256:{}", sha256(manifest.as_bytes()));
+    let short = layers().map(|layer| sha256(&layer)[..12].to_string());
+    let [low, middle, top] = &short;
+    let expected = format!(
+        "The push refers to repository [{}]\n\
+         {top}: Preparing\n{middle}: Preparing\n{middle}: Waiting\n{low}: Preparing\n{low}: Waiting\n\
+         {low}: Mounted from x\n{middle}: Mounted from x\n{top}: Mounted from x\n\
+         2: digest: {digest} size: {}",
+        to.trim_end_matches(":2"),
+        manifest.len()
+    );
+    assert_eq!(pushed, expected);
+    assert_eq!(raw(&to), manifest);
+    let digests = host.ok(&["image", "inspect", "-f", "{{json .RepoDigests}}", &to]);
+    assert!(
+        digests.contains(&format!("{}@{digest}", to.trim_end_matches(":2"))),
+        "{digests}"
+    );
+
+    let again = host.ok(&["push", &to]);
+    assert_eq!(again.matches("Layer already exists").count(), 3, "{again}");
+    assert_eq!(host.ok(&["push", "-q", &to]), to);
+}
+
+#[test]
+fn another_registry_gets_layers_that_skopeo_and_docker_take_for_the_same() {
+    let name = "round_trip: registry and dockerd";
+    if !registry::is_installed() {
+        return skip(name, "no docker-registry");
+    }
+    let Some(mut machine) = Machine::new(name, &["dockerd", "docker", "containerd"]) else {
+        return;
+    };
+    let host = Host::new("round-trip-registries");
+    let (first, second) = (filled(&host), Registry::start());
+    let (from, to) = (
+        format!("{}/x:1", first.host()),
+        format!("{}/x:1", second.host()),
+    );
+    host.ok(&["pull", &from]);
+    host.ok(&["tag", &from, &to]);
+    let pushed = host.ok(&["push", &to]);
+    assert_eq!(pushed.matches(": Pushed").count(), 3, "{pushed}");
+    let again = host.ok(&["push", &to]);
+    assert_eq!(again.matches("Layer already exists").count(), 3, "{again}");
+    assert_eq!(again.lines().last(), pushed.lines().last());
+
+    // skopeo makes an archive of it, and we load that.
+    let archive = host.dir.join("by-skopeo.tar").display().to_string();
+    let target = format!("docker-archive:{archive}:by-skopeo:1");
+    skopeo(&[
+        "copy",
+        "-q",
+        "--src-tls-verify=false",
+        &format!("docker://{to}"),
+        &target,
+    ]);
+    assert_eq!(
+        host.ok(&["load", "-i", &archive]),
+        "Loaded image: by-skopeo:1"
+    );
+    assert_eq!(Picture::ours(&host, "by-skopeo:1"), Picture::expected());
+    // And one of ours.
+    let ours = host.write("ours.tar", saved(&host, &[&from]));
+    for source in [
+        format!("docker-archive:{ours}"),
+        format!("oci-archive:{ours}:1"),
+    ] {
+        let target = format!("docker://{}/copy:1", second.host());
+        skopeo(&["copy", "-q", "--dest-tls-verify=false", &source, &target]);
+        let copy = format!("{}/copy:1", second.host());
+        host.ok(&["pull", &copy]);
+        let expected = Picture::expected();
+        assert_eq!(Picture::ours(&host, &copy).diff_ids, expected.diff_ids);
+        host.ok(&["rmi", &copy]);
+    }
+
+    let socket = docker(&mut machine);
+    let asked = |args: &[&str]| {
+        let words = [&["docker", "-H", &socket], args].concat();
+        run(machine.command(&words), b"", PATIENCE)
+    };
+    let pulled = asked(&["pull", "-q", &to]);
+    assert_eq!(pulled, Output::new(0, &format!("{to}\n"), ""));
+    let inspect = ["image", "inspect", "-f", "{{json .}}", &to];
+    assert_eq!(Picture::of(&asked(&inspect)), Picture::expected());
+    assert_eq!(asked(&["load", "-q", "-i", &ours]).code, 0);
+    let inspect = ["image", "inspect", "-f", "{{json .}}", &from];
+    assert_eq!(Picture::of(&asked(&inspect)), Picture::expected());
+    // What Docker pushes, we pull.
+    let back = format!("{}/back:1", first.host());
+    assert_eq!(asked(&["tag", &to, &back]).code, 0);
+    let output = asked(&["push", "-q", &back]);
+    assert_eq!(output.code, 0, "{output:?}");
+    host.ok(&["pull", "-q", &back]);
+    assert_eq!(Picture::ours(&host, &back), Picture::expected());
+    machine.stop();
+}
+
+#[test]
+fn push_speaks_as_docker_does() {
+    let name = "round_trip: push";
+    if !registry::is_installed() {
+        return skip(name, "no docker-registry");
+    }
+    let host = Host::with_image("push-words");
+    let registry = Registry::start();
+    let repository = format!("{}/r", registry.host());
+    host.ok(&["tag", "test", &repository]);
+    host.ok(&["tag", "test", &format!("{repository}:2")]);
+    let nowhere = "127.0.0.1:1/r";
+    host.ok(&["tag", "test", nowhere]);
+    let missing = format!(
+        "An image does not exist locally with the tag: {}/nosuch",
+        registry.host()
+    );
+    for (args, sentence) in [
+        (
+            &["push", &format!("{}/nosuch", registry.host())][..],
+            &missing[..],
+        ),
+        (
+            &["push", "-a", &format!("{}/nosuch", registry.host())],
+            &missing,
+        ),
+        (
+            &["push", &format!("{repository}:9")],
+            "tag does not exist: 127.0.0.1:",
+        ),
+        (
+            &["push", "-a", &format!("{repository}:2")],
+            "tag can't be used with --all-tags/-a",
+        ),
+        (
+            &["push", &format!("r@sha256:{}", "0".repeat(64))],
+            "cannot push a digest reference",
+        ),
+        (
+            &["push", "--platform", "linux/s390x", &repository],
+            "does not match the specified platform",
+        ),
+        (&["push", nowhere], "connection refused"),
+        (&["push"], "'tug push' requires 1 argument"),
+    ] {
+        let output = host.tug(args);
+        assert_eq!(output.code, 1, "{args:?}: {output:?}");
+        let said = output.stderr.to_lowercase();
+        assert!(
+            said.contains(&sentence.to_lowercase()),
+            "{args:?}: {output:?}"
+        );
+    }
+    let output = host.ok(&["push", &repository]);
+    assert!(
+        output.starts_with("Using default tag: latest\nThe push refers to"),
+        "{output}"
+    );
+    assert!(
+        output.contains(": Pushed\nlatest: digest: sha256:"),
+        "{output}"
+    );
+    let all = host.ok(&["push", "-a", &repository]);
+    assert!(
+        all.contains("\n2: digest: ") && all.contains("\nlatest: digest: "),
+        "{all}"
+    );
+    let events = host.ok(&[
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "-f",
+        "event=push",
+    ]);
+    assert_eq!(events.lines().count(), 3, "{events}");
+    if let Some(output) = host.docker(&["push", &repository]) {
+        assert!(output.stdout.contains("Layer already exists"), "{output:?}");
+        assert_eq!(output.code, 0, "{output:?}");
+    }
 }

@@ -11,6 +11,7 @@ use crate::engine::pull::Wanted;
 use crate::error::{Error, Result};
 use crate::image::import::Import;
 use crate::image::manifest;
+use crate::image::reference::Reference;
 use crate::json;
 use crate::json::object::{self, Object};
 use crate::oci::image::Platform;
@@ -151,6 +152,26 @@ fn pull(call: &mut Call<'_>) -> Result<Reply> {
     };
     let mut listener = Listener::new(call.connection)?;
     let outcome = call.engine.image_pull(&wanted, &mut listener);
+    listener.end(outcome)
+}
+
+pub fn push(call: &mut Call<'_>) -> Result<Reply> {
+    let mut name = Reference::parse(&call.name)?;
+    if let Some(tag) = call.query("tag").filter(|tag| !tag.is_empty()) {
+        name = name
+            .with(tag)
+            .map_err(|_| Error::invalid("invalid tag format"))?;
+    }
+    let platform = platform(call)?;
+    let credentials = call.credentials()?;
+    let engine = call.engine;
+    let mut listener = Listener::new(call.connection)?;
+    let outcome = engine.image_push(
+        &name,
+        platform.as_ref(),
+        credentials.as_ref(),
+        &mut listener,
+    );
     listener.end(outcome)
 }
 

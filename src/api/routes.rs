@@ -77,6 +77,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/images/{*}/get", images::save),
     ("GET", "/images/{*}/json", images::inspect),
     ("GET", "/images/{*}/history", images::history),
+    ("POST", "/images/{*}/push", images::push),
     ("POST", "/images/{*}/tag", images::tag),
     ("DELETE", "/images/{*}", images::remove),
 ];

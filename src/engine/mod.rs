@@ -40,6 +40,7 @@ pub mod pause;
 pub mod processes;
 pub mod prune;
 pub mod pull;
+pub mod push;
 pub mod record;
 mod recover;
 // Pull and push, which use all of it, are being made.

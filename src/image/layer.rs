@@ -42,6 +42,8 @@ json_struct! {
         pub archive: Option<u64>,
         /// The form in which it was pulled; a registry that has it need not get it again.
         pub blob: Option<Descriptor>,
+        /// The form in which it was pushed last, if that is another one.
+        pub pushed: Option<Descriptor>,
     }
 }
 
@@ -111,6 +113,7 @@ pub fn staged(
         entries: Some(unpacked.entries),
         archive: Some(archive_bytes),
         blob: None,
+        pushed: None,
     };
     write_record(&staging, &record)?;
     Ok(Staged {
@@ -174,6 +177,14 @@ pub fn exists(dir: &Path, diff: &str) -> bool {
 /// Bytes of all its regular files, as it was unpacked.
 pub fn size(dir: &Path, diff: &str) -> Option<u64> {
     read(dir, diff)?.size
+}
+
+/// Record in which form a registry has got it.
+pub fn note_pushed(dir: &Path, diff: &str, blob: &Descriptor) -> Result<()> {
+    let dir = dir.join(diff);
+    let mut known = load(&dir)?;
+    known.pushed = Some(blob.clone());
+    record::replace(&dir, RECORD, json::to_string(&known).as_bytes())
 }
 
 /// What is recorded of it.

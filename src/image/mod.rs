@@ -22,7 +22,6 @@ mod browse;
 pub mod change;
 pub mod changes;
 mod decoder;
-#[allow(dead_code)]
 mod deflate;
 pub mod extend;
 mod gzip;
@@ -40,6 +39,7 @@ pub mod pack;
 mod part;
 mod pax;
 pub mod pull;
+pub mod push;
 pub mod readonly;
 pub mod rebuild;
 pub mod reference;

@@ -49,7 +49,7 @@ enum Part {
 #[derive(Clone)]
 pub struct Stored {
     /// The directory of layers that it is in.
-    place: PathBuf,
+    pub place: PathBuf,
     /// Digits of the diff id.
     pub diff: String,
     /// Bytes of the archive.
@@ -109,12 +109,10 @@ impl Images {
             let tagged = Some(reference).filter(|reference| reference.digest.is_none());
             return Ok(vec![(digits, tagged)]);
         }
-        let mut all = Vec::new();
-        for held in self.all() {
-            let name = reference.full_name();
-            let is_one = |known: &Reference| known.full_name() == name && known.digest.is_none();
-            let names = self.names(&held.digits).into_iter().filter(is_one);
-            all.extend(names.map(|known| (held.digits.clone(), Some(known))));
+        let mut all: Vec<(String, Option<Reference>)> = Vec::new();
+        for known in self.tagged(&reference) {
+            let digits = self.named(&known.full());
+            all.extend(digits.map(|digits| (digits, Some(known))));
         }
         if all.is_empty() {
             // Docker shows what it was asked for, and not the tag that another verb would mean.
@@ -127,6 +125,16 @@ impl Images {
         Ok(all)
     }
 
+    /// The names with a tag that begin as `reference` does.
+    pub fn tagged(&self, reference: &Reference) -> Vec<Reference> {
+        let name = reference.full_name();
+        let is_one = |known: &Reference| known.full_name() == name && known.digest.is_none();
+        let all = self.all().into_iter();
+        all.flat_map(|held| self.names(&held.digits))
+            .filter(is_one)
+            .collect()
+    }
+
     fn describe(
         &self,
         writer: &mut Writer,
@@ -136,8 +144,7 @@ impl Images {
     ) -> Result<()> {
         let config = shelf::config(&self.image_dir(digits))?;
         if let Some(wanted) = platform {
-            let image: Image = json::parse_bytes(&config, "image configuration")?;
-            check_platform(wanted, &image, names, digits)?;
+            check_platform(wanted, &config, names, digits)?;
         }
         writer.image(&config, &self.stored(digits)?, names);
         Ok(())
@@ -170,22 +177,17 @@ impl Images {
 /// Docker's sentence.
 pub fn check_platform(
     wanted: &Platform,
-    image: &Image,
+    config: &[u8],
     names: &[Reference],
     digits: &str,
 ) -> Result<()> {
+    let image: Image = json::parse_bytes(config, "image configuration")?;
     let there = Platform {
         os: image.os.clone(),
         architecture: image.architecture.clone(),
         variant: image.variant.clone(),
     };
-    let fits = |wanted: &Option<String>, there: &Option<String>| {
-        wanted.is_none() || there.is_none() || wanted == there
-    };
-    if fits(&wanted.os, &there.os)
-        && fits(&wanted.architecture, &there.architecture)
-        && fits(&wanted.variant, &there.variant)
-    {
+    if manifest::runs(&there, wanted) {
         return Ok(());
     }
     let name = names.first().map(Reference::familiar);

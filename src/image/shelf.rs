@@ -131,6 +131,11 @@ pub fn add_source(images: &Path, digits: &str, source: &[u8]) -> Result<()> {
     }
 }
 
+/// The same, read again; none, if there is none that can be read.
+pub fn source(dir: &Path) -> Option<Vec<u8>> {
+    record::load(dir, SOURCE).ok()?
+}
+
 /// The configuration of an image, the bytes that its id is the digest of.
 pub fn config(dir: &Path) -> Result<Vec<u8>> {
     record::load(dir, CONFIG)?.ok_or_else(|| Error::not_found(format!("{CONFIG} is missing")))

@@ -94,6 +94,15 @@ json_struct! {
         pub id: Option<String>,
         pub error_detail: Option<ErrorDetail> = "errorDetail",
         pub error: Option<String>,
+        pub aux: Option<Aux>,
+    }
+
+    /// What a push has led to, for programs.
+    #[derive(Clone, Debug, Default)]
+    pub struct Aux {
+        pub tag: Option<String> = "Tag",
+        pub digest: Option<String> = "Digest",
+        pub size: Option<i64> = "Size",
     }
 
     /// Bytes done and to do.

@@ -41,6 +41,7 @@ mod prune;
 mod ps;
 mod pull;
 pub(super) mod pump;
+mod push;
 mod remote;
 mod rename;
 mod restart;
@@ -99,6 +100,7 @@ const VERBS: &[&Verb] = &[
     &prune::SYSTEM,
     &ps::VERB,
     &pull::VERB,
+    &push::VERB,
     &rename::VERB,
     &restart::VERB,
     &rm::VERB,
