@@ -1,4 +1,5 @@
-//! TLS 1.3, both ends: who calls the engine over TCP shows a certificate of its CA.
+//! TLS 1.3, both ends: who calls the engine over TCP shows a certificate of its CA; registries show
+//! theirs to us.
 //!
 //! The library decides nothing about sockets: it is a `pump::Codec`, and everything behind the pump
 //! sees a plain stream that carries nothing before the certificates have been checked.
@@ -6,7 +7,7 @@
 mod verify;
 
 use self::verify::Verifier;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::http::pump::{Codec, Heard, Lines, Pumps};
 use crate::sys;
 use crate::time::Time;
@@ -27,7 +28,13 @@ use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Whatever the clock says.
+const NO_FLOOR: Time = Time {
+    seconds: 0,
+    nanos: 0,
+};
 
 /// How long a handshake may take, as the client sees it.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -37,16 +44,6 @@ pub struct Files<'a> {
     pub ca: &'a Path,
     /// Our certificate (with those between it and the CA), and its key.
     pub own: Option<(&'a Path, &'a Path)>,
-}
-
-impl Files<'_> {
-    fn roots(&self) -> Result<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(self.ca)? {
-            roots.add(certificate).map_err(|e| bad(self.ca, &e))?;
-        }
-        Ok(roots)
-    }
 }
 
 fn bad(path: &Path, what: &dyn std::fmt::Display) -> Error {
@@ -118,7 +115,8 @@ impl Server {
             .with_safe_default_protocol_versions()
             .map_err(|e| wrong(&e))?;
         let builder = match verify {
-            true => builder.with_client_cert_verifier(Verifier::new(Some(files.roots()?))),
+            true => builder
+                .with_client_cert_verifier(Verifier::new(Some(roots(&[files.ca.to_path_buf()])?))),
             false => builder.with_no_client_auth(),
         };
         let mut config = builder
@@ -141,36 +139,27 @@ impl Server {
 pub struct Client {
     config: Arc<ClientConfig>,
     pumps: Arc<Pumps>,
+    floor: Clock,
 }
 
 impl Client {
+    /// For an engine.
     pub fn new(files: &Files<'_>) -> Result<Client> {
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|e| wrong(&e))?
-            .dangerous()
-            .with_custom_certificate_verifier(Verifier::new(Some(files.roots()?)));
-        let mut config = match files.own {
-            Some((certificate, path)) => builder
-                .with_client_auth_cert(certificates(certificate)?, key(path)?)
-                .map_err(|e| bad(certificate, &e))?,
-            None => builder.with_no_client_auth(),
-        };
-        config.resumption = Resumption::disabled();
-        Ok(Client {
-            config: Arc::new(config),
-            pumps: Pumps::new()?,
+        let ca = [files.ca.to_path_buf()];
+        Client::trusting(&Trust {
+            authorities: &ca,
+            own: files.own,
+            verify: true,
+            floor: NO_FLOOR,
         })
     }
 
-    /// For registries: with many authorities, and a clock that cannot be too early.
     pub fn trusting(trust: &Trust<'_>) -> Result<Client> {
-        let clock = Arc::new(Clock(trust.floor));
-        let builder = ClientConfig::builder_with_details(provider(), clock)
+        let clock = Clock(trust.floor);
+        let authorities = trust.verify.then(|| roots(trust.authorities)).transpose()?;
+        let builder = ClientConfig::builder_with_details(provider(), Arc::new(clock))
             .with_safe_default_protocol_versions()
-            .map_err(|e| wrong(&e))?;
-        let authorities = trust.verify.then(|| trust.roots()).transpose()?;
-        let builder = builder
+            .map_err(|e| wrong(&e))?
             .dangerous()
             .with_custom_certificate_verifier(Verifier::new(authorities));
         let mut config = match trust.own {
@@ -183,11 +172,12 @@ impl Client {
         Ok(Client {
             config: Arc::new(config),
             pumps: Pumps::new()?,
+            floor: clock,
         })
     }
 
     /// Speak TLS on `stream` with `host`, whose certificate must be for that name or address.
-    pub fn connect(&self, mut stream: TcpStream, host: &str) -> Result<OwnedFd> {
+    pub fn connect(&self, stream: TcpStream, host: &str) -> Result<OwnedFd> {
         let doing = || format!("TLS with {host}");
         let name = ServerName::try_from(host.to_string())
             .map_err(|_| Error::invalid("no name or address that a certificate can have"))
@@ -198,25 +188,58 @@ impl Client {
         // To its end here, so that what goes wrong can be told.
         let failed = |e: std::io::Error| {
             let told = e.get_ref().and_then(|inner| inner.downcast_ref());
-            told.map_or_else(|| Error::io("handshake", &e), wrong)
+            told.map_or_else(
+                || Error::io("handshake", &e).with_kind(Kind::Gone),
+                |error| self.floor.wrong(error),
+            )
         };
-        let limit = |limit| stream.set_read_timeout(limit);
-        limit(Some(HANDSHAKE)).map_err(failed).context(doing)?;
+        let mut hasty = Hasty {
+            stream,
+            until: Instant::now() + HANDSHAKE,
+        };
         while session.is_handshaking() {
             session
-                .complete_io(&mut stream)
+                .complete_io(&mut hasty)
                 .map_err(failed)
                 .context(doing)?;
         }
+        let stream = hasty.stream;
         stream.set_read_timeout(None).map_err(failed)?;
         let codec = Box::new(Session(session.into()));
         self.pumps.add(stream.into(), codec, b"")
     }
 }
 
+/// A stream that has to hurry, however slowly the peer drips.
+struct Hasty {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Read for Hasty {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Hasty {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 /// Whom a client trusts, and what time it is at the least.
 pub struct Trust<'a> {
-    /// Files in PEM. What is no certificate of ours in them is left out: machines' lists are old.
+    /// Files in PEM.
     pub authorities: &'a [PathBuf],
     /// Our certificate and its key.
     pub own: Option<(&'a Path, &'a Path)>,
@@ -225,49 +248,59 @@ pub struct Trust<'a> {
     pub floor: Time,
 }
 
-impl Trust<'_> {
-    fn roots(&self) -> Result<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        for path in self.authorities {
-            roots.add_parsable_certificates(certificates(path)?);
+/// What can be read of the certificates in these files: machines' lists have old ones among them.
+fn roots(paths: &[PathBuf]) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for path in paths {
+        if roots.add_parsable_certificates(certificates(path)?).0 == 0 {
+            return Err(bad(path, &"no certificate of an authority in it"));
         }
-        match roots.is_empty() {
-            false => Ok(roots),
-            true => Err(Error::invalid(
-                "no certificates of authorities on this machine: install ca-certificates, or put the \
-                 registry's into certs.d/HOST/ca.crt",
-            )),
-        }
+    }
+    match roots.is_empty() {
+        false => Ok(roots),
+        true => Err(Error::invalid(
+            "no certificates of authorities on this machine: install ca-certificates, or put the \
+             registry's into certs.d/HOST/ca.crt",
+        )),
     }
 }
 
-#[derive(Debug)]
+/// The machine's, unless it says what cannot be: something is younger.
+#[derive(Clone, Copy, Debug)]
 struct Clock(Time);
 
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
         let now = Time::now().max(self.0);
-        Some(UnixTime::since_unix_epoch(Duration::new(
-            now.seconds,
-            now.nanos,
-        )))
+        let since = Duration::new(now.seconds, now.nanos);
+        Some(UnixTime::since_unix_epoch(since))
     }
 }
 
-/// In words, with the clock where a date is wrong: boards without a battery forget the time.
+impl Clock {
+    /// In words, with the clock where a date is wrong: boards without a battery forget the time.
+    fn wrong(self, error: &rustls::Error) -> Error {
+        use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+        let what = match error {
+            rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => "has expired",
+            rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => {
+                "is not valid yet"
+            }
+            error => return Error::invalid(error.to_string()),
+        };
+        let now = Time::now();
+        let mut text = format!("the certificate {what}: the clock says {}", now.rfc3339());
+        if now < self.0 {
+            text.push_str(", taken for ");
+            text.push_str(&self.0.rfc3339());
+            text.push_str(", when tug or its newest record was made");
+        }
+        Error::invalid(text)
+    }
+}
+
 fn wrong(error: &rustls::Error) -> Error {
-    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-    let clock = || format!("the clock says {}", Time::now().rfc3339());
-    let sentence = match error {
-        rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => {
-            format!("the certificate has expired: {}", clock())
-        }
-        rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => {
-            format!("the certificate is not valid yet: {}", clock())
-        }
-        error => error.to_string(),
-    };
-    Error::invalid(sentence)
+    Clock(NO_FLOOR).wrong(error)
 }
 
 struct Session(Connection);

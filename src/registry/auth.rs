@@ -83,9 +83,9 @@ impl Keys {
         });
     }
 
-    /// Answer the challenge in `headers` of the registry at `url`, so that `line` has something to
-    /// show. `is_ours`: the registry may have the credentials; mirrors may not. False: there is no
-    /// challenge that we can answer.
+    /// Answer the challenge in `headers` of the registry at `url` with a header line. `is_ours`: the
+    /// registry may have the credentials; mirrors may not. `None`: there is no challenge that we can
+    /// answer.
     pub fn answer(
         &self,
         transport: &Arc<Transport>,
@@ -93,37 +93,26 @@ impl Keys {
         is_ours: bool,
         headers: &Headers,
         scope: &str,
-    ) -> Result<bool> {
+    ) -> Result<Option<String>> {
         let credentials = self.credentials.as_ref().filter(|_| is_ours);
         let all = challenges(headers);
-        let named = |scheme: &str| {
-            all.iter()
-                .find(|one| one.scheme.eq_ignore_ascii_case(scheme))
-        };
-        if let Some(bearer) = named("bearer") {
-            let given = credentials.map(|own| own.registry_token.as_str());
-            if let Some(token) = given.filter(|token| !token.is_empty()) {
-                self.keep(
-                    url,
-                    scope,
-                    format!("Authorization: Bearer {token}\r\n"),
-                    None,
-                );
-                return Ok(true);
+        let (line, life) = match (named(&all, "bearer"), named(&all, "basic")) {
+            (Some(_), _) if credentials.is_some_and(|own| !own.registry_token.is_empty()) => {
+                let token = credentials.map_or("", |own| &own.registry_token);
+                (bearer(token), None)
             }
-            let token = self.token(transport, url, bearer, scope, credentials, false)?;
-            let line = format!("Authorization: Bearer {}\r\n", token.token);
-            self.keep(url, scope, line, Some(token.life));
-            return Ok(true);
-        }
-        if named("basic").is_some() {
-            let Some(own) = credentials.filter(|own| !own.username.is_empty()) else {
-                return Err(Error::new(Kind::System, "no basic auth credentials"));
-            };
-            self.keep(url, scope, basic(own), None);
-            return Ok(true);
-        }
-        Ok(false)
+            (Some(challenge), _) => {
+                let token = self.token(transport, url, challenge, scope, credentials, false)?;
+                (bearer(&token.token), Some(token.life))
+            }
+            (None, Some(_)) => match credentials.filter(|own| !own.username.is_empty()) {
+                Some(own) => (basic(own), None),
+                None => return Err(Error::new(Kind::System, "no basic auth credentials")),
+            },
+            (None, None) => return Ok(None),
+        };
+        self.keep(url, scope, line.clone(), life);
+        Ok(Some(line))
     }
 
     /// Ask the realm of `challenge` for a token. `is_login`: and for one that lasts.
@@ -238,6 +227,10 @@ pub fn basic(own: &Credentials) -> String {
     )
 }
 
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
 /// The token server, if it is one that the registry at `url` may name.
 fn realm(transport: &Transport, url: &Url, realm: &str, has_secret: bool) -> Result<Url> {
     let doing = || format!("token server of {}", url.origin());
@@ -279,6 +272,11 @@ pub fn challenges(headers: &Headers) -> Vec<Challenge> {
         parse(value, &mut all);
     }
     all
+}
+
+fn named<'a>(all: &'a [Challenge], scheme: &str) -> Option<&'a Challenge> {
+    all.iter()
+        .find(|one| one.scheme.eq_ignore_ascii_case(scheme))
 }
 
 /// `Bearer realm="…",service="…", Basic realm=x`: a word that no `=` follows begins the next one.
@@ -337,18 +335,11 @@ pub fn log_in(
     let all = challenges(&answer.headers);
     let status = answer.status;
     answer.finish();
-    let named = |scheme: &str| {
-        all.iter()
-            .find(|one| one.scheme.eq_ignore_ascii_case(scheme))
-    };
-    let (line, refresh) = match (status, named("bearer"), named("basic")) {
-        (401, Some(bearer), _) => {
-            let keys = Keys::new(None);
-            let token = keys.token(transport, url, bearer, "", Some(credentials), true)?;
-            (
-                format!("Authorization: Bearer {}\r\n", token.token),
-                token.refresh,
-            )
+    let (line, refresh) = match (status, named(&all, "bearer"), named(&all, "basic")) {
+        (401, Some(challenge), _) => {
+            let token =
+                Keys::new(None).token(transport, url, challenge, "", Some(credentials), true)?;
+            (bearer(&token.token), token.refresh)
         }
         (401, None, Some(_)) => (basic(credentials), None),
         // Who asks for nothing takes everybody.

@@ -202,38 +202,43 @@ impl Inner {
 
     /// With what opens it, which may have to be got first.
     fn ask_at(&self, endpoint: &Endpoint, url: &Url, ask: &Ask<'_>) -> Result<Answer> {
-        let is_there = url.origin() == endpoint.url.origin();
-        let mut has_asked = false;
-        loop {
-            let line = match is_there {
-                true => self.keys.line(&endpoint.url, ask.scope),
-                false => String::new(),
-            };
-            let answer = match ask.method {
-                "GET" | "HEAD" => self.transport.follow(ask.method, url, ask.headers, &line)?,
-                method => {
-                    let lines = format!("{}{line}", ask.headers);
-                    self.transport
-                        .send(method, url, &lines, Body::Bytes(ask.body))?
-                }
-            };
-            // What another origin wants, where a redirect has led, is not for us to give.
-            if answer.status != 401 || has_asked || answer.origin != endpoint.url.origin() {
-                return Ok(answer);
+        let line = self.line(endpoint, url, ask.scope);
+        let answer = self.send(url, ask, &line)?;
+        // What another origin wants, where a redirect has led, is not for us to give.
+        if answer.status != 401 || answer.origin != endpoint.url.origin() {
+            return Ok(answer);
+        }
+        let is_ours = endpoint.kind != Kind::Mirror;
+        let line = self.keys.answer(
+            &self.transport,
+            &endpoint.url,
+            is_ours,
+            &answer.headers,
+            ask.scope,
+        )?;
+        let Some(line) = line else {
+            return Ok(answer);
+        };
+        answer.finish();
+        self.send(url, ask, &line)
+    }
+
+    /// What is known to open `url`: nothing, if it is not the registry's own.
+    fn line(&self, endpoint: &Endpoint, url: &Url, scope: &str) -> String {
+        match url.origin() == endpoint.url.origin() {
+            true => self.keys.line(&endpoint.url, scope),
+            false => String::new(),
+        }
+    }
+
+    fn send(&self, url: &Url, ask: &Ask<'_>, line: &str) -> Result<Answer> {
+        match ask.method {
+            "GET" | "HEAD" => self.transport.follow(ask.method, url, ask.headers, line),
+            method => {
+                let lines = format!("{}{line}", ask.headers);
+                self.transport
+                    .send(method, url, &lines, Body::Bytes(ask.body))
             }
-            let is_ours = endpoint.kind != Kind::Mirror;
-            let is_answered = self.keys.answer(
-                &self.transport,
-                &endpoint.url,
-                is_ours,
-                &answer.headers,
-                ask.scope,
-            )?;
-            if !is_answered {
-                return Ok(answer);
-            }
-            answer.finish();
-            has_asked = true;
         }
     }
 

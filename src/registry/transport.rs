@@ -27,7 +27,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const CONNECT_ALL: Duration = Duration::from_secs(30);
 
 /// The longest silence.
-pub const SILENCE: Duration = Duration::from_secs(60);
+pub const SILENCE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 60 });
 
 const IDLE_MAX: usize = 4;
 const REDIRECTS_MAX: usize = 10;
@@ -228,8 +228,17 @@ impl Transport {
     }
 
     fn secure(&self, stream: TcpStream, url: &Url) -> Result<OwnedFd> {
-        let client = self.client(url)?;
-        client.connect(stream, &url.host)
+        let outcome = self.client(url)?.connect(stream, &url.host);
+        outcome.map_err(|mut error| {
+            if error.message.ends_with("UnknownIssuer") {
+                error.message.push_str(&format!(
+                    ": signed by unknown authority; if it is to be trusted, put its CA into \
+                     /etc/docker/certs.d/{}/ca.crt",
+                    url.authority()
+                ));
+            }
+            error
+        })
     }
 
     /// What speaks TLS with the host of `url`: as strict as it was told, and knowing whom to trust.

@@ -20,7 +20,10 @@ impl Repository {
             hash: Sha256::new(),
             count: 0,
         };
-        let lines = format!("{OCTETS}{}", self.line_for(&location)?);
+        let lines = format!(
+            "{OCTETS}{}",
+            self.0.line(self.0.endpoint()?, &location, &self.0.scope)
+        );
         let sent = self
             .0
             .transport
@@ -86,15 +89,6 @@ impl Repository {
         here.check_way_to(&location)?;
         answer.finish();
         Ok(location)
-    }
-
-    /// What opens `location`: nothing, if it is not the registry's own.
-    fn line_for(&self, location: &Url) -> Result<String> {
-        let endpoint = &self.0.endpoint()?.url;
-        Ok(match location.origin() == endpoint.origin() {
-            true => self.0.keys.line(endpoint, &self.0.scope),
-            false => String::new(),
-        })
     }
 
     fn at(&self, method: &str, location: &Url, headers: &str) -> Result<Answer> {
