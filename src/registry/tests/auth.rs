@@ -91,7 +91,7 @@ fn a_token_that_was_good_is_renewed_once() {
     // It takes each token but once.
     let server = Liar::start(move |heard| {
         let is_good = heard.header("authorization").is_some()
-            && count.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+            && count.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
         match is_good {
             true => reply(200, "", manifest("c", "l")),
             false => reply(
