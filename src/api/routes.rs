@@ -1,7 +1,7 @@
 //! The table of what can be asked for.
 
 use crate::api::{
-    Call, Reply, containers, exec, files, images, networks, registries, streams, system,
+    Call, Reply, check, containers, exec, files, images, networks, registries, streams, system,
 };
 use crate::error::Result;
 use crate::http::query;
@@ -16,7 +16,9 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/version", system::version),
     ("GET", "/info", system::info),
     ("GET", "/events", streams::events),
+    ("POST", "/system/check", check::check),
     ("GET", "/system/df", system::df),
+    ("POST", "/system/repair", check::repair),
     ("POST", "/auth", registries::auth),
     ("POST", "/build", system::build),
     ("POST", "/build/prune", system::build_prune),

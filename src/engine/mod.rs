@@ -13,6 +13,7 @@ pub mod archive;
 pub mod attach;
 mod boot;
 pub mod changes;
+pub mod check;
 pub mod commit;
 pub mod config;
 pub mod container;

@@ -72,11 +72,11 @@ fn loaded(image: &NewImage) -> Vec<Loaded> {
 
 /// What an archive holds, by name.
 #[derive(Default)]
-struct Members {
+pub struct Members {
     /// Sorted once all are there.
     by_name: Vec<(String, Member)>,
     /// Unpacked layers; no two are the same.
-    staged: Vec<Staged>,
+    pub staged: Vec<Staged>,
     memory: usize,
 }
 
@@ -93,7 +93,7 @@ enum Member {
     Unusable(String),
 }
 
-fn read_all(layers: &Path, from: &mut dyn Read) -> Result<Members> {
+pub fn read_all(layers: &Path, from: &mut dyn Read) -> Result<Members> {
     let mut input = Input(from);
     let mut source = Source::new(&mut input);
     let mut members = Members::default();
@@ -217,7 +217,7 @@ impl Members {
     }
 
     /// The images that the archive says it has.
-    fn images(&self) -> Result<Vec<NewImage>> {
+    pub fn images(&self) -> Result<Vec<NewImage>> {
         // New archives of Docker have both; its own document knows all names.
         let images = if self.get("manifest.json").is_some() {
             self.saved()?

@@ -21,6 +21,7 @@ mod archive;
 mod browse;
 pub mod change;
 pub mod changes;
+pub mod check;
 mod decoder;
 mod deflate;
 pub mod extend;
@@ -44,6 +45,7 @@ pub mod readonly;
 pub mod rebuild;
 pub mod reference;
 mod remove;
+mod repair;
 pub mod room;
 pub mod save;
 mod shelf;
@@ -102,7 +104,7 @@ pub struct Images {
 }
 
 /// An image that is to become part of the store, with layers that are staged or there.
-struct NewImage {
+pub struct NewImage {
     config: Vec<u8>,
     /// Digits of the diff ids, lowest first.
     layers: Vec<String>,
@@ -134,6 +136,7 @@ impl Images {
             }
         }
         part::sweep(&layers, false)?;
+        repair::settle(&images, &layers)?;
         let (shelf, unreadable) = Shelf::read(&images)?;
         for (name, error) in &unreadable {
             log::line(

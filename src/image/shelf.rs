@@ -151,13 +151,19 @@ fn read_refs(images: &Path) -> Result<Map<String>> {
         .collect()
 }
 
-fn read_image(images: &Path, digits: &str) -> Result<Held> {
-    if sha256(&config(&images.join(digits))?) != digits {
+/// The records of one image.
+pub fn read_image(images: &Path, digits: &str) -> Result<Held> {
+    read_image_in(&images.join(digits), digits)
+}
+
+/// The same where its directory is called otherwise.
+pub fn read_image_in(dir: &Path, digits: &str) -> Result<Held> {
+    if sha256(&config(dir)?) != digits {
         return Err(Error::invalid(format!(
             "{CONFIG} does not match its digest"
         )));
     }
-    let manifest = record::load(&images.join(digits), MANIFEST)?
+    let manifest = record::load(dir, MANIFEST)?
         .ok_or_else(|| Error::not_found(format!("{MANIFEST} is missing")))?;
     let manifest: Manifest = json::parse_bytes(&manifest, MANIFEST)?;
     let mut held = Held {
@@ -165,7 +171,10 @@ fn read_image(images: &Path, digits: &str) -> Result<Held> {
         layers: Vec::new(),
         size: manifest.size.unwrap_or(0),
     };
-    for diff_id in manifest.layers.unwrap_or_default() {
+    // Of another version, or of none.
+    let layers = manifest.layers;
+    let layers = layers.ok_or_else(|| Error::invalid(format!("{MANIFEST} names no layers")))?;
+    for diff_id in layers {
         let diff = id::digest_hex(&diff_id).context(|| MANIFEST)?;
         held.layers.push(diff.to_string());
     }

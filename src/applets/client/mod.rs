@@ -4,6 +4,7 @@
 //! the list of them. Knows the engine by its HTTP API only.
 
 mod attach;
+mod check;
 mod commit;
 mod complete;
 mod config;
@@ -71,6 +72,7 @@ use std::ffi::OsString;
 
 const VERBS: &[&Verb] = &[
     &attach::VERB,
+    &check::VERB,
     &commit::VERB,
     &complete::VERB,
     &cp::VERB,
