@@ -177,6 +177,11 @@ impl Index {
             above.as_fd(),
             &c_string(to.as_encoded_bytes())?,
         )?;
+        self.moved(path)
+    }
+
+    /// What lies at `path` is in `shadow` from now on, under the next number.
+    pub fn moved(&mut self, path: &[u8]) -> Result<()> {
         self.shadows += 1;
         self.end_piece()
             .and_then(|()| self.begin(MOVED, 3 + path.len()))

@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The kernel's own limit when it follows links (path_resolution(7)).
-const LINKS_MAX: usize = 40;
+pub(super) const LINKS_MAX: usize = 40;
 
 /// What to do about a directory that is not there: its parent and its name.
 pub type Missing<'a> = &'a dyn Fn(BorrowedFd<'_>, &Path) -> Result<()>;
@@ -92,7 +92,7 @@ pub fn components(path: &[u8]) -> Vec<Vec<u8>> {
     clean
 }
 
-fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+pub(super) fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/')
         .filter(|part| !part.is_empty() && *part != b".")
 }

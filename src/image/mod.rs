@@ -24,12 +24,16 @@ pub mod changes;
 pub mod check;
 mod decoder;
 mod deflate;
+#[allow(dead_code)]
+mod erofs;
 pub mod extend;
 mod gzip;
 mod head;
 pub mod import;
 mod index;
 pub mod inside;
+#[allow(dead_code)]
+mod lay;
 mod layer;
 pub mod load;
 pub mod manifest;

@@ -30,16 +30,16 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-const WHITEOUT: &[u8] = b".wh.";
-const OPAQUE: &[u8] = b".wh..wh..opq";
+pub(super) const WHITEOUT: &[u8] = b".wh.";
+pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// AUFS kept its own things under such names; no content.
-const WHITEOUT_META: &[u8] = b".wh..wh.";
+pub(super) const WHITEOUT_META: &[u8] = b".wh..wh.";
 
 /// Device numbers that the kernel has: 12 bits of major, 20 of minor.
 const MAJOR_MAX: i64 = 0xfff;
 const MINOR_MAX: i64 = 0xf_ffff;
 
-const COPY_BYTES: usize = 64 << 10;
+pub(super) const COPY_BYTES: usize = 64 << 10;
 
 /// What a layer holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -432,17 +432,10 @@ impl<'a> Writer<'a> {
         fs::link_at(dir.as_fd(), last, parent, name).context(link)
     }
 
-    /// None: it stays as it is. -1 would mean that to chown(2), and what is longer would be cut to
-    /// another user.
+    /// None: it stays as it is.
     fn owner(&self, entry: &Entry) -> Result<Option<(u32, u32)>> {
-        let checked = |id: i64| {
-            u32::try_from(id)
-                .ok()
-                .filter(|id| *id != u32::MAX)
-                .ok_or_else(|| Error::invalid(format!("user or group {id} is out of range")))
-        };
         match self.how.map_or(Owner::Archive, |how| how.owner) {
-            Owner::Archive => Ok(Some((checked(entry.uid)?, checked(entry.gid)?))),
+            Owner::Archive => Ok(Some((user(entry.uid)?, user(entry.gid)?))),
             Owner::Caller => Ok(None),
             Owner::User(uid, gid) => Ok(Some((uid, gid))),
         }
@@ -607,7 +600,7 @@ fn mark(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
 
 /// The attributes to set. Those of overlayfs itself are not for an image to say: a redirect would
 /// lead out of its own directories (overlayfs.rst, "Trusted and user xattrs").
-fn attributes(entry: &Entry) -> Result<Vec<(CString, &[u8])>> {
+pub(super) fn attributes(entry: &Entry) -> Result<Vec<(CString, &[u8])>> {
     let mut list = Vec::new();
     for (name, value) in &entry.attributes {
         if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
@@ -618,7 +611,15 @@ fn attributes(entry: &Entry) -> Result<Vec<(CString, &[u8])>> {
     Ok(list)
 }
 
-fn device(entry: &Entry) -> Result<(u32, u32)> {
+/// -1 would mean to chown(2) that it stays, and what is longer would be cut to another user.
+pub(super) fn user(id: i64) -> Result<u32> {
+    u32::try_from(id)
+        .ok()
+        .filter(|id| *id != u32::MAX)
+        .ok_or_else(|| Error::invalid(format!("user or group {id} is out of range")))
+}
+
+pub(super) fn device(entry: &Entry) -> Result<(u32, u32)> {
     let (major, minor) = entry.device;
     if !(0..=MAJOR_MAX).contains(&major) || !(0..=MINOR_MAX).contains(&minor) {
         return Err(Error::invalid(format!(

@@ -30,8 +30,10 @@ impl Cage {
 
     fn unpack(&self, tar: Tar) -> Result<Unpacked> {
         let bytes = tar.end();
-        let mut bytes = &bytes[..];
-        unpack(&self.root(), &mut Archive::new(&mut Input(&mut bytes)))
+        let mut from = &bytes[..];
+        let outcome = unpack(&self.root(), &mut Archive::new(&mut Input(&mut from)));
+        crate::image::lay::tests::compare(&bytes, &self.root(), &outcome);
+        outcome
     }
 
     /// Nothing outside has changed, and nothing new is there.
