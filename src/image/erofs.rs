@@ -252,9 +252,14 @@ impl Writer {
     pub fn file(&mut self, bytes: &[u8]) -> Result<Node> {
         let data = self.reserve(bytes.len() as u64, &[])?;
         self.put(&data, 0, bytes)?;
+        Ok(self.node(data))
+    }
+
+    /// A file of our own.
+    pub fn node(&self, data: Data) -> Node {
         let mut node = Node::new(FileType::RegularFile, 0o600, Content::Data(data));
         node.modified = self.modified;
-        Ok(node)
+        node
     }
 
     /// Write the inodes of a tree below the directory `parent`. Answers where its root lies. The

@@ -25,7 +25,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 pub const DIFF: &str = "diff";
-const RECORD: &str = "layer.json";
+pub const RECORD: &str = "layer.json";
 
 /// What an image without layers has below it.
 const EMPTY: &str = "empty";

@@ -21,10 +21,10 @@ use std::io::Read;
 use std::path::Path;
 
 /// The largest document that is read, as registries have it (distribution-spec, "Pushing Manifests").
-const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+pub const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 
 /// All documents and names of one archive together.
-const MEMORY_BYTES_MAX: usize = 32 << 20;
+pub const MEMORY_BYTES_MAX: usize = 32 << 20;
 
 /// An index may list indexes. Deeper than this is no sense, or a loop.
 pub const INDEX_DEPTH_MAX: u32 = 4;
@@ -32,7 +32,7 @@ pub const INDEX_DEPTH_MAX: u32 = 4;
 /// What overlayfs stacks (OVL_MAX_STACK).
 pub const LAYERS_MAX: usize = 500;
 
-const BLOBS: &str = "blobs/sha256/";
+pub const BLOBS: &str = "blobs/sha256/";
 
 /// An image that `load` has brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,13 +127,7 @@ impl Members {
             }
             archive::Kind::File => self.content(layers, &name, entry, archive)?,
             archive::Kind::HardLink => Member::Link(self::name(&entry.link)?),
-            archive::Kind::Symlink => {
-                // Relative to the directory of the link.
-                let dir = name.rsplit_once('/').map_or("", |(dir, _)| dir);
-                let target = [dir.as_bytes(), b"/", &entry.link].concat();
-                let target = components(&target);
-                Member::Link(String::from_utf8_lossy(&target.join(&b'/')).into_owned())
-            }
+            archive::Kind::Symlink => Member::Link(linked(&name, &entry.link)),
             _ => return Ok(()),
         };
         // Names count too, with what a map needs for each.
@@ -252,21 +246,9 @@ impl Members {
             .collect()
     }
 
-    /// The images of an OCI layout. Entries of one name are the same image for different machines.
+    /// The images of an OCI layout.
     fn listed(&self, index: &Manifest) -> Result<Vec<NewImage>> {
-        let listed = index.manifests.iter().flatten();
-        let mut groups: Vec<(Option<&str>, Vec<&Descriptor>)> = Vec::new();
-        for descriptor in listed {
-            let name = manifest::name(descriptor);
-            match groups.iter_mut().find(|(known, _)| *known == name) {
-                // Without a name and without a platform they are different images.
-                Some((_, group)) if name.is_some() || descriptor.platform.is_some() => {
-                    group.push(descriptor);
-                }
-                _ => groups.push((name, vec![descriptor])),
-            }
-        }
-        let images = groups.into_iter().map(|(name, group)| {
+        let images = groups(index).into_iter().map(|(name, group)| {
             let descriptor = manifest::choose(&group)?;
             self.listed_image(descriptor, name, 0)
         });
@@ -394,8 +376,31 @@ impl Members {
     }
 }
 
+/// The images that an index lists. Entries of one name are the same image for different machines.
+pub fn groups(index: &Manifest) -> Vec<(Option<&str>, Vec<&Descriptor>)> {
+    let mut groups: Vec<(Option<&str>, Vec<&Descriptor>)> = Vec::new();
+    for descriptor in index.manifests.iter().flatten() {
+        let name = manifest::name(descriptor);
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            // Without a name and without a platform they are different images.
+            Some((_, group)) if name.is_some() || descriptor.platform.is_some() => {
+                group.push(descriptor);
+            }
+            _ => groups.push((name, vec![descriptor])),
+        }
+    }
+    groups
+}
+
+/// The member that the symbolic link `name` leads to, which counts from its directory.
+pub fn linked(name: &str, target: &[u8]) -> String {
+    let dir = name.rsplit_once('/').map_or("", |(dir, _)| dir);
+    let target = components(&[dir.as_bytes(), b"/", target].concat());
+    String::from_utf8_lossy(&target.join(&b'/')).into_owned()
+}
+
 /// A member's name, one way of writing it. A reader that unpacked the archive would follow `..`.
-fn name(path: &[u8]) -> Result<String> {
+pub fn name(path: &[u8]) -> Result<String> {
     let text = std::str::from_utf8(path)
         .ok()
         .filter(|text| !text.starts_with('/') && text.split('/').all(|part| part != ".."))
@@ -408,13 +413,13 @@ fn name(path: &[u8]) -> Result<String> {
 }
 
 /// The member that a descriptor means, and how long it says that it is.
-fn blob(descriptor: &Descriptor) -> Result<(String, Option<u64>)> {
+pub fn blob(descriptor: &Descriptor) -> Result<(String, Option<u64>)> {
     let digest = descriptor.digest.as_deref().unwrap_or_default();
     let digits = id::digest_hex(digest)?;
     Ok((format!("{BLOBS}{digits}"), descriptor.size))
 }
 
-fn check_size(name: &str, declared: Option<u64>, there: u64) -> Result<()> {
+pub fn check_size(name: &str, declared: Option<u64>, there: u64) -> Result<()> {
     match declared {
         Some(declared) if declared != there => Err(Error::invalid(format!(
             "{name} has {there} bytes, but {declared} are declared"

@@ -24,7 +24,6 @@ pub mod changes;
 pub mod check;
 mod decoder;
 mod deflate;
-#[allow(dead_code)]
 mod erofs;
 pub mod extend;
 mod gzip;
@@ -32,12 +31,12 @@ mod head;
 pub mod import;
 mod index;
 pub mod inside;
-#[allow(dead_code)]
 mod lay;
 mod layer;
 pub mod load;
 pub mod manifest;
 mod merge;
+pub mod offline;
 pub mod overlay;
 pub mod pack;
 #[allow(dead_code)] // pull calls it
@@ -121,7 +120,6 @@ pub struct NewImage {
 impl Images {
     /// Open the store of `data_root`, make it if there is none, and remove what a crash or a power
     /// cut has left half-made. The caller sees to it that nobody else has it open.
-    #[cfg(test)]
     pub fn open(data_root: &Path) -> Result<Images> {
         Images::open_with(data_root, Vec::new())
     }

@@ -56,6 +56,34 @@ pub struct Pulled {
     pub platform: Platform,
 }
 
+/// What a name in a registry leads to.
+pub struct Remote {
+    pub names: Vec<Reference>,
+    pub config: Vec<u8>,
+    /// The exact manifest.
+    pub source: Vec<u8>,
+    pub layers: Vec<Layer>,
+}
+
+/// Look, and get no layer.
+pub fn resolve(pull: &Pull<'_>) -> Result<Remote> {
+    let reference = pull.reference;
+    let asked = reference.digest.as_ref().or(reference.tag.as_ref());
+    let asked = asked.map_or("latest", String::as_str);
+    let top = pull.repository.manifest(asked)?;
+    let names = vec![reference.with(&top.digest)?, reference.clone()];
+    let (manifest, source) = image_document(pull, top, 0)?;
+    let config = manifest.config.clone().unwrap_or_default();
+    check_config(reference, &config)?;
+    let config = read_config(pull.repository, &config)?;
+    Ok(Remote {
+        layers: layers(&manifest, &config)?,
+        names,
+        config,
+        source,
+    })
+}
+
 impl Images {
     pub fn pull(&self, pull: &Pull<'_>, audience: &mut dyn Audience) -> Result<Pulled> {
         let reference = pull.reference;

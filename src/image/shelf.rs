@@ -9,7 +9,7 @@ use crate::store::{record, staging};
 use crate::{id, json};
 use std::path::Path;
 
-const REFS: &str = "refs.json";
+pub const REFS: &str = "refs.json";
 const CONFIG: &str = "config.json";
 const MANIFEST: &str = "manifest.json";
 const SOURCE: &str = "source.json";

@@ -54,6 +54,7 @@ mod search;
 mod start;
 mod stats;
 mod stop;
+mod store;
 mod tag;
 mod tls;
 mod top;
@@ -113,6 +114,7 @@ const VERBS: &[&Verb] = &[
     &start::VERB,
     &stats::VERB,
     &stop::VERB,
+    &store::VERB,
     &tag::VERB,
     &top::VERB,
     &pause::UNPAUSE,
@@ -121,10 +123,11 @@ const VERBS: &[&Verb] = &[
     &wait::VERB,
 ];
 
-const GROUPS: [(&str, &str); 4] = [
+const GROUPS: [(&str, &str); 5] = [
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("manifest", "Look at manifests in registries"),
+    ("store", "Make stores of images for firmware"),
     ("system", "Manage the engine"),
 ];
 
