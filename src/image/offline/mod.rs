@@ -9,12 +9,12 @@ mod file;
 mod origin;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::gzip::Gzip;
+use crate::image::decoder;
 use crate::image::layer::{self, End, Staged};
 use crate::image::manifest::{self, shown};
 use crate::image::readonly::{FORMAT, FORMAT_NUMBER};
 use crate::image::reference::Reference;
-use crate::image::source::{self, Format, Hashed, SNIFF_BYTES, Source, Stream, sha256};
+use crate::image::source::{self, Hashed, Source, Stream, sha256};
 use crate::image::{Images, NewImage};
 use crate::json;
 use crate::oci::image::{Image, Platform};
@@ -246,14 +246,8 @@ impl Output {
 
     fn compressed(&mut self, part: &Part, from: &mut dyn Stream) -> Result<(String, u64)> {
         let mut source = Source::new(from);
-        let head = source.peek(SNIFF_BYTES);
-        let head = head.map_err(|e| source::failed("read archive", &e))?;
-        match source::sniff(head) {
-            Format::Tar => self.archive(part, &mut source),
-            Format::Gzip => self.archive(part, &mut Gzip::new(&mut source)),
-            Format::Foreign(name) => Err(source::foreign(name)),
-            _ => Err(Error::invalid("this is not a tar archive")),
-        }
+        let mut plain = decoder::open(&mut source)?;
+        self.archive(part, &mut *plain)
     }
 
     fn archive(&mut self, part: &Part, from: &mut dyn Stream) -> Result<(String, u64)> {

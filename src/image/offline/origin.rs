@@ -4,7 +4,7 @@ use super::{Found, Part};
 use crate::error::{Context, Error, Result};
 use crate::id;
 use crate::image::archive::{self, Archive};
-use crate::image::gzip::Gzip;
+use crate::image::decoder;
 use crate::image::inside::shown;
 use crate::image::load::{
     BLOBS, DOCUMENT_BYTES_MAX, INDEX_DEPTH_MAX, LAYERS_MAX, MEMORY_BYTES_MAX, blob, check_size,
@@ -373,13 +373,7 @@ fn decompressed(path: &Path, work: &mut dyn FnMut(&mut dyn Stream) -> Result<()>
     let mut file = File::open(path).map_err(|e| failed_at(path, &e))?;
     let mut input = Input(&mut file);
     let mut source = Source::new(&mut input);
-    let head = source.peek(SNIFF_BYTES);
-    match source::sniff(head.map_err(|e| failed_at(path, &e))?) {
-        Format::Tar => work(&mut source),
-        Format::Gzip => work(&mut Gzip::new(&mut source)),
-        Format::Foreign(name) => Err(source::foreign(name)),
-        _ => Err(Error::invalid("this is not a tar archive")),
-    }
+    work(&mut *decoder::open(&mut source)?)
 }
 
 /// Tells how far it is.
