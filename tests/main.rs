@@ -80,6 +80,7 @@ mod shutdown;
 mod slow_clients;
 mod stats;
 mod storage_driver;
+mod store_build;
 mod store_check;
 mod store_ro;
 mod stuck;

@@ -59,7 +59,7 @@ fn make_store(host: &Host, archives: &[Vec<u8>]) -> String {
     store
 }
 
-fn use_stores(host: &mut Host, paths: &[&str]) {
+pub fn use_stores(host: &mut Host, paths: &[&str]) {
     host.write("daemon.json", format!(r#"{{"store-ro": {paths:?}}}"#));
     host.start_engine();
 }
@@ -73,7 +73,7 @@ fn with_firmware(name: &'static str) -> (Host, String) {
 }
 
 /// Loop devices over `file`.
-fn loops(file: &str) -> usize {
+pub fn loops(file: &str) -> usize {
     let listed = sh("losetup --list --noheadings --output BACK-FILE");
     listed.lines().filter(|line| line.trim() == file).count()
 }
