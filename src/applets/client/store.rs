@@ -71,7 +71,7 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
         let size = human::size_in_four(i64::try_from(image.size).unwrap_or(i64::MAX));
         if names.is_empty() {
             let id = &image.id;
-            print::err(&format!(
+            print::err(format!(
                 "WARNING: {id} has no name: NAME=SOURCE gives it one\n"
             ))?;
         }
