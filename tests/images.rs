@@ -477,6 +477,8 @@ fn an_archive_that_lies_about_its_content_leaves_nothing() {
         archive.finish()
     };
     let good = rootfs::image_config(std::slice::from_ref(&layer), "{}");
+    // What the store has an archive need not bring; this one is nowhere.
+    let unknown = rootfs::image_config(std::slice::from_ref(&other), "{}");
     let layer_name = format!("\"{name}/layer.tar\"");
     let manifest = |layers: &str| {
         format!(r#"[{{"Config":"config.json","RepoTags":["lying:1"],"Layers":[{layers}]}}]"#)
@@ -488,7 +490,7 @@ fn an_archive_that_lies_about_its_content_leaves_nothing() {
         ),
         (
             "a layer that is missing",
-            lying(&good, &manifest("\"nowhere/layer.tar\""), &layer),
+            lying(&unknown, &manifest("\"nowhere/layer.tar\""), &layer),
         ),
         ("a layer too few", lying(&good, &manifest(""), &layer)),
         (

@@ -132,6 +132,16 @@ fn what_is_saved_has_each_layer_to_the_byte_and_once() {
 
     let picture = Picture::ours(&host, "a:1");
     assert_eq!(picture, Picture::expected());
+    // What is there is not unpacked again: its directory would have another time.
+    let touched = || {
+        std::fs::metadata(host.data_root().join("layers"))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    let before = touched();
+    assert_eq!(host.tug_with_input(&["load", "-q"], &bytes).code, 0);
+    assert_eq!(touched(), before);
     host.ok(&["rmi", "a:1", "b/c:2", "other:1"]);
     let loaded = host.tug_with_input(&["load"], &bytes);
     let expected = "Loaded image: a:1\nLoaded image: b/c:2\nLoaded image: other:1\n";

@@ -195,7 +195,9 @@ fn platform(call: &Call<'_>) -> Result<Option<Platform>> {
 }
 
 pub fn load(call: &mut Call<'_>) -> Result<Reply> {
-    let loaded = call.engine.image_load(&mut call.connection.body())?;
+    let platform = platform(call)?;
+    let mut body = call.connection.body();
+    let loaded = call.engine.image_load(&mut body, platform.as_ref())?;
     let lines: Vec<Progress> = loaded
         .iter()
         .map(|image| match &image.reference {

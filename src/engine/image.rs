@@ -135,8 +135,12 @@ impl Engine {
         Ok(id)
     }
 
-    pub fn image_load(&self, from: &mut dyn Read) -> Result<Vec<Loaded>> {
-        let loaded = self.images.load(from)?;
+    pub fn image_load(
+        &self,
+        from: &mut dyn Read,
+        platform: Option<&Platform>,
+    ) -> Result<Vec<Loaded>> {
+        let loaded = self.images.load(from, platform)?;
         for image in &loaded {
             self.tell_image("load", &image.id, &image.id);
         }

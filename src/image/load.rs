@@ -14,11 +14,11 @@ use crate::image::layer::{self, End, Staged};
 use crate::image::manifest::{self, Saved};
 use crate::image::reference::Reference;
 use crate::image::source::{self, Format, Hashed, Input, SNIFF_BYTES, Source, Stream, sha256};
-use crate::image::{Images, NewImage};
+use crate::image::{Images, NewImage, save};
 use crate::json;
-use crate::oci::image::{Descriptor, Image, Manifest};
+use crate::oci::image::{Descriptor, Image, Manifest, Platform};
 use std::io::Read;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// The largest document that is read, as registries have it (distribution-spec, "Pushing Manifests").
 pub const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
@@ -44,9 +44,10 @@ pub struct Loaded {
 }
 
 impl Images {
-    /// Load all images of an archive, compressed or not: all or none.
-    pub fn load(&self, from: &mut dyn Read) -> Result<Vec<Loaded>> {
-        let outcome = read_all(&self.layers, from).and_then(|mut members| {
+    /// Load all images of an archive, compressed or not: all or none. Of one image for many platforms
+    /// the one for `platform`, or for this machine.
+    pub fn load(&self, from: &mut dyn Read, platform: Option<&Platform>) -> Result<Vec<Loaded>> {
+        let outcome = read_all(self, platform, false, from).and_then(|mut members| {
             let images = members.images()?;
             let wanted = |layer: &Staged| images.iter().any(|i| i.layers.contains(&layer.diff));
             members.staged.retain(wanted);
@@ -63,16 +64,20 @@ fn loaded(image: &NewImage) -> Vec<Loaded> {
         reference,
         id: id.clone(),
     };
-    if image.names.is_empty() {
-        return vec![with(None)];
+    let names = image.names.iter().filter(|name| name.digest.is_none());
+    let mut named: Vec<Loaded> = names.map(|name| with(Some(name.familiar()))).collect();
+    if named.is_empty() {
+        named.push(with(None));
     }
-    let names = image.names.iter();
-    names.map(|name| with(Some(name.familiar()))).collect()
+    named
 }
 
 /// What an archive holds, by name.
-#[derive(Default)]
-pub struct Members {
+pub struct Members<'a> {
+    store: &'a Images,
+    platform: Option<&'a Platform>,
+    /// What is there may be damaged: all of it is to come from the archive.
+    is_repair: bool,
     /// Sorted once all are there.
     by_name: Vec<(String, Member)>,
     /// Unpacked layers; no two are the same.
@@ -93,20 +98,33 @@ enum Member {
     Unusable(String),
 }
 
-pub fn read_all(layers: &Path, from: &mut dyn Read) -> Result<Members> {
+/// Read an archive to its end.
+pub fn read_all<'a>(
+    store: &'a Images,
+    platform: Option<&'a Platform>,
+    is_repair: bool,
+    from: &mut dyn Read,
+) -> Result<Members<'a>> {
     let mut input = Input(from);
     let mut source = Source::new(&mut input);
-    let mut members = Members::default();
-    members.read(layers, &mut *decoder::open(&mut source)?)?;
+    let mut members = Members {
+        store,
+        platform,
+        is_repair,
+        by_name: Vec::new(),
+        staged: Vec::new(),
+        memory: 0,
+    };
+    members.read(&mut *decoder::open(&mut source)?)?;
     Ok(members)
 }
 
-impl Members {
-    fn read(&mut self, layers: &Path, from: &mut dyn Stream) -> Result<()> {
+impl Members<'_> {
+    fn read(&mut self, from: &mut dyn Stream) -> Result<()> {
         let failed = |e: std::io::Error| source::failed("read archive", &e);
         let mut archive = Archive::new(from);
         while let Some(entry) = archive.next().map_err(failed)? {
-            self.member(layers, &entry, &mut archive)
+            self.member(&entry, &mut archive)
                 .context(|| shown(&entry.path))?;
         }
         // To one reader the first would count, to another the last.
@@ -119,13 +137,13 @@ impl Members {
         Hashed::new(from).finish().map(drop).map_err(failed)
     }
 
-    fn member(&mut self, layers: &Path, entry: &Entry, archive: &mut Archive<'_>) -> Result<()> {
+    fn member(&mut self, entry: &Entry, archive: &mut Archive<'_>) -> Result<()> {
         let name = name(&entry.path)?;
         let member = match entry.kind {
             archive::Kind::File if entry.is_sparse => {
                 Member::Unusable("it is stored as a sparse file".into())
             }
-            archive::Kind::File => self.content(layers, &name, entry, archive)?,
+            archive::Kind::File => self.content(&name, entry, archive)?,
             archive::Kind::HardLink => Member::Link(self::name(&entry.link)?),
             archive::Kind::Symlink => Member::Link(linked(&name, &entry.link)),
             _ => return Ok(()),
@@ -142,17 +160,19 @@ impl Members {
         Ok(())
     }
 
-    fn content(
-        &mut self,
-        layers: &Path,
-        name: &str,
-        entry: &Entry,
-        archive: &mut Archive<'_>,
-    ) -> Result<Member> {
+    fn content(&mut self, name: &str, entry: &Entry, archive: &mut Archive<'_>) -> Result<Member> {
         let failed = |e: std::io::Error| source::failed("read archive", &e);
         let mut source = Source::new(archive);
         let format = source::sniff(source.peek(SNIFF_BYTES).map_err(failed)?);
+        let layers = &self.store.layers;
         let (member, digest) = match format {
+            // The store has it: nothing is written a second time.
+            Format::Tar if self.is_there(name) => {
+                let diff = Hashed::new(&mut source).finish().map_err(failed)?;
+                let digest = diff.clone();
+                let bytes = entry.size;
+                (Member::Layer { diff, bytes }, Some(digest))
+            }
             Format::Tar => {
                 let staged = layer::stage_tar(layers, &mut source, End::Checked);
                 let digest = staged.as_ref().map(|s| s.diff.clone()).ok();
@@ -192,6 +212,17 @@ impl Members {
             )));
         }
         Ok(member)
+    }
+
+    /// Whether the store has the layer with this name, with all that it takes to save it again.
+    fn is_there(&self, name: &str) -> bool {
+        let digits = name.strip_prefix(BLOBS).unwrap_or_default();
+        let has_index = |layers: PathBuf| {
+            layer::read(&layers, digits).is_some_and(|record| record.archive.is_some())
+        };
+        !self.is_repair
+            && id::is_full(digits)
+            && self.store.layers_with(digits).is_some_and(has_index)
     }
 
     /// What can't be unpacked may be something else that only looks like a layer; if an image wants
@@ -241,16 +272,55 @@ impl Members {
                 let layers = saved.layers.unwrap_or_default().into_iter();
                 let layers = layers.map(|name| (name, None)).collect();
                 let names = saved.repo_tags.unwrap_or_default();
-                self.image(&config, layers, &names)
+                let (digest, source) = self.own_manifest(&config).unzip();
+                self.image(&config, layers, &names, digest.as_deref(), source)
             })
             .collect()
+    }
+
+    /// Of an archive that is an OCI layout as well: the manifest with this configuration, and the
+    /// digest under which it is listed. Not one that was made with the archive, for layers that are
+    /// not compressed: no registry has that.
+    fn own_manifest(&self, config: &str) -> Option<(String, Vec<u8>)> {
+        let bytes = self.document("index.json").ok()?;
+        let index = manifest::parse(bytes, "index.json").ok()?;
+        let mut listed = index.manifests.into_iter().flatten();
+        listed.find_map(|descriptor| {
+            let manifest = self.manifest_of(&descriptor, config, 0)?;
+            Some((descriptor.digest?, manifest))
+        })
+    }
+
+    fn manifest_of(&self, descriptor: &Descriptor, config: &str, depth: u32) -> Option<Vec<u8>> {
+        let content = self.document(&blob(descriptor).ok()?.0).ok()?;
+        let document = manifest::parse(content, "").ok()?;
+        if let Some(inner) = document.manifests.filter(|_| depth < INDEX_DEPTH_MAX) {
+            let mut inner = inner.iter();
+            return inner.find_map(|descriptor| self.manifest_of(descriptor, config, depth + 1));
+        }
+        let is_it = blob(&document.config?).is_ok_and(|(name, _)| name == config);
+        let is_packed = |layer: &Descriptor| {
+            let media_type = layer.media_type.as_deref().unwrap_or_default();
+            media_type.ends_with("gzip") || media_type.ends_with("zstd")
+        };
+        let layers = document.layers.unwrap_or_default();
+        (is_it && layers.iter().all(is_packed)).then(|| content.to_vec())
+    }
+
+    /// Of the same image for different machines the one that is wanted.
+    fn choose<'a>(&self, candidates: &[&'a Descriptor]) -> Result<&'a Descriptor> {
+        match self.platform {
+            Some(platform) => manifest::choose_for(candidates, platform),
+            None => manifest::choose(candidates),
+        }
     }
 
     /// The images of an OCI layout.
     fn listed(&self, index: &Manifest) -> Result<Vec<NewImage>> {
         let images = groups(index).into_iter().map(|(name, group)| {
-            let descriptor = manifest::choose(&group)?;
-            self.listed_image(descriptor, name, 0)
+            let descriptor = self.choose(&group)?;
+            let digest = descriptor.digest.as_deref();
+            self.listed_image(descriptor, name, digest, 0)
         });
         images.collect()
     }
@@ -259,6 +329,7 @@ impl Members {
         &self,
         descriptor: &Descriptor,
         name: Option<&str>,
+        digest: Option<&str>,
         depth: u32,
     ) -> Result<NewImage> {
         let (member, bytes) = blob(descriptor)?;
@@ -270,7 +341,7 @@ impl Members {
                 return Err(Error::invalid("indexes are nested too deep"));
             }
             let candidates: Vec<&Descriptor> = inner.iter().collect();
-            return self.listed_image(manifest::choose(&candidates)?, name, depth + 1);
+            return self.listed_image(self.choose(&candidates)?, name, digest, depth + 1);
         }
 
         let config = document.config.unwrap_or_default();
@@ -283,7 +354,7 @@ impl Members {
         let layers = document.layers.iter().flatten().map(blob);
         let layers = layers.collect::<Result<Vec<(String, Option<u64>)>>>()?;
         let names: Vec<String> = name.map(str::to_string).into_iter().collect();
-        self.image(&config_name, layers, &names)
+        self.image(&config_name, layers, &names, digest, Some(content.to_vec()))
     }
 
     /// One image of a configuration and layers, which must be those that the configuration means.
@@ -292,6 +363,8 @@ impl Members {
         config: &str,
         layers: Vec<(String, Option<u64>)>,
         names: &[String],
+        digest: Option<&str>,
+        source: Option<Vec<u8>>,
     ) -> Result<NewImage> {
         let bytes = self.document(config)?;
         let image: Image = json::parse_bytes(bytes, config)?;
@@ -319,26 +392,43 @@ impl Members {
             layers: Vec::new(),
             size: 0,
             names: Vec::new(),
-            source: None,
+            source,
         };
         for (diff_id, (name, bytes)) in diff_ids.iter().zip(layers) {
             let expected = id::digest_hex(diff_id).context(|| config.to_string())?;
-            let (diff, there) = self.layer(&name)?;
-            check_size(&name, bytes, there)?;
-            if diff != expected {
-                return Err(Error::invalid(format!(
-                    "layer {name} is not what the image was made of: it is sha256:{diff}, expected {diff_id}"
-                )));
+            // As with Docker, an archive need not bring what is there.
+            let is_given = self.find(&name).is_err() && self.store.layers_with(expected).is_some();
+            if !is_given {
+                self.check_layer(&name, bytes, expected)?;
             }
-            let staged = self.staged.iter().find(|staged| staged.diff == diff);
-            new.size += staged.map_or(0, |staged| staged.size);
-            new.layers.push(diff.to_string());
+            let staged = self.staged.iter().find(|staged| staged.diff == expected);
+            let there = || self.store.layer_size(expected);
+            new.size += staged.map_or_else(there, |staged| staged.size);
+            new.layers.push(expected.to_string());
         }
         for text in names {
             let name = Reference::parse(text).context(|| format!("image name {text:?}"))?;
-            new.names.push(name.with_default_tag());
+            let name = name.with_default_tag();
+            let by_digest = digest.map(|digest| name.with(digest)).transpose()?;
+            new.names.push(name);
+            new.names.extend(by_digest);
+        }
+        if let Some(platform) = self.platform {
+            save::check_platform(platform, bytes, &new.names, &sha256(bytes))?;
         }
         Ok(new)
+    }
+
+    /// Whether a layer is the one that the configuration means.
+    fn check_layer(&self, name: &str, bytes: Option<u64>, expected: &str) -> Result<()> {
+        let (diff, there) = self.layer(name)?;
+        check_size(name, bytes, there)?;
+        if diff != expected {
+            return Err(Error::invalid(format!(
+                "layer {name} is not what the image was made of: it is sha256:{diff}, expected sha256:{expected}"
+            )));
+        }
+        Ok(())
     }
 
     fn document(&self, name: &str) -> Result<&[u8]> {

@@ -352,6 +352,8 @@ impl Images {
                     shelf::write_source(directory.path(), source)?;
                 }
                 staged.push((digits, directory, image));
+            } else if let Some(source) = &image.source {
+                shelf::add_source(&self.images, &digits, source)?;
             }
         }
 
@@ -363,6 +365,15 @@ impl Images {
             }
         }
         fs::sync_dir(&self.layers)?;
+        // Of an image that did not bring all of its layers, one may have been removed meanwhile.
+        let layers = images.iter().flat_map(|image| &image.layers);
+        for diff in layers {
+            if self.layers_with(diff).is_none() {
+                return Err(Error::conflict(format!(
+                    "layer sha256:{diff} has been removed meanwhile: try again"
+                )));
+            }
+        }
         for (digits, directory, image) in staged {
             // The same image may be twice in one archive.
             if self.shelf().held(&digits).is_none() {

@@ -76,7 +76,7 @@ impl Images {
     /// Of an archive as `load` takes it, what is missing of the damaged. Names stay as they are, but
     /// those of an image that is made again.
     pub fn load_damaged(&self, from: &mut dyn Read, damage: &Damage) -> Result<()> {
-        let mut members = read_all(&self.layers, from).context(|| "load")?;
+        let mut members = read_all(self, None, true, from).context(|| "load")?;
         let mut images = members.images().context(|| "load")?;
         members
             .staged

@@ -187,7 +187,8 @@ pub fn check_platform(
         architecture: image.architecture.clone(),
         variant: image.variant.clone(),
     };
-    if manifest::runs(&there, wanted) {
+    let says_nothing = there.architecture.as_deref().is_none_or(str::is_empty);
+    if says_nothing || manifest::runs(&there, wanted) {
         return Ok(());
     }
     let name = names.first().map(Reference::familiar);

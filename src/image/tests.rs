@@ -116,7 +116,7 @@ fn picture(root: &Path) -> Vec<String> {
 }
 
 fn load(store: &Images, mut archive: &[u8]) -> Result<Vec<Loaded>> {
-    store.load(&mut archive)
+    store.load(&mut archive, None)
 }
 
 /// What a store holds, by name, without the digits.
@@ -189,6 +189,108 @@ fn of_an_index_the_image_for_this_machine_is_taken() {
     );
     // What was unpacked for the other machine has gone.
     assert_eq!(staging::names(&dir.path().join("layers")).unwrap().len(), 1);
+}
+
+#[test]
+fn of_an_index_the_image_for_the_wanted_machine_is_taken() {
+    let mut layout = Layout::new();
+    let mut all = Vec::new();
+    for arch in ["s390x", "riscv64"] {
+        let layer = layer(arch);
+        let platform = format!(r#","platform":{{"os":"linux","architecture":"{arch}"}}"#);
+        let image = layout.image(&config(&[&layer]), &[&gzip(&layer)]);
+        all.push(format!("{image}{platform},{NAME}"));
+    }
+    let archive = layout.end(&all.join(","));
+    let dir = scratch();
+    let store = Images::open(dir.path()).unwrap();
+    for (text, expected) in [("linux/s390x", "etc/s390x"), ("riscv64", "etc/riscv64")] {
+        let platform = manifest::platform(text).unwrap();
+        let loaded = store.load(&mut &archive[..], Some(&platform)).unwrap();
+        assert_eq!(loaded[0].reference.as_deref(), Some("layout:1"));
+        let files = files_of_layers(&store, &loaded[0].id);
+        assert_eq!(files, [["etc", expected]]);
+    }
+    let platform = manifest::platform("linux/arm/v5").unwrap();
+    let error = store.load(&mut &archive[..], Some(&platform)).unwrap_err();
+    assert_eq!(
+        error.message,
+        "load: no matching manifest for linux/arm/v5 in the manifest list entries"
+    );
+}
+
+/// As with Docker: an archive of what is new, for a store that has the rest.
+#[test]
+fn an_archive_need_not_bring_the_layers_that_are_there() {
+    let (one, two) = (layer("one"), layer("two"));
+    let config = config(&[&one, &two]);
+    let manifest = r#"[{"Config":"c.json","RepoTags":["delta:1"],"Layers":["one.tar","two.tar"]}]"#;
+    let whole = |tar: Tar| put(tar, "one.tar", &one);
+    let delta = |tar: Tar| put(tar, "c.json", config.as_bytes()).end();
+    let archive = put(Tar::new().file("manifest.json", manifest), "two.tar", &two);
+
+    let dir = scratch();
+    let store = Images::open(dir.path()).unwrap();
+    let error = load(&store, &delta(archive.clone())).unwrap_err();
+    assert_eq!(error.message, "load: one.tar is missing in the archive");
+    let base = r#"[{"Config":"b.json","RepoTags":["base:1"],"Layers":["one.tar"]}]"#;
+    let base = whole(Tar::new().file("manifest.json", base));
+    let base = put(base, "b.json", self::config(&[&one]).as_bytes()).end();
+    load(&store, &base).unwrap();
+    load(&store, &delta(archive)).unwrap();
+    let found = store.find("delta:1").unwrap();
+    assert_eq!(found.size, 6);
+    assert_eq!(files_of_layers(&store, &found.id).len(), 2);
+}
+
+/// Whichever way round: documents first or last, links before what they lead to.
+#[test]
+fn the_order_of_an_archives_members_does_not_matter() {
+    for archive in [old_layout("test:1"), oci_layout()] {
+        let mut members: Vec<Vec<u8>> = Vec::new();
+        let mut rest = &archive[..archive.len() - 1024];
+        while !rest.is_empty() {
+            let size = std::str::from_utf8(&rest[124..135]).unwrap();
+            let size = usize::from_str_radix(size, 8)
+                .unwrap()
+                .next_multiple_of(512);
+            let (member, after) = rest.split_at(512 + size);
+            members.push(member.to_vec());
+            rest = after;
+        }
+        let mut ids = Vec::new();
+        for round in 0..members.len() {
+            members.rotate_left(1);
+            if round % 2 == 0 {
+                members.reverse();
+            }
+            let dir = scratch();
+            let store = Images::open(dir.path()).unwrap();
+            let bytes = [members.concat(), vec![0; 1024]].concat();
+            ids.push(load(&store, &bytes).unwrap()[0].id.clone());
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 1);
+    }
+}
+
+/// It may have come from a registry, and goes back as it was.
+#[test]
+fn the_manifest_of_a_layout_is_kept_and_known_by_its_digest() {
+    let dir = scratch();
+    let store = Images::open(dir.path()).unwrap();
+    let layers = [layer("one"), layer("two")].map(|layer| gzip(&layer));
+    let mut layout = Layout::new();
+    let config = config(&[&layer("one"), &layer("two")]);
+    let image = layout.image(&config, &[&layers[0], &layers[1]]);
+    let archive = layout.end(&format!("{image},{NAME}"));
+    let id = load(&store, &archive).unwrap()[0].id.clone();
+    let found = store.find(&id).unwrap();
+    assert_eq!(found.tags, ["layout:1"]);
+    let digest = found.digests[0].strip_prefix("layout@sha256:").unwrap();
+    let source = shelf::source(&store.image_dir(&id[7..])).unwrap();
+    assert_eq!(sha256(&source), digest);
+    assert_eq!(store.find(&found.digests[0]).unwrap().id, id);
 }
 
 #[test]
@@ -526,8 +628,9 @@ fn removing_follows_dockers_rules_and_sentences() {
     assert_eq!(deleted, [format!("Deleted: {}", &id[..10])]);
     assert_eq!(store.lower_dirs(&other).unwrap().len(), 2);
     let deleted = steps(store.remove("layout:1", false, &unused).unwrap());
-    assert_eq!(deleted.len(), 4);
+    assert_eq!(deleted.len(), 5);
     assert_eq!(deleted[0], "Untagged: layout:1");
+    assert!(deleted[1].starts_with("Untagged: layout@sha256:"));
     assert_eq!(store.list().unwrap().len(), 0);
     assert!(
         staging::names(&dir.path().join("layers"))

@@ -137,7 +137,7 @@ pub fn import(ctr: &Ctr, options: &mut Options) -> Result<u8> {
             Box::new(file.map_err(|e| Error::io(format_args!("open {path}"), &e))?)
         }
     };
-    let loaded = ctr.as_engine("load", |engine| engine.image_load(&mut from))?;
+    let loaded = ctr.as_engine("load", |engine| engine.image_load(&mut from, None))?;
     for image in loaded {
         let name = image.reference.as_ref().unwrap_or(&image.id);
         print::line(&format!("unpacking {name} ({})...done", image.id))?;
