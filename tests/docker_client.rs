@@ -2,7 +2,10 @@
 
 use crate::harness::command::Output;
 use crate::harness::rootfs::{busybox, docker_archive};
-use crate::harness::{Host, IMAGE, PATIENCE, can_init, docker_client, eventually, skip};
+use crate::harness::{
+    Host, IMAGE, PATIENCE, can_init, docker_client, eventually, has_new_docker_client, skip,
+};
+use crate::login;
 
 /// A host with the test image, unless there is no docker client to try it with.
 fn host(name: &'static str) -> Option<Host> {
@@ -339,4 +342,119 @@ fn both_clients_print_the_same() {
         }
         assert_eq!(pair.0, pair.1, "docker and tug differ in {args:?}");
     }
+}
+
+/// Without the colours that Docker's client prints even into pipes.
+fn plain(text: &str) -> String {
+    let mut parts = text.split('\x1b');
+    let first = parts.next().unwrap_or_default().to_string();
+    first
+        + &parts
+            .map(|part| part.split_once('m').unwrap().1)
+            .collect::<String>()
+}
+
+#[test]
+fn both_clients_print_images_the_same() {
+    let Some(host) = host("docker-same-images") else {
+        return;
+    };
+    host.ok(&["tag", IMAGE, "a.b:5000/second/name:x"]);
+    host.import(IMAGE, &busybox());
+    let registry = login::registry_with(String::new());
+    let pulled = format!("{}/lab/pulled", registry.host());
+    host.ok(&["pull", "-q", &format!("{pulled}:one")]);
+    let [_, (_, _, digits)] = login::documents();
+    let by_digest = format!("{}/other@sha256:{digits}", registry.host());
+    host.ok(&["pull", "-q", &by_digest]);
+    host.ok(&["tag", &format!("{pulled}:one"), "own:1"]);
+
+    if has_new_docker_client() {
+        // Before there is a container: the client's version of the API does not count them.
+        for args in [
+            &["images", "--tree"][..],
+            &["images", "--tree", "-a"],
+            &["images", "--tree", "-q"],
+            &["image", "inspect", "--platform", "linux/riscv64", "own:1"],
+            &["history", "--platform", "linux/riscv64", "own:1"],
+        ] {
+            compare(&host, args);
+        }
+    }
+    host.ok(&["create", "--name", "user", "a.b:5000/second/name:x", "true"]);
+    for args in [
+        &["images"][..],
+        &["images", "-a"],
+        &["images", "--digests"],
+        &["images", "--digests", "--no-trunc"],
+        &["images", &pulled],
+        &["images", "[a-t]e??"],
+        &["images", "a.b:5000/*/n[^b]me"],
+        &["images", "[x"],
+        &["images", "-f", "dangling=true"],
+        &["images", "-f", "dangling=maybe"],
+        &["images", "-f", "before=own:1", "-f", "reference=*"],
+        &["images", "-f", "since=nosuch"],
+        &["images", "-f", "nosuch=1"],
+        &["history", "--no-trunc", "own:1"],
+        &["history", "-q", IMAGE],
+        &["history", "-H=false", IMAGE],
+        &["tag", IMAGE, "sha256:x"],
+        &["rmi", &pulled],
+        &["rmi", "a.b:5000/second/name:x"],
+        &["rmi", "nosuch", "other"],
+        &["image", "prune", "-f", "--filter", "label=nosuch"],
+        &["image", "prune", "-f", "--filter", "nosuch=1"],
+    ] {
+        compare(&host, args);
+    }
+    // What has no fixed order there.
+    let row = "{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}} {{.Size}}";
+    let args = ["images", "--digests", "--format", row];
+    assert_eq!(
+        sorted(&docker(&host, &args).stdout, &["images"]),
+        sorted(&host.ok(&args), &["images"])
+    );
+    let by_name = host.ok(&[
+        "images",
+        "--format",
+        "{{.Repository}} {{.Tag}} {{.Digest}}",
+        &by_digest,
+    ]);
+    assert_eq!(
+        by_name,
+        format!("{}/other <none> sha256:{digits}", registry.host())
+    );
+    let gone = host.ok(&["rmi", &by_digest]);
+    assert_eq!(gone, format!("Untagged: {by_digest}"));
+}
+
+fn compare(host: &Host, args: &[&str]) {
+    let mut pair = (docker(host, args), host.tug(args));
+    for _ in 0..5 {
+        if plain(&pair.0.stdout) == pair.1.stdout {
+            break;
+        }
+        pair = (docker(host, args), host.tug(args));
+    }
+    let (mut theirs, mut ours) = pair;
+    theirs.stdout = sorted(&plain(&theirs.stdout), args);
+    ours.stdout = sorted(&ours.stdout, args);
+    ours.stderr = ours.stderr.replace("tug: ", "");
+    if !has_new_docker_client() {
+        let daemon = "Error response from daemon: No such";
+        ours.stderr = ours.stderr.replace(daemon, "Error: No such");
+        ours.stderr = ours.stderr.replace(":latest", "");
+    }
+    assert_eq!(theirs, ours, "docker and tug differ in {args:?}");
+}
+
+/// Docker's client takes the names of an image as they come out of a map.
+fn sorted(text: &str, args: &[&str]) -> String {
+    if args[0] != "images" || args.contains(&"--tree") {
+        return text.to_string();
+    }
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
 }

@@ -223,6 +223,54 @@ fn rmi_untags_and_deletes() {
 }
 
 #[test]
+fn what_is_no_name_is_not_given_as_one() {
+    let host = Host::with_image("bad-tag");
+    let digits = "0".repeat(64);
+    let by_digest = format!("x@sha256:{digits}");
+    for (name, sentence) in [
+        ("UPPER", "repository name (library/UPPER) must be lowercase"),
+        ("x:", "invalid reference format"),
+        ("a:b:c", "invalid reference format"),
+        ("", "invalid reference format"),
+        (&digits, "cannot specify 64-byte hexadecimal strings"),
+        (
+            &by_digest,
+            "refusing to create a tag with a digest reference",
+        ),
+        (
+            "sha256:x",
+            "refusing to create an ambiguous tag using digest algorithm as name",
+        ),
+    ] {
+        host.tug(&["tag", IMAGE, name]).assert_refused(1, sentence);
+    }
+    assert_eq!(host.ok(&["images", "-q"]).lines().count(), 1);
+}
+
+#[test]
+fn an_old_client_knows_an_image_without_a_name() {
+    let host = Host::new("old-names");
+    host.tug_with_input(&["import", "-"], &busybox());
+    let names = |version: &str| {
+        let images = host.get(&format!("/v{version}/images/json"));
+        let image = &images.items()[0];
+        (
+            image.text("RepoTags"),
+            image.text("RepoDigests"),
+            image.number("Containers"),
+        )
+    };
+    let old = (
+        r#"["<none>:<none>"]"#.into(),
+        r#"["<none>@<none>"]"#.into(),
+        -1,
+    );
+    assert_eq!(names("1.42"), old);
+    assert_eq!(names("1.43"), ("[]".into(), "[]".into(), -1));
+    assert_eq!(names("1.51"), ("[]".into(), "[]".into(), 0));
+}
+
+#[test]
 fn an_image_in_use_stays() {
     let host = Host::with_image("rmi-in-use");
     let container = host.ok(&["run", "-d", "--name", "web", IMAGE, "sleep", "1000"]);

@@ -5,7 +5,7 @@ use crate::harness::command::{Output, Running, run};
 use crate::harness::liar::{Liar, reply};
 use crate::harness::registry::{Options, PASSWORD, Registry, USER, is_installed};
 use crate::harness::rootfs::sha256;
-use crate::harness::{Host, PATIENCE, docker_client, json, skip};
+use crate::harness::{Host, PATIENCE, has_new_docker_client, json, skip};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -340,7 +340,7 @@ fn a_password_shows_in_no_log_no_event_and_no_error() {
 }
 
 /// A manifest and its configuration; and a list with that manifest in it.
-fn documents() -> [(String, &'static str, String); 2] {
+pub fn documents() -> [(String, &'static str, String); 2] {
     let config = r#"{"architecture":"arm","variant":"v7","os":"linux","rootfs":{}}"#;
     let manifest = format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:{}","size":{}}},"layers":[]}}"#,
@@ -362,7 +362,7 @@ fn documents() -> [(String, &'static str, String); 2] {
 }
 
 /// A registry with these documents, and with `list` under the tag `list`.
-fn registry_with(list: String) -> Liar {
+pub fn registry_with(list: String) -> Liar {
     let [config, manifest] = documents();
     Liar::start(move |heard| {
         let find = |name: &str| match name.rsplit(['/', ':']).next().unwrap_or_default() {
@@ -469,7 +469,7 @@ fn a_search_prints_dockers_table() {
         &["--limit", "200"],
         "limit 200 is outside the range of [1, 100]",
     );
-    if docker_client().is_some() {
+    if has_new_docker_client() {
         for args in [
             &["search", &term][..],
             &["search", "--format", "json", &term],

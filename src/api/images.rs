@@ -23,9 +23,25 @@ pub fn list(call: &mut Call<'_>) -> Result<Reply> {
     if call.flag("shared-size") {
         call.engine.measure_shared(&mut images);
     }
-    if call.is_before(44) {
-        for image in &mut images {
+    if call.flag("manifests") {
+        call.engine.describe_manifests(&mut images)?;
+    }
+    for image in &mut images {
+        if call.is_before(44) {
             image.virtual_size = image.size;
+        }
+        if call.is_before(51) {
+            image.containers = Some(-1);
+        }
+        // Clients of then know an image without a name by this one.
+        let names = (image.repo_tags.as_mut(), image.repo_digests.as_mut());
+        if let (Some(tags), Some(digests)) = names
+            && call.is_before(43)
+            && tags.is_empty()
+            && digests.is_empty()
+        {
+            tags.push("<none>:<none>".to_string());
+            digests.push("<none>@<none>".to_string());
         }
     }
     Reply::json(200, &images)
@@ -33,7 +49,8 @@ pub fn list(call: &mut Call<'_>) -> Result<Reply> {
 
 /// Older clients read members that newer versions of the API have no more.
 pub fn inspect(call: &mut Call<'_>) -> Result<Reply> {
-    let mut image = call.engine.image_inspect(&call.name)?;
+    let platform = platform(call)?;
+    let mut image = call.engine.image_inspect(&call.name, platform.as_ref())?;
     if call.is_before(44) {
         image.virtual_size = image.size;
     }
@@ -65,7 +82,11 @@ pub fn prune(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 pub fn history(call: &mut Call<'_>) -> Result<Reply> {
-    Reply::json(200, &call.engine.image_history(&call.name)?)
+    let platform = platform(call)?;
+    Reply::json(
+        200,
+        &call.engine.image_history(&call.name, platform.as_ref())?,
+    )
 }
 
 pub fn remove(call: &mut Call<'_>) -> Result<Reply> {
@@ -77,6 +98,10 @@ pub fn remove(call: &mut Call<'_>) -> Result<Reply> {
 
 pub fn tag(call: &mut Call<'_>) -> Result<Reply> {
     let repo = call.query("repo").unwrap_or_default();
+    // By itself: 64 hexadecimal digits are no name, and would be one with a tag behind them.
+    if !repo.is_empty() {
+        Reference::parse(repo)?;
+    }
     let reference = with_tag(repo, call.query("tag")).ok_or_else(|| {
         Error::invalid("invalid reference format: repository name must not be empty")
     })?;

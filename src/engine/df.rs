@@ -47,11 +47,7 @@ impl Engine {
     fn images_used(&self, with_virtual: bool) -> Result<Vec<String>> {
         let mut images = self.image_list(&Filters::default())?;
         self.measure_shared(&mut images);
-        let containers = self.containers();
         for image in &mut images {
-            let id = image.id.as_deref().unwrap_or_default();
-            let users = containers.iter().filter(|c| c.image_id == id).count();
-            image.containers = i64::try_from(users).ok();
             image.virtual_size = image.size.filter(|_| with_virtual);
         }
         Ok(images.iter().map(|image| json::to_string(image)).collect())

@@ -1,13 +1,17 @@
 //! Images, as far as the engine has a say: who uses them, and what is told of them.
 
 use crate::engine::filter::Filters;
+use crate::engine::pattern::Pattern;
 use crate::engine::{Engine, driver};
 use crate::error::Result;
 use crate::image::Record;
 use crate::image::import::Import;
 use crate::image::load::Loaded;
 use crate::image::reference::Reference;
-use crate::image::save::Saved;
+use crate::image::save::{Saved, check_platform};
+use crate::json;
+use crate::json::node::quote;
+use crate::json::value::Raw;
 use crate::oci::image::Platform;
 use crate::time::Time;
 use crate::wire::container::GraphDriver;
@@ -35,18 +39,87 @@ impl Engine {
         };
         let (before, since) = (of("before")?, of("since")?);
         let until = filters.until()?;
+        let patterns = filters.get("reference").iter();
+        let patterns = patterns.map(|text| Pattern::of_path(text));
+        let patterns: Vec<Pattern> = patterns.collect::<Result<_>>()?;
         let mut images = self.images.list()?;
-        images.retain(|image| {
+        images.retain_mut(|image| {
             let made = created(image);
             let is_young = |until| Time::parse(&made).is_ok_and(|made| made >= until);
-            passes(image, filters)
-                && dangling.is_none_or(|dangling| dangling == image.tags.is_empty())
+            let is_dangling = image.tags.is_empty();
+            image.tags = referred(&image.tags, &patterns);
+            image.digests = referred(&image.digests, &patterns);
+            let is_named = !image.tags.is_empty() || !image.digests.is_empty();
+            let config = image.image.config.as_ref();
+            filters.allows_labels(config.and_then(|config| config.labels.as_ref()))
+                && (patterns.is_empty() || is_named)
+                && dangling.is_none_or(|dangling| dangling == is_dangling)
                 && before.as_ref().is_none_or(|time| made < *time)
                 && since.as_ref().is_none_or(|time| made > *time)
                 && !until.is_some_and(is_young)
         });
         images.sort_by(|a, b| b.image.created.cmp(&a.image.created));
-        Ok(images.iter().map(|image| summary(image, filters)).collect())
+        let containers = self.containers();
+        let summaries = images.into_iter().map(|image| {
+            let users = containers.iter().filter(|c| c.image_id == image.id);
+            Summary {
+                created: Some(seconds(image.image.created.as_deref())),
+                size: i64::try_from(image.size).ok(),
+                // Not computed here; `df` does.
+                shared_size: Some(-1),
+                containers: i64::try_from(users.count()).ok(),
+                labels: image.image.config.and_then(|config| config.labels),
+                id: Some(image.id),
+                parent_id: Some(String::new()),
+                repo_tags: Some(image.tags),
+                repo_digests: Some(image.digests),
+                virtual_size: None,
+                manifests: None,
+            }
+        });
+        Ok(summaries.collect())
+    }
+
+    /// Tell of the manifest that each has come with (API, ImageManifestSummary): one, for the
+    /// platform that it is for. We keep no blobs, so all that it takes is unpacked.
+    pub fn describe_manifests(&self, images: &mut [Summary]) -> Result<()> {
+        let containers = self.containers();
+        for summary in images {
+            let id = summary.id.clone().unwrap_or_default();
+            let found = (self.images.source(&id), self.images.find(&id));
+            let (Some((media_type, digest, bytes)), Ok(Record { image, .. })) = found else {
+                summary.manifests = Some(Raw("[]".to_string()));
+                continue;
+            };
+            let users = containers.iter().filter(|c| c.image_id == id);
+            let users: Vec<String> = users.map(|c| quote(&c.id)).collect();
+            let platform = json::to_string(&Platform {
+                os: image.os,
+                architecture: image.architecture,
+                variant: image.variant,
+            });
+            let size = summary.size.unwrap_or(0);
+            summary.manifests = Some(Raw(format!(
+                "[{{\"ID\":\"{digest}\",\"Descriptor\":{{\"mediaType\":{},\"digest\":\"{digest}\",\"size\":{}}},\
+                 \"Available\":true,\"Size\":{{\"Total\":{size},\"Content\":0}},\"Kind\":\"image\",\
+                 \"ImageData\":{{\"Platform\":{platform},\"Containers\":[{}],\"Size\":{{\"Unpacked\":{size}}}}}}}]",
+                quote(&media_type),
+                bytes.len(),
+                users.join(",")
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuse an image that is for another platform than `wanted`.
+    fn find_for(&self, name: &str, wanted: Option<&Platform>) -> Result<Record> {
+        let found = self.images.find(name)?;
+        if let Some(wanted) = wanted {
+            let names: Vec<Reference> = Reference::parse(name).into_iter().collect();
+            let digits = found.id.trim_start_matches("sha256:");
+            check_platform(wanted, &self.images.config(&found.id)?, &names, digits)?;
+        }
+        Ok(found)
     }
 
     /// Fill in what each shares with others.
@@ -58,14 +131,14 @@ impl Engine {
         }
     }
 
-    pub fn image_inspect(&self, name: &str) -> Result<Inspect> {
+    pub fn image_inspect(&self, name: &str, wanted: Option<&Platform>) -> Result<Inspect> {
         let Record {
             id,
             tags,
             digests,
             image,
             size,
-        } = self.images.find(name)?;
+        } = self.find_for(name, wanted)?;
         let size = i64::try_from(size).ok();
         let layers = self.images.lower_dirs(&id).unwrap_or_default();
         let layers: Vec<String> = layers.iter().map(|l| l.display().to_string()).collect();
@@ -97,8 +170,8 @@ impl Engine {
         })
     }
 
-    pub fn image_history(&self, name: &str) -> Result<Vec<HistoryItem>> {
-        let image = self.images.find(name)?;
+    pub fn image_history(&self, name: &str, wanted: Option<&Platform>) -> Result<Vec<HistoryItem>> {
+        let image = self.find_for(name, wanted)?;
         let mut sizes = self.images.layer_sizes(&image.id)?.into_iter();
         let steps = image.image.history.unwrap_or_default();
         let mut items: Vec<HistoryItem> = steps
@@ -200,105 +273,15 @@ fn seconds(time: Option<&str>) -> i64 {
     i64::try_from(seconds).unwrap_or(0)
 }
 
-fn summary(image: &Record, filters: &Filters) -> Summary {
-    let config = image.image.config.clone().unwrap_or_default();
-    let referred = |name: &&String| is_referred(name, filters);
-    let tags = image.tags.iter().filter(referred);
-    let digests = image.digests.iter().filter(referred);
-    Summary {
-        id: Some(image.id.clone()),
-        parent_id: Some(String::new()),
-        repo_tags: Some(tags.cloned().collect()),
-        repo_digests: Some(digests.cloned().collect()),
-        created: Some(seconds(image.image.created.as_deref())),
-        size: i64::try_from(image.size).ok(),
-        // Not computed here; `df` does.
-        shared_size: Some(-1),
-        containers: Some(-1),
-        virtual_size: None,
-        labels: config.labels,
-    }
+/// The names of an image that the patterns allow; all, where there are none.
+fn referred(names: &[String], patterns: &[Pattern]) -> Vec<String> {
+    let is_referred =
+        |name: &&String| patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, name));
+    names.iter().filter(is_referred).cloned().collect()
 }
 
-fn passes(image: &Record, filters: &Filters) -> bool {
-    let labels = image
-        .image
-        .config
-        .as_ref()
-        .and_then(|config| config.labels.as_ref());
-    filters.allows_labels(labels)
-        && (filters.get("reference").is_empty()
-            || [&image.tags, &image.digests]
-                .iter()
-                .any(|names| names.iter().any(|n| is_referred(n, filters))))
-}
-
-/// `reference` is a pattern: for a name with its tag or without, `*` stands for any text
-/// without a slash.
-fn is_referred(tag: &str, filters: &Filters) -> bool {
-    let bare = tag.split_once('@').or_else(|| tag.rsplit_once(':'));
-    let bare = bare.map_or(tag, |(bare, _)| bare);
-    filters.allows("reference", |pattern| {
-        glob(pattern.as_bytes(), tag.as_bytes()) || glob(pattern.as_bytes(), bare.as_bytes())
-    })
-}
-
-/// Go's path.Match, but for character classes.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    // Where to go on when the text after the last star did not fit: the star eats one byte more.
-    let mut again: Option<(usize, usize)> = None;
-    while t < text.len() || p < pattern.len() {
-        match (pattern.get(p), text.get(t)) {
-            (Some(b'*'), _) => {
-                again = Some((p, t));
-                p += 1;
-                continue;
-            }
-            (Some(b'?'), Some(byte)) if *byte != b'/' => {
-                (p, t) = (p + 1, t + 1);
-                continue;
-            }
-            (Some(wanted), Some(byte)) if wanted == byte => {
-                (p, t) = (p + 1, t + 1);
-                continue;
-            }
-            _ => {}
-        }
-        match again {
-            Some((star, at)) if at < text.len() && text[at] != b'/' => {
-                again = Some((star, at + 1));
-                (p, t) = (star + 1, at + 1);
-            }
-            _ => return false,
-        }
-    }
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stars_stand_for_text_without_slashes() {
-        for (pattern, text, expected) in [
-            ("busybox", "busybox", true),
-            ("busy*", "busybox:latest", true),
-            ("*box*t", "busybox:latest", true),
-            ("b?sybox", "busybox", true),
-            ("*", "a/b", false),
-            ("*/*", "a/b", true),
-            ("busy", "busybox", false),
-            ("busyboxx", "busybox", false),
-            ("", "", true),
-            ("*a*b", "aab", true),
-        ] {
-            assert_eq!(
-                glob(pattern.as_bytes(), text.as_bytes()),
-                expected,
-                "{pattern} {text}"
-            );
-        }
-    }
+/// With its tag or digest, or without.
+fn fits(pattern: &Pattern, name: &str) -> bool {
+    let bare = name.split_once('@').or_else(|| name.rsplit_once(':'));
+    pattern.fits(name) || bare.is_some_and(|(bare, _)| pattern.fits(bare))
 }

@@ -51,6 +51,19 @@ impl Pattern {
         }
     }
 
+    /// A pattern for names with slashes (Go's path.Match): it is for a whole text, `*` and `?` stand
+    /// for what is no slash.
+    pub fn of_path(text: &str) -> Result<Pattern> {
+        let mut parser = Parser {
+            rest: text.chars().peekable(),
+            depth: 0,
+        };
+        match parser.path().filter(|program| program.len() <= STEPS_MAX) {
+            Some(program) => Ok(Pattern(program)),
+            None => Err(Error::invalid("syntax error in pattern")),
+        }
+    }
+
     /// Whether some part of `text` fits.
     pub fn fits(&self, text: &str) -> bool {
         let mut states = Vec::new();
@@ -134,6 +147,48 @@ impl Parser<'_> {
             program.extend(other);
         }
         Some(program)
+    }
+
+    fn path(&mut self) -> Option<Program> {
+        let no_slash = || Step::OneOf {
+            ranges: vec![('/', '/')],
+            negated: true,
+        };
+        let mut program = vec![Step::Start];
+        while let Some(c) = self.rest.next() {
+            match c {
+                '*' => program.extend(star(vec![no_slash()])),
+                '?' => program.push(no_slash()),
+                '[' => program.push(self.path_class()?),
+                '\\' => program.push(Step::Char(self.rest.next()?)),
+                c => program.push(Step::Char(c)),
+            }
+        }
+        program.push(Step::End);
+        Some(program)
+    }
+
+    /// `[a-z_]`, `[^0-9]`, where a backslash takes the next letter to the letter.
+    fn path_class(&mut self) -> Option<Step> {
+        let negated = self.takes('^');
+        let mut ranges = Vec::new();
+        while ranges.is_empty() || !self.takes(']') {
+            let from = self.path_letter()?;
+            let to = match self.takes('-') {
+                true => self.path_letter()?,
+                false => from,
+            };
+            ranges.push((from, to));
+        }
+        Some(Step::OneOf { ranges, negated })
+    }
+
+    fn path_letter(&mut self) -> Option<char> {
+        match self.rest.next()? {
+            '-' | ']' => None,
+            '\\' => self.rest.next(),
+            c => Some(c),
+        }
     }
 
     fn sequence(&mut self) -> Option<Program> {
@@ -341,6 +396,43 @@ mod tests {
         ] {
             let fits = Pattern::parse(pattern).unwrap().fits(text);
             assert_eq!(fits, expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn patterns_of_names_fit_as_in_go() {
+        for (pattern, text, expected) in [
+            ("busybox", "busybox", true),
+            ("busy*", "busybox:latest", true),
+            ("*box*t", "busybox:latest", true),
+            ("b?sybox", "busybox", true),
+            ("*", "a/b", false),
+            ("*/*", "a/b", true),
+            ("?", "/", false),
+            ("busy", "busybox", false),
+            ("busyboxx", "busybox", false),
+            ("", "", true),
+            ("*a*b", "aab", true),
+            ("a[bc]d", "acd", true),
+            ("a[^bc]d", "acd", false),
+            ("a[b-d]e", "ace", true),
+            ("a[d-b]e", "ace", false),
+            ("a[\\]-\\]]b", "a]b", true),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("[\u{e0}-\u{ff}]", "\u{e4}", true),
+            ("a.b", "axb", false),
+        ] {
+            let fits = Pattern::of_path(pattern).unwrap().fits(text);
+            assert_eq!(fits, expected, "{pattern} {text}");
+        }
+        for pattern in ["[", "[]", "[]a]", "[-x]", "[x-]", "[a", "a\\", "[a-", "[^]"] {
+            let error = Pattern::of_path(pattern).err();
+            assert_eq!(
+                error.unwrap().message,
+                "syntax error in pattern",
+                "{pattern}"
+            );
         }
     }
 

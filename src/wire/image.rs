@@ -1,7 +1,7 @@
 //! Images: list, inspect, remove, and the progress stream of import and load.
 
 use crate::json::map::Map;
-use crate::json::value::json_struct;
+use crate::json::value::{Raw, json_struct};
 use crate::oci::image::Config;
 use crate::wire::container::GraphDriver;
 
@@ -25,6 +25,7 @@ json_struct! {
         pub labels: Option<Map<String>> = "Labels",
         /// -1: not computed.
         pub containers: Option<i64> = "Containers",
+        pub manifests: Option<Raw> = "Manifests",
     }
 
     /// GET /images/{name}/json.

@@ -468,6 +468,17 @@ pub fn docker_client() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Whether it is one of the last years: older ones print other columns.
+pub fn has_new_docker_client() -> bool {
+    let version = docker_client().and_then(|docker| {
+        let output = Command::new(docker).arg("--version").output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        let number = text.strip_prefix("Docker version ")?.split('.').next()?;
+        number.parse::<u32>().ok()
+    });
+    version.is_some_and(|version| version >= 28)
+}
+
 /// Say aloud that a test cannot run here, and why; `scripts/test` counts the lines of the file.
 /// Once a test, which then returns.
 pub fn skip(test: &str, reason: &str) {

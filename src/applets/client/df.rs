@@ -178,7 +178,7 @@ fn verbose(usage: Node<'_>, format: Option<&str>) -> Result<u8> {
 /// An image by the first of its names.
 fn image_row(image: Node<'_>, is_whole: bool) -> Option<Row> {
     let mut rows = Vec::new();
-    images::add_rows(&mut rows, image, is_whole);
+    images::add_rows(&mut rows, image, is_whole, false);
     let mut row = rows.into_iter().next()?;
     let (size, shared) = (image.at("Size").integer(), image.at("SharedSize").integer());
     for (name, value) in &mut row {
@@ -190,7 +190,6 @@ fn image_row(image: Node<'_>, is_whole: bool) -> Option<Row> {
             _ => {}
         }
     }
-    row.push(("VirtualSize", human::size_in_four(size)));
     Some(row)
 }
 

@@ -1,5 +1,6 @@
 //! `tug history`: how an image came about.
 
+use super::inspect::{PLATFORM, platform};
 use super::list::{self, Columns, Row};
 use super::options::{Options, Verb, flag};
 use super::ps::{FORMAT, shown_id};
@@ -21,6 +22,7 @@ pub const VERB: Verb = Verb {
             "Print sizes and dates in human readable format (default true)",
         ),
         flag("--no-trunc", "Don't truncate output"),
+        PLATFORM,
         flag("-q, --quiet", "Only show image IDs"),
     ]],
     args: (1, 1),
@@ -30,7 +32,8 @@ pub const VERB: Verb = Verb {
 
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let name = query::encode(&options.args[0]);
-    let answer = engine.text(&format!("/images/{name}/history"))?;
+    let platform = platform(options);
+    let answer = engine.text(&format!("/images/{name}/history{platform}"))?;
     let is_human = options.get("human") != Some("false");
     let mut rows: Vec<Row> = Vec::new();
     for step in parse(&answer)?.items() {

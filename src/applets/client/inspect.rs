@@ -7,6 +7,7 @@ use super::remote::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::http::query;
 use crate::json::node;
+use crate::json::object::Object;
 
 const FORMAT: Flag = flag(
     "-f, --format string",
@@ -15,6 +16,11 @@ const FORMAT: Flag = flag(
 const SIZE: Flag = flag(
     "-s, --size",
     "Display total file sizes if the type is container",
+);
+
+pub const PLATFORM: Flag = flag(
+    "--platform string",
+    "Only an image of this platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
 );
 
 pub const VERB: Verb = Verb {
@@ -44,7 +50,7 @@ pub const IMAGE: Verb = Verb {
     names: &["image inspect"],
     usage: "[OPTIONS] IMAGE [IMAGE...]",
     about: "Display detailed information on one or more images",
-    flags: &[&[FORMAT]],
+    flags: &[&[FORMAT, PLATFORM]],
     main: |engine, options| inspect(engine, options, "image"),
     ..VERB
 };
@@ -64,7 +70,7 @@ fn inspect(engine: &Engine, options: &Options, kind: &str) -> Result<u8> {
     let mut found = Vec::new();
     let mut failures = Vec::new();
     for name in &options.args {
-        match find(engine, name, kind, options.is("size")) {
+        match find(engine, name, kind, options) {
             Ok(text) => found.push(text),
             Err(error) if error.kind == Kind::Gone => return Err(error),
             Err(error) => failures.push(error.to_string()),
@@ -85,12 +91,13 @@ fn inspect(engine: &Engine, options: &Options, kind: &str) -> Result<u8> {
 }
 
 /// What the engine says of `name`: the first kind of things that has it.
-fn find(engine: &Engine, name: &str, kind: &str, size: bool) -> Result<String> {
+fn find(engine: &Engine, name: &str, kind: &str, options: &Options) -> Result<String> {
     let escaped = query::encode(name.strip_prefix('/').unwrap_or(name));
-    let size = if size { "?size=1" } else { "" };
+    let size = if options.is("size") { "?size=1" } else { "" };
+    let platform = platform(options);
     let paths = [
         ("container", format!("/containers/{escaped}/json{size}")),
-        ("image", format!("/images/{escaped}/json")),
+        ("image", format!("/images/{escaped}/json{platform}")),
         ("network", format!("/networks/{escaped}")),
         ("volume", format!("/volumes/{escaped}")),
     ];
@@ -103,4 +110,23 @@ fn find(engine: &Engine, name: &str, kind: &str, size: bool) -> Result<String> {
         }
     }
     Err(Error::not_found(format!("Error: No such object: {name}")))
+}
+
+/// `--platform` as the query that the engine reads: JSON, where its parts are plain to see.
+pub fn platform(options: &Options) -> String {
+    let Some(text) = options.get("platform") else {
+        return String::new();
+    };
+    let mut object = Object::new();
+    let mut parts = text.split('/');
+    for name in ["os", "architecture", "variant"] {
+        if let Some(part) = parts.next() {
+            object.text(name, part);
+        }
+    }
+    let value = match text.contains('/') {
+        true => object.finish(),
+        false => text.to_string(),
+    };
+    format!("?platform={}", query::encode(&value))
 }

@@ -18,10 +18,14 @@ pub const VERB: Verb = Verb {
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let source = query::encode(&options.args[0]);
     let target = options.args[1].as_str();
-    // The last colon begins the tag, unless it is that of a port.
+    // The last colon begins the tag, unless it is that of a port or of a digest.
     let (repository, tag) = match target.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => (target, "latest"),
+        Some((repository, tag)) if !tag.is_empty() && !tag.contains('/') => (repository, tag),
+        _ => (target, ""),
+    };
+    let (repository, tag) = match target.contains('@') {
+        true => (target, ""),
+        false => (repository, tag),
     };
     let (repository, tag) = (query::encode(repository), query::encode(tag));
     engine.post(&format!("/images/{source}/tag?repo={repository}&tag={tag}"))?;

@@ -107,7 +107,7 @@ pub fn tag(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     let is_forced = options.is("force");
     ctr.as_engine("tag", |engine| {
         for target in targets {
-            if !is_forced && engine.image_inspect(target).is_ok() {
+            if !is_forced && engine.image_inspect(target, None).is_ok() {
                 let sentence = format!("image {target:?}: already exists, see --force");
                 return Err(Error::conflict(sentence));
             }
