@@ -231,6 +231,28 @@ fn an_image_whose_layers_went_with_a_store_is_incomplete_and_no_hindrance() {
     assert_eq!(host.ok(&read), "one\ntwo");
 }
 
+/// mount(2) takes a page of options: names of a kilobyte each, a hundred of them, must not be in it.
+#[test]
+fn many_layers_with_long_names_in_two_stores_are_one_root() {
+    let mut host = Host::without_engine("store-ro-long");
+    let mut layers = vec![busybox()];
+    layers.extend((1..60).map(|n| layer(&n.to_string(), "x")));
+    let below = docker_archive("below:1", &layers, "{}");
+    let store = make_store(&host, &[below]);
+    let deep = vec!["long,name:with=marks-".repeat(4); 12].join("/");
+    let place = host.make_dir(&deep);
+    sh(&format!("mv '{store}' '{place}'"));
+    use_stores(&mut host, &[&format!("{place}/store")]);
+    layers.extend((60..120).map(|n| layer(&n.to_string(), "x")));
+    let above = docker_archive("above:1", &layers, "{}");
+    assert_eq!(host.tug_with_input(&["load"], &above).code, 0);
+    assert_eq!(layers_of(&host), 60);
+    for (image, count) in [("below:1", "59"), ("above:1", "119")] {
+        let script = "ls /opt | wc -l";
+        assert_eq!(host.ok(&["run", "--rm", image, "sh", "-c", script]), count);
+    }
+}
+
 /// What a board does: firmware that cannot be written, and state that ends with the power.
 #[test]
 fn a_whole_life_with_a_read_only_mount_and_state_in_tmpfs() {
