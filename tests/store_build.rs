@@ -162,7 +162,28 @@ fn images_of_many_sources_share_their_layers() {
     let layout = host.make_dir("layout");
     sh(&format!("cd '{layout}'; tar -xf ../two.tar"));
 
-    let sources = ["one.tar", "layout", "here/three:3=named.tar", "two.tar"];
+    // As umoci and skopeo write it: with a tag and no name.
+    let nameless = sh(&format!(
+        "cd '{layout}'; sed 's/\"io.containerd[^,]*,//' index.json"
+    ));
+    let tagged = host.make_dir("tagged");
+    sh(&format!("cp -r '{layout}'/* '{tagged}'"));
+    std::fs::write(format!("{tagged}/index.json"), nameless).unwrap();
+    let warned = build_as_nobody(&host, &["-o", "store.erofs", "tagged"]);
+    assert!(
+        warned.code == 0
+            && warned
+                .stderr
+                .contains(" has no name: NAME=SOURCE gives it one")
+    );
+
+    let sources = [
+        "one.tar",
+        "named/by-us=tagged",
+        "layout",
+        "here/three:3=named.tar",
+        "two.tar",
+    ];
     let said = built(&host, &[&["-o", "store.erofs"], &sources[..]].concat());
     assert_eq!(said.lines().count(), 3, "{said}");
     let file = host.dir.join("store.erofs");
@@ -175,6 +196,7 @@ fn images_of_many_sources_share_their_layers() {
         ("one:1", "one"),
         ("two:1", "two"),
         ("here/three:3", "three"),
+        ("named/by-us", "two"),
     ] {
         assert_eq!(host.ok(&["run", "--rm", name]), content);
     }
@@ -281,6 +303,12 @@ fn what_is_wrong_is_said_and_nothing_is_left() {
     let host = anywhere("store-build-refused");
     let good = docker_archive("app:1", &layers(), CONFIG);
     host.write("good.tar", &good);
+    let (one, other) = (image_config(&[], CONFIG), image_config(&[], "{}"));
+    let mut both = Archive::new();
+    both.file("1.json", 0o644, one).file("2.json", 0o644, other);
+    let list = r#"[{"Config":"1.json","Layers":[]},{"Config":"2.json","Layers":[]}]"#;
+    both.file("manifest.json", 0o644, list);
+    host.write("both.tar", both.finish());
     let mut bent = good.clone();
     let at = bent
         .windows(8)
@@ -301,6 +329,8 @@ fn what_is_wrong_is_said_and_nothing_is_left() {
     two.file("c.json", 0o644, image_config(&[busybox()], CONFIG));
     host.write("gone.tar", two.finish());
     std::fs::create_dir(host.dir.join("empty")).unwrap();
+    let none = host.make_dir("none");
+    std::fs::write(format!("{none}/index.json"), r#"{"manifests":[]}"#).unwrap();
     sh(&format!("mkfifo -m 666 '{}/fifo'", host.dir.display()));
     let before = entries(&host);
 
@@ -320,7 +350,12 @@ fn what_is_wrong_is_said_and_nothing_is_left() {
         ),
         (&["text.tar"], "this is not a tar archive"),
         (&["gone.tar"], "gone.tar: gone.tar is missing"),
-        (&["empty"], "it holds no image"),
+        (&["empty"], "it holds no image: there is neither"),
+        (&["none"], "none: it holds no image"),
+        (
+            &["x:1=both.tar"],
+            "it holds more than one image: one name does not do",
+        ),
         (
             &["fifo"],
             "fifo can't be read twice: write it to a file first",

@@ -145,17 +145,15 @@ fn merge(found: Vec<(usize, Found)>, there: &[(String, u64)]) -> Vec<NewImage> {
 impl From {
     fn find(&self, platform: &Platform) -> Result<Vec<Found>> {
         let mut images = self.origin.images(platform)?;
+        if images.is_empty() {
+            return Err(Error::invalid("it holds no image"));
+        }
         for image in &images {
             check_platform(image, platform)?;
         }
         if let Some(name) = &self.name {
             // The same image may stand there under several names.
-            let first = images.first().map(|image| image.config.clone());
-            images.retain(|image| Some(&image.config) != first.as_ref() || !image.names.is_empty());
-            if images
-                .iter()
-                .any(|image| Some(&image.config) != first.as_ref())
-            {
+            if images.windows(2).any(|two| two[0].config != two[1].config) {
                 return Err(Error::invalid(
                     "it holds more than one image: one name does not do for all of them",
                 ));
