@@ -62,6 +62,7 @@ mod pause;
 mod power_loss;
 mod propagation;
 mod prune;
+mod pull;
 mod restart;
 mod rootless;
 mod round_trip;
