@@ -7,6 +7,8 @@ use rustix::event::PollFlags;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Start line and headers together.
@@ -16,13 +18,27 @@ pub struct Link {
     stream: File,
     /// Read, not used; bounded by `HEAD_BYTES_MAX` and one read.
     ahead: Vec<u8>,
+    /// Set: who waits shall not any longer.
+    stopped: Option<Arc<AtomicBool>>,
 }
+
+/// How often a wait looks whether it is to be stopped.
+const LOOK: Duration = Duration::from_millis(200);
 
 impl Link {
     pub fn new(stream: OwnedFd) -> Link {
         Link {
             stream: File::from(stream),
             ahead: Vec::new(),
+            stopped: None,
+        }
+    }
+
+    /// The same, whose waits end once `stopped` is set.
+    pub fn stopped_by(stream: OwnedFd, stopped: &Arc<AtomicBool>) -> Link {
+        Link {
+            stopped: Some(Arc::clone(stopped)),
+            ..Link::new(stream)
         }
     }
 
@@ -79,7 +95,14 @@ impl Link {
         let until = limit.map(|limit| Instant::now() + limit);
         while !self.is_ahead() {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let events = sys::poll::wait(&[(self.fd(), PollFlags::IN)], left)?;
+            let mut next = left;
+            if let Some(stopped) = &self.stopped {
+                if stopped.load(Ordering::Relaxed) {
+                    return Err(Error::new(Kind::Gone, "the transfer has been stopped"));
+                }
+                next = Some(left.map_or(LOOK, |left| left.min(LOOK)));
+            }
+            let events = sys::poll::wait(&[(self.fd(), PollFlags::IN)], next)?;
             if events.iter().any(|events| !events.is_empty()) {
                 break;
             }

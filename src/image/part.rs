@@ -258,7 +258,8 @@ impl Part {
         match digest == blob.digest {
             true => Ok(unpacked),
             false => Err(Error::invalid(format!(
-                "the layer does not match its digest: it is sha256:{digest}"
+                "filesystem layer verification failed for digest sha256:{}: it is sha256:{digest}",
+                blob.digest
             ))),
         }
     }
@@ -812,7 +813,7 @@ mod tests {
         assert!(get(&long, good.len()).ends_with("longer than its declared size"));
         let same = gzip(&tar[..tar.len() - 512]);
         let message = get(&same, same.len());
-        assert!(message.starts_with("the layer does not match its digest: it is sha256:"));
+        assert!(message.starts_with("filesystem layer verification failed for digest sha256:"));
         assert!(staging::names(dir.path()).unwrap().is_empty());
 
         // What is too short may have been cut on the way: what came of it is worth keeping.

@@ -11,13 +11,14 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::id;
-use crate::image::layer::{self, End, Staged};
+use crate::image::layer::Staged;
+use crate::image::part::{self, Blob};
 use crate::image::pull::{Audience, Pull};
-use crate::image::source::{self, Hashed, Input, Source, Stream};
 use crate::image::{Images, locked};
 use crate::oci::image::Descriptor;
+use crate::registry;
 use crate::wire::image::{Progress, ProgressDetail};
-use std::io;
+use std::io::{self, Read};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ const EXTRACTING: usize = 5;
 struct Track {
     stage: usize,
     current: u64,
+    /// Seconds until the registry is asked again; 0 when it is not waited for.
+    pause: u64,
 }
 
 /// The layers of one pull.
@@ -101,7 +104,7 @@ impl<'a> Transfer<'a> {
         }
         let track = |n| Track {
             stage: if n < pull.downloads_max { 0 } else { WAITING },
-            current: 0,
+            ..Track::default()
         };
         Transfer {
             images,
@@ -207,7 +210,16 @@ impl<'a> Transfer<'a> {
             if now.stage == DOWNLOADING && now.current > told.current {
                 tell(audience, layer, STAGES[DOWNLOADING], Some(now.current))?;
             }
-            *told = *now;
+            let mut now = *now;
+            if now.stage == DOWNLOADING {
+                now.pause = self.pull.repository.pausing(layer.digest());
+                if now.pause > 0 && now.pause != told.pause {
+                    let plural = if now.pause == 1 { "" } else { "s" };
+                    let words = format!("Retrying in {} second{plural}", now.pause);
+                    tell(audience, layer, &words, None)?;
+                }
+            }
+            *told = now;
         }
         Ok(())
     }
@@ -250,31 +262,22 @@ impl<'a> Transfer<'a> {
     fn layer(&self, n: usize) -> Result<Staged> {
         let layer = &self.layers[n];
         self.state().tracks[n].stage = DOWNLOADING;
-        let mut blob = self.pull.repository.blob(layer.digest(), layer.size(), 0)?;
-        let mut arriving = Arriving {
-            inner: Input(&mut blob),
-            bytes: 0,
-            transfer: self,
-            track: n,
+        let digest = id::digest_hex(layer.digest())?;
+        let blob = Blob {
+            digest,
+            size: layer.size(),
         };
-        let mut hashed = Hashed::new(&mut arriving);
-        let mut source = Source::new(&mut hashed);
-        let mut staged = layer::stage(&self.images.layers, &mut source, End::Checked)?;
-        let digits = hashed.finish();
-        let digits = digits.map_err(|e| source::failed("read layer", &e))?;
-        let bytes = arriving.bytes;
-        if bytes != layer.size() {
-            return Err(Error::invalid(format!(
-                "it has {bytes} bytes, but {} are declared",
-                layer.size()
-            )));
-        }
-        if layer.digest().strip_prefix("sha256:") != Some(&digits) {
-            return Err(Error::invalid(format!(
-                "filesystem layer verification failed for digest {}",
-                layer.digest()
-            )));
-        }
+        let mut staged = part::fetch(&self.images.layers, blob, &mut |from| {
+            let blob = self
+                .pull
+                .repository
+                .blob(layer.digest(), layer.size(), from)?;
+            Ok(Box::new(Arriving {
+                blob,
+                transfer: self,
+                track: n,
+            }))
+        })?;
         if staged.diff != layer.diff {
             return Err(Error::invalid(format!(
                 "it is not what the image was made of: its archive is sha256:{}, expected sha256:{}",
@@ -290,6 +293,8 @@ impl<'a> Transfer<'a> {
     /// The first failure counts; the others follow from it.
     fn fail(&self, error: Error) {
         self.state().failure.get_or_insert(error);
+        // Who waits for the registry need not wait any longer.
+        self.pull.repository.stop();
     }
 
     fn has_stopped(&self) -> bool {
@@ -321,21 +326,19 @@ fn tell(
 
 /// A layer's bytes as they come: counted, and at an end when the transfer is stopped.
 struct Arriving<'a> {
-    inner: Input<'a>,
-    bytes: u64,
+    blob: registry::blob::Blob,
     transfer: &'a Transfer<'a>,
     track: usize,
 }
 
-impl Stream for Arriving<'_> {
+impl Read for Arriving<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(into)?;
-        self.bytes += count as u64;
+        let count = self.blob.read(into)?;
         let mut state = self.transfer.state();
         if state.failure.is_some() {
             return Err(io::Error::other("the pull has been stopped"));
         }
-        state.tracks[self.track].current = self.bytes;
+        state.tracks[self.track].current = self.blob.position();
         Ok(count)
     }
 }

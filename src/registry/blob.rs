@@ -3,11 +3,11 @@
 use crate::error::{Context, Error, Kind, Result};
 use crate::http::body::Framing;
 use crate::id;
-use crate::registry::transport::Answer;
+use crate::registry::transport::{Answer, lock};
 use crate::registry::{Inner, Repository, checked, refusal};
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between tries; three times as long each time.
 const PAUSE: Duration = if cfg!(test) {
@@ -21,7 +21,42 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// sends a byte at a time is given up.
 const PROGRESS_BYTES: u64 = 16 << 10;
 
+/// How often somebody who waits looks whether he still should.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Inner {
+    /// Wait before a blob is asked for again, and let be known for how long.
+    fn pause(&self, digest: &str, pause: Duration) -> Result<()> {
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let stopped = self.transport.is_stopped();
+            let mut pauses = lock(&self.pauses);
+            match left.is_zero() || stopped {
+                true => pauses.remove(digest),
+                false => pauses.insert(digest.to_string(), left.as_secs() + 1),
+            };
+            drop(pauses);
+            match stopped {
+                true => return Err(Error::new(Kind::System, "the transfer has been stopped")),
+                false if left.is_zero() => return Ok(()),
+                false => std::thread::sleep(left.min(LOOK)),
+            }
+        }
+    }
+}
+
 impl Repository {
+    /// End what waits for the registry, in whatever thread; it fails there.
+    pub fn stop(&self) {
+        self.0.transport.stop();
+    }
+
+    /// Seconds until a blob is asked for again; 0 when that is not waited for.
+    pub fn pausing(&self, digest: &str) -> u64 {
+        lock(&self.0.pauses).get(digest).copied().unwrap_or(0)
+    }
+
     /// The blob's bytes from `from` on. Reading goes on by itself where a connection breaks, and never
     /// gives more than `size` bytes in all. What they are is not checked here.
     pub fn blob(&self, digest: &str, size: u64, from: u64) -> Result<Blob> {
@@ -172,8 +207,7 @@ impl Blob {
             });
         }
         let pause = PAUSE * 3u32.saturating_pow(self.failures - 1);
-        std::thread::sleep(pause.min(PAUSE_MAX));
-        Ok(())
+        self.inner.pause(&self.digest, pause.min(PAUSE_MAX))
     }
 
     /// At the end of what there should be.

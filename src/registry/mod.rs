@@ -23,6 +23,7 @@ mod url;
 
 use crate::error::{Error, Result};
 use crate::http::query;
+use crate::json::map::Map;
 use crate::registry::auth::Keys;
 use crate::registry::hosts::{Endpoint, Kind};
 use crate::registry::proxy::Proxies;
@@ -31,8 +32,8 @@ use crate::registry::url::Url;
 use crate::time::Time;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// How registries are reached.
 #[derive(Clone, Debug)]
@@ -114,6 +115,8 @@ struct Inner {
     path: String,
     /// As people write it: `busybox`.
     name: String,
+    /// Blobs that are to be asked for again, and in how many seconds.
+    pauses: Mutex<Map<u64>>,
     /// What tokens are for.
     scope: String,
     attempts: u32,
@@ -152,6 +155,7 @@ impl Repository {
             keys: Keys::new(credentials),
             path: path.to_string(),
             name,
+            pauses: Mutex::default(),
             scope: format!("repository:{path}:{actions}"),
             attempts: settings.attempts.max(1),
         })))

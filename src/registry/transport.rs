@@ -19,6 +19,7 @@ use std::io::{self, Read};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,8 @@ pub struct Transport {
     idle: Mutex<Vec<(String, Link)>>,
     /// By the certificates that make them.
     clients: Mutex<Vec<(String, Arc<tls::Client>)>>,
+    /// Set: nobody waits for an answer any more.
+    stopped: Arc<AtomicBool>,
 }
 
 pub enum Body<'a> {
@@ -77,7 +80,16 @@ impl Transport {
             floor: clock::floor(settings.newest),
             idle: Mutex::default(),
             clients: Mutex::default(),
+            stopped: Arc::default(),
         })
+    }
+
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// GET or HEAD, and go where the answer leads. The authorization stays with the first origin.
@@ -224,7 +236,7 @@ impl Transport {
             (true, Some(proxy)) => self.secure(tunnel(stream, url, proxy)?, url)?,
         };
         sys::socket::set_send_timeout(&stream, Some(SILENCE))?;
-        Ok(Link::new(stream))
+        Ok(Link::stopped_by(stream, &self.stopped))
     }
 
     fn secure(&self, stream: TcpStream, url: &Url) -> Result<OwnedFd> {
