@@ -3,6 +3,7 @@
 use crate::engine::runtimes::{OWN, Runtimes};
 use crate::json::map::Map;
 use crate::registry::proxy::Proxies;
+use crate::sys::machine;
 use crate::wire::container::Ulimit;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,6 +97,9 @@ pub struct Settings {
     pub features: Map<bool>,
 }
 
+/// A machine with less memory than this pulls one layer at a time.
+const SMALL_BYTES: u64 = 256 << 20;
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
@@ -108,7 +112,11 @@ impl Default for Settings {
             insecure_registries: Vec::new(),
             registry_mirrors: Vec::new(),
             proxies: Proxies::default(),
-            downloads_max: 3,
+            // Each download holds a few hundred kB.
+            downloads_max: match machine::memory_bytes() {
+                0 | SMALL_BYTES.. => 3,
+                _ => 1,
+            },
             download_attempts_max: 5,
             features: Map::new(),
         }

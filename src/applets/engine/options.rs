@@ -106,7 +106,7 @@ const FLAGS: &[Flag] = &[
     ),
     flag(
         "--insecure-registry list",
-        "(*) Registry that may be reached without TLS",
+        "Registry that may be reached without TLS",
     ),
     flag(
         "--ip-forward",
@@ -133,11 +133,11 @@ const FLAGS: &[Flag] = &[
     ),
     flag(
         "--max-concurrent-downloads int",
-        "(*) Layers that a pull loads at once (default 3)",
+        "Layers that are pulled at once (default 3, or 1 below 256 MiB of RAM)",
     ),
     flag(
         "--max-download-attempts int",
-        "(*) How often a layer is tried (default 5)",
+        "How often a layer is tried (default 5)",
     ),
     flag(
         "--no-new-privileges",
@@ -148,7 +148,7 @@ const FLAGS: &[Flag] = &[
         "Hosts, domains, networks that need no proxy",
     ),
     flag("-p, --pidfile string", "Write the process id there"),
-    flag("--registry-mirror list", "(*) Mirror of Docker's registry"),
+    flag("--registry-mirror list", "Mirror of Docker's registry"),
     flag(
         "--shutdown-timeout int",
         "Seconds for containers to stop, without --live-restore (default 15)",
