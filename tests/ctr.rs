@@ -1,8 +1,9 @@
 //! `tug ctr`: looking and rescuing without the engine.
 
 use crate::harness::command::{Output, Running, run};
+use crate::harness::registry::{Options, PASSWORD, Registry, USER, is_installed};
 use crate::harness::rootfs::{Archive, busybox, docker_archive, sha256};
-use crate::harness::{Host, IMAGE, PATIENCE, eventually, is_running, json, send_signal};
+use crate::harness::{Host, IMAGE, PATIENCE, eventually, is_running, json, send_signal, skip};
 use std::process::Command;
 
 /// `tug ctr` with the host's directories.
@@ -485,4 +486,62 @@ fn images_come_and_go_without_an_engine_and_the_next_knows() {
     ok(&host, &["images", "rm", "one:1", "two:1"]);
     assert_eq!(ok(&host, &["content", "ls", "-q"]), "");
     host.start_engine();
+}
+
+#[test]
+fn images_go_through_a_registry_and_an_archive_without_an_engine() {
+    if !is_installed() {
+        skip("ctr: registry", "docker-registry is not installed");
+        return;
+    }
+    let registry = Registry::start_with(&Options {
+        has_password: true,
+        ..Options::default()
+    });
+    let name = format!("{}/lab/one:1", registry.host());
+    let mut host = Host::with_image("ctr-registry");
+    let id = host.get(&format!("/images/{IMAGE}/json")).string("Id");
+    let user = format!("{USER}:{PASSWORD}");
+    let export = host.dir.join("images.tar");
+    let export = export.to_str().unwrap();
+    // To read, an engine beside is no hindrance.
+    ok(&host, &["images", "export", export, IMAGE]);
+    host.kill_engine();
+
+    let output = ctr(&host, &["images", "push", &name, IMAGE]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stderr.contains("no basic auth credentials"),
+        "{output:?}"
+    );
+    let pushed = ok(&host, &["images", "push", "-u", &user, &name, IMAGE]);
+    assert!(pushed.contains("digest: sha256:"), "{pushed}");
+    assert_eq!(ok(&host, &["i", "ls", "-q"]), format!("{IMAGE}:latest"));
+    ok(&host, &["images", "rm", IMAGE]);
+
+    ctr(&host, &["images", "pull", &name]).assert_refused(1, "no basic auth credentials");
+    let pulled = ok(&host, &["images", "pull", "--user", &user, &name]);
+    assert!(
+        pulled.contains("Status: Downloaded newer image for"),
+        "{pulled}"
+    );
+    let content = ok(&host, &["content", "ls"]);
+    let manifest = content
+        .lines()
+        .find(|line| line.ends_with("manifest"))
+        .unwrap();
+    let digest = manifest.split_whitespace().next().unwrap();
+    let text = ok(&host, &["content", "get", digest]);
+    assert_eq!(format!("sha256:{}", sha256(text.as_bytes())), digest);
+    let table = ok(&host, &["images", "ls"]);
+    assert_eq!(cells(&table)[1][2], digest, "{table}");
+
+    ok(&host, &["images", "rm", &name]);
+    let output = ctr(&host, &["images", "import", export]);
+    let expected = format!("unpacking {IMAGE}:latest ({id})...done\n");
+    assert_eq!(output, Output::new(0, &expected, ""));
+    host.start_engine();
+    assert_eq!(host.ok(&["run", "--rm", IMAGE, "echo", "ran"]), "ran");
+    ctr(&host, &["images", "pull", &name])
+        .assert_refused(1, "an engine is at work here: use `tug pull`");
 }

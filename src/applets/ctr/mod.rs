@@ -254,6 +254,30 @@ static COMMANDS: &[Command] = &[
         images::remove,
     ),
     Command::new(
+        "images pull",
+        "IMAGE",
+        "an image from a registry",
+        (1, 1),
+        images::pull,
+    )
+    .with(&[images::PLATFORM, images::USER, GLOBAL]),
+    Command::new(
+        "images push",
+        "NAME [IMAGE]",
+        "an image to the registry of its name, or another's",
+        (1, 2),
+        images::push,
+    )
+    .with(&[images::USER, GLOBAL]),
+    Command::new(
+        "images export",
+        "FILE IMAGE...",
+        "an archive of images, - for standard output",
+        (2, ANY),
+        images::export,
+    )
+    .with(&[images::PLATFORM, GLOBAL]),
+    Command::new(
         "images import",
         "FILE",
         "images from an archive, - for standard input",
