@@ -224,16 +224,21 @@ const SCENARIOS: [Scenario; 6] = [
 ];
 
 /// Whichever thread of the engine, or of a shim that it starts meanwhile, comes first to its
-/// `number`th of `calls` is killed there, and its process with it.
-struct Trap {
+/// `number`th of `calls` is killed there, and its process with it; or the call fails.
+pub struct Trap {
     strace: std::process::Child,
     notes: PathBuf,
 }
 
 impl Trap {
     fn set(host: &Host, calls: &str, number: usize) -> Trap {
+        Trap::inject(host, calls, "signal=KILL", number)
+    }
+
+    /// `what`: `error=EIO`, `signal=KILL`.
+    pub fn inject(host: &Host, calls: &str, what: &str, number: usize) -> Trap {
         let mut command = Command::new("strace");
-        let inject = format!("inject={calls}:signal=KILL:when={number}");
+        let inject = format!("inject={calls}:{what}:when={number}");
         let trace = format!("trace={calls}");
         let engine = host.engine_pid().to_string();
         let notes = host.dir.join("strace.log");
@@ -249,8 +254,8 @@ impl Trap {
         Trap { strace, notes }
     }
 
-    /// Let go of everyone; whether somebody was killed.
-    fn lift(mut self) -> bool {
+    /// Let go of everyone; whether somebody was killed, or a call failed.
+    pub fn lift(mut self) -> bool {
         crate::harness::send_signal(self.strace.id().cast_signed(), "TERM");
         // Now and then strace waits for ever for a thread that died while it let go of it.
         let end = Instant::now() + Duration::from_secs(2);
@@ -261,7 +266,7 @@ impl Trap {
         let _ = self.strace.wait();
         let notes = std::fs::read_to_string(&self.notes).unwrap_or_default();
         let _ = std::fs::remove_file(&self.notes);
-        notes.contains("killed by SIGKILL")
+        notes.contains("killed by SIGKILL") || notes.contains("(INJECTED)")
     }
 }
 

@@ -15,7 +15,7 @@ const CUT: &str =
     "open(D, '<', $ARGV[0]) or die; my $how = pack('I', 2); ioctl(D, 0x8004587d, $how) or die $!";
 
 /// A host whose store is on a disk that can lose its power; `None` where that cannot be had.
-fn host(name: &'static str) -> Option<Host> {
+pub fn host(name: &'static str) -> Option<Host> {
     let mut host = Host::without_engine(name);
     host.make_dir("data");
     let disk = host.write("disk", "");
@@ -45,7 +45,7 @@ fn disk(host: &Host) -> String {
 
 /// Start the engine with the disk mounted in a mount namespace of its own. The kernel writes
 /// nothing by itself for a thousand seconds.
-fn power_on(host: &mut Host) {
+pub fn power_on(host: &mut Host) {
     // The disk of the last time is let go when the last process of its namespace has ended.
     eventually("the disk is free", || {
         let users = Command::new("losetup").args(["-j", &disk(host)]).output();
@@ -62,7 +62,7 @@ fn power_on(host: &mut Host) {
 }
 
 /// The store as the engine sees it.
-fn store(host: &Host) -> PathBuf {
+pub fn store(host: &Host) -> PathBuf {
     let root = host.data_root();
     PathBuf::from(format!(
         "/proc/{}/root{}",
@@ -71,7 +71,7 @@ fn store(host: &Host) -> PathBuf {
     ))
 }
 
-fn cut_power(host: &mut Host) {
+pub fn cut_power(host: &mut Host) {
     let mut cut = Command::new("perl");
     cut.args(["-e", CUT]).arg(store(host));
     assert!(cut.status().unwrap().success());

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 /// A host whose data root is what `mount` makes of the directory `$D`, in a mount namespace of the
 /// engine's own.
-fn host_on(name: &'static str, mount: &str) -> Host {
+pub fn host_on(name: &'static str, mount: &str) -> Host {
     let mut host = Host::without_engine(name);
     host.make_dir("data");
     let command = on(&host, mount, &[]);

@@ -66,7 +66,8 @@ impl Engine {
                 }
             }
         }
-        let reclaimed = before.saturating_sub(self.images.usage().layers);
+        let mut reclaimed = before.saturating_sub(self.images.usage().layers);
+        reclaimed += self.images.drop_parts()?;
         self.tell_prune("image", reclaimed);
         Ok((deleted, reclaimed))
     }
@@ -84,6 +85,7 @@ impl Engine {
                 false => bytes += self.sizes(&container).map_or(0, |(written, _)| written),
             }
         }
+        bytes += self.images.part_bytes();
         bytes
             + self
                 .images

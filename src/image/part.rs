@@ -40,7 +40,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const PREFIX: &str = ".part-";
+pub const PREFIX: &str = ".part-";
 const POINT: &str = "point";
 const SEEN: &str = "seen";
 

@@ -5,7 +5,8 @@
 //! write goes past us; they can fill the disk to its last block.)
 
 use crate::error::{Error, Kind, Result};
-use crate::image::Images;
+use crate::image::{Images, part};
+use crate::store::{staging, usage};
 use crate::sys::{failed, fs};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -104,6 +105,21 @@ impl Images {
             ));
         }
         error
+    }
+
+    /// Remove what broken pulls have left to go on from. Answers the bytes that are free.
+    pub fn drop_parts(&self) -> Result<u64> {
+        let before = self.part_bytes();
+        part::sweep(&self.layers, true)?;
+        Ok(before.saturating_sub(self.part_bytes()))
+    }
+
+    /// Bytes of layers that have not come to their end.
+    pub fn part_bytes(&self) -> u64 {
+        let mut names = staging::names(&self.layers).unwrap_or_default();
+        names.retain(|name| name.starts_with(part::PREFIX));
+        let bytes = |name: &String| usage::bytes(&self.layers.join(name)).unwrap_or(0);
+        names.iter().map(bytes).sum()
     }
 
     fn could_reclaim(&self) -> u64 {
