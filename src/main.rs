@@ -18,8 +18,6 @@ mod json;
 mod log;
 mod net;
 mod oci;
-// Pull and push, which use all of it, are being made.
-#[allow(dead_code)]
 mod registry;
 mod runtime;
 mod seccomp;

@@ -65,6 +65,7 @@ mod power_loss;
 mod propagation;
 mod prune;
 mod pull;
+mod registry;
 mod restart;
 mod rootless;
 mod round_trip;

@@ -6,6 +6,7 @@ use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, driver, host};
 use crate::error::Result;
 use crate::json;
 use crate::json::object::{self, Object};
+use crate::registry::proxy;
 use crate::shim::log::options;
 use crate::sys::machine;
 use crate::time::Time;
@@ -135,6 +136,7 @@ impl Engine {
         };
         let controllers = host::controllers();
         let settings = self.settings();
+        let proxies = settings.proxies.clone().with_environment();
         Ok(Info {
             id: text(&format!("tug-{}", host::name())),
             containers: count(&|_| true),
@@ -172,9 +174,9 @@ impl Engine {
             index_server_address: text("https://index.docker.io/v1/"),
             ncpu: Some(cpus()),
             mem_total: i64::try_from(machine::memory_bytes()).ok(),
-            http_proxy: text(""),
-            https_proxy: text(""),
-            no_proxy: text(""),
+            http_proxy: Some(proxy::masked(&proxies.http)),
+            https_proxy: Some(proxy::masked(&proxies.https)),
+            no_proxy: Some(proxies.no_proxy),
             name: Some(host::name()),
             labels: Some(settings.labels.clone()),
             experimental_build: Some(false),

@@ -44,8 +44,6 @@ pub mod pull;
 pub mod push;
 pub mod record;
 mod recover;
-// Pull and push, which use all of it, are being made.
-#[allow(dead_code)]
 pub mod registry;
 pub mod reload;
 pub mod remove;

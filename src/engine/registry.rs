@@ -7,9 +7,7 @@ use crate::json::node::Node;
 use crate::registry::{Credentials, Settings};
 use crate::time::Time;
 use std::os::unix::fs::MetadataExt;
-
-/// What changes with each image or container that is made.
-const RECORDS: [&str; 4] = ["images/refs.json", "images", "layers", "containers"];
+use std::path::Path;
 
 impl Engine {
     /// How registries are reached now.
@@ -26,14 +24,23 @@ impl Engine {
     }
 }
 
-/// When the newest record of a store was written.
-pub fn newest(root: &std::path::Path) -> Time {
-    let changed = |name: &&str| Some(std::fs::metadata(root.join(name)).ok()?.mtime());
-    let seconds = RECORDS.iter().filter_map(changed).max().unwrap_or(0);
+/// When the newest record of a store was written. Each image's counts: what a wrong clock writes now
+/// must not make us forget the time that there was.
+pub fn newest(root: &Path) -> Time {
+    let images = root.join("images");
+    let entries = std::fs::read_dir(&images).into_iter().flatten().flatten();
+    let mut newest = changed(&images);
+    for entry in entries {
+        newest = newest.max(changed(&entry.path()));
+    }
     Time {
-        seconds: u64::try_from(seconds).unwrap_or(0),
+        seconds: u64::try_from(newest).unwrap_or(0),
         nanos: 0,
     }
+}
+
+fn changed(path: &Path) -> i64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.mtime())
 }
 
 /// The header `X-Registry-Auth`: JSON in base64 for URLs. `None` where it says nothing.

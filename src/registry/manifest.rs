@@ -4,7 +4,6 @@ use crate::error::{Error, Kind, Result};
 use crate::http::head::Headers;
 use crate::id;
 use crate::json::node::Node;
-use crate::registry::transport::Answer;
 use crate::registry::{Ask, Document, Repository, checked, refusal};
 use sha2::{Digest, Sha256};
 
@@ -29,7 +28,9 @@ const VAGUE: [&str; 4] = [
 impl Repository {
     /// The manifest or index that `reference`, a tag or digest, stands for.
     pub fn manifest(&self, reference: &str) -> Result<Document> {
-        let answer = self.ask_for("GET", reference)?;
+        check_reference(reference)?;
+        let target = format!("manifests/{reference}");
+        let answer = self.0.ask(&self.0.get("GET", &target, ACCEPT))?;
         if answer.status >= 400 {
             return Err(refusal::read(answer).about(&self.0.name, &separated(reference)));
         }
@@ -59,37 +60,6 @@ impl Repository {
         })
     }
 
-    /// What the registry says of it without sending it; `None` if it has no such manifest.
-    pub fn head(&self, reference: &str) -> Result<Option<Document>> {
-        let answer = self.ask_for("HEAD", reference)?;
-        if answer.status == 404 {
-            answer.finish();
-            return Ok(None);
-        }
-        let answer = checked(answer)?;
-        let length = answer
-            .headers
-            .get("content-length")
-            .and_then(|length| length.parse().ok());
-        let (media_type, digest) = (media_type(&answer.headers), told_digest(&answer.headers));
-        answer.finish();
-        match (digest, length) {
-            (Some(digest), Some(size)) => Ok(Some(Document {
-                media_type,
-                digest,
-                bytes: Vec::new(),
-                size,
-            })),
-            // Not every registry knows in advance.
-            _ => self.manifest(reference).map(|document| {
-                Some(Document {
-                    bytes: Vec::new(),
-                    ..document
-                })
-            }),
-        }
-    }
-
     /// Bring a manifest or index. Answers its digest.
     pub fn put_manifest(&self, reference: &str, media_type: &str, bytes: &[u8]) -> Result<String> {
         check_reference(reference)?;
@@ -111,15 +81,6 @@ impl Repository {
             )),
             _ => Ok(digest),
         }
-    }
-
-    fn ask_for(&self, method: &str, reference: &str) -> Result<Answer> {
-        check_reference(reference)?;
-        self.0.ask(
-            &self
-                .0
-                .get(method, &format!("manifests/{reference}"), ACCEPT),
-        )
     }
 
     /// What kind of document it is, by its own word and the registry's, which must not differ: one

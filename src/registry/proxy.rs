@@ -23,6 +23,17 @@ impl fmt::Debug for Proxies {
     }
 }
 
+/// A proxy's address as `info` shows it, in Docker's way: without user and password.
+pub fn masked(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.find("://").map_or("", |at| &before[..at + 3]);
+            format!("{scheme}xxxxx:xxxxx@{host}")
+        }
+        None => text.to_string(),
+    }
+}
+
 /// One that a request goes through.
 #[derive(PartialEq, Eq)]
 pub struct Proxy {
@@ -196,6 +207,12 @@ mod tests {
             let error = parse(text).err().unwrap().to_string();
             assert!(!error.contains("canary"), "{error}");
         }
+        assert_eq!(
+            masked("http://user:canary@proxy:1"),
+            "http://xxxxx:xxxxx@proxy:1"
+        );
+        assert_eq!(masked("user:c@nary@proxy"), "xxxxx:xxxxx@proxy");
+        assert_eq!(masked("http://proxy:1"), "http://proxy:1");
         let proxies = Proxies {
             http: "http://user:canary@proxy".to_string(),
             ..Proxies::default()

@@ -625,7 +625,8 @@ mod tests {
             "default-runtime": "crun", "init": true, "shutdown-timeout": -1, "default-shm-size": "1g",
             "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 20, "Soft": 10}}, "bip": null,
             "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "icc": false,
-            "features": {"buildkit": false}, "registry-mirrors": ["https://m"], "userland-proxy": false
+            "features": {"buildkit": false}, "registry-mirrors": ["https://m"], "userland-proxy": false,
+            "proxies": {"https-proxy": "http://p:1", "no-proxy": "a,b"}
         }"#;
         let config = configured("file", &[], file).unwrap();
         let (options, settings) = (&config.options, &config.settings);
@@ -646,26 +647,30 @@ mod tests {
         assert_eq!(settings.default_runtime, "crun");
         assert_eq!(settings.labels, ["a=b"]);
         assert_eq!(settings.registry_mirrors, ["https://m/"]);
+        let proxies = &settings.proxies;
+        assert_eq!(
+            (proxies.http.as_str(), proxies.https.as_str()),
+            ("", "http://p:1")
+        );
+        assert_eq!(proxies.no_proxy, "a,b");
         assert_eq!(settings.features.get("buildkit"), Some(&false));
         let mut unused = config.unused;
         unused.sort_unstable();
         assert_eq!(
             unused,
-            [
-                "default-address-pool",
-                "feature",
-                "icc",
-                "registry-mirror",
-                "userland-proxy"
-            ]
+            ["default-address-pool", "feature", "icc", "userland-proxy"]
         );
     }
 
     #[test]
     fn unknown_keys_are_named_in_dockers_words() {
         assert_eq!(
-            refusal("unknown", &[], r#"{"nope": 1, "debug": true, "zzz": {}}"#),
-            "the following directives don't match any configuration option: nope, zzz"
+            refusal(
+                "unknown",
+                &[],
+                r#"{"nope": 1, "proxies": {"x": "y"}, "zzz": {}}"#
+            ),
+            "the following directives don't match any configuration option: nope, proxies.x, zzz"
         );
     }
 
