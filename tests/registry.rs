@@ -24,7 +24,7 @@ impl Image {
         let mut archive = rootfs::Archive::new();
         archive.file("etc/large", 0o644, vec![b'x'; 300_000]);
         let layer = archive.finish();
-        let config = image_config(std::slice::from_ref(&layer), r#""Cmd":["sh"]"#);
+        let config = image_config(std::slice::from_ref(&layer), r#"{"Cmd":["sh"]}"#);
         let part = |kind: &str, bytes: &[u8]| {
             format!(
                 r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"sha256:{}","size":{}}}"#,

@@ -6,7 +6,10 @@ use crate::time::Time;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
+};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -92,9 +95,19 @@ impl Files {
         ca: Option<&str>,
         answer: impl Fn(&Heard) -> Reply + Send + Sync + 'static,
     ) -> Liar {
+        self.serve_by(&TLS13, name, ca, answer)
+    }
+
+    fn serve_by(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        name: &str,
+        ca: Option<&str>,
+        answer: impl Fn(&Heard) -> Reply + Send + Sync + 'static,
+    ) -> Liar {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&[version])
             .unwrap();
         let builder = match ca {
             Some(ca) => {
@@ -268,6 +281,22 @@ fn certificates_are_believed_by_authority_name_and_date() {
         error.contains("the certificate has expired: the clock says 20") && error.contains(&words),
         "{error}"
     );
+}
+
+#[test]
+fn a_registry_that_is_older_than_tls_1_3_is_believed_no_less_and_no_more() {
+    let files = Files::new("old");
+    files.ca("ca");
+    files.sign("good", "ca", "DNS:registry.test", (-1, 1));
+    files.sign("expired", "ca", "DNS:registry.test", (-3, -1));
+    files.sign("named", "ca", "DNS:registry.example", (-1, 1));
+    files.copy("ca.pem", "certs.d/registry.test/ca.crt");
+    for (name, is_good) in [("good", true), ("expired", false), ("named", false)] {
+        let server = files.serve_by(&TLS12, name, None, honest);
+        let settings = Tunnel::to(server.port).settings(&files);
+        assert_eq!(fetched(&settings).is_ok(), is_good, "{name}");
+        assert_eq!(!server.lines().is_empty(), is_good, "{name}");
+    }
 }
 
 #[test]
