@@ -124,8 +124,6 @@ pub struct Blob {
 
 impl Blob {
     /// Where reading stands.
-    // For the bars of a pull, which are being made.
-    #[allow(dead_code)]
     pub fn position(&self) -> u64 {
         self.at
     }
