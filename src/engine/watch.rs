@@ -2,10 +2,11 @@
 
 use crate::engine::container::{Container, Phase};
 use crate::engine::{Engine, exec, lock};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shim::client::{self, Event, Started, Watch};
 use crate::shim::exit::{self, Exit};
 use crate::sys::poll::{self, Bell};
+use crate::sys::thread;
 use crate::time::Time;
 use rustix::event::PollFlags;
 use std::os::fd::AsFd;
@@ -48,7 +49,7 @@ pub const STACK_BYTES: usize = 128 << 10;
 
 pub fn spawn(engine: &Arc<Engine>) -> Result<()> {
     let engine = Arc::clone(engine);
-    start("watch", move || run(&engine))
+    start("watch", Box::new(move || run(&engine)))
 }
 
 /// Threads that will end: the engine has work.
@@ -61,23 +62,25 @@ pub fn working() -> usize {
 
 /// A thread with a small stack, for something that ends.
 pub fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    boxed(name, Box::new(body))
+}
+
+fn boxed(name: &str, body: Box<dyn FnOnce() + Send>) -> Result<()> {
     WORKING.fetch_add(1, Ordering::AcqRel);
-    let started = start(name, move || {
-        body();
-        WORKING.fetch_sub(1, Ordering::AcqRel);
-    });
+    let started = start(
+        name,
+        Box::new(move || {
+            body();
+            WORKING.fetch_sub(1, Ordering::AcqRel);
+        }),
+    );
     started.inspect_err(|_| {
         WORKING.fetch_sub(1, Ordering::AcqRel);
     })
 }
 
-fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
-    std::thread::Builder::new()
-        .name(name.to_string())
-        .stack_size(STACK_BYTES)
-        .spawn(body)
-        .map(drop)
-        .map_err(|e| Error::io(format_args!("start thread {name}"), &e))
+fn start(name: &str, body: Box<dyn FnOnce() + Send>) -> Result<()> {
+    thread::spawn(name, STACK_BYTES, body).map(drop)
 }
 
 fn run(engine: &Arc<Engine>) {

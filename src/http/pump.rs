@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::sys::poll::{self, Bell};
 use crate::sys::socket;
 use crate::sys::stream::{self, Moved};
+use crate::sys::thread;
 use rustix::event::PollFlags;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
@@ -160,11 +161,7 @@ impl Pumps {
         }
         if !state.is_running {
             let pumps = Arc::clone(self);
-            std::thread::Builder::new()
-                .name("pump".to_string())
-                .stack_size(STACK_BYTES)
-                .spawn(move || pumps.run())
-                .map_err(|e| Error::io("start thread pump", &e))?;
+            thread::spawn("pump", STACK_BYTES, Box::new(move || pumps.run()))?;
             state.is_running = true;
         }
         state.count += 1;

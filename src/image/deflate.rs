@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::image::gzip::Crc;
 use crate::image::source::Stream;
+use crate::sys::thread;
 use miniz_oxide::deflate::core::{CompressorOxide, create_comp_flags_from_zip_params};
 use miniz_oxide::deflate::stream::deflate;
 use miniz_oxide::{MZFlush, MZStatus};
@@ -29,12 +30,13 @@ impl Deflate {
         let flags = create_comp_flags_from_zip_params(level, RAW_WINDOW_BITS, 0);
         // It is made on the stack before it is put in its box, and larger than the stack of a
         // request.
-        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-        let thread = thread.spawn(move || Box::new(CompressorOxide::new(flags)));
-        let thread = thread.map_err(|e| Error::io("start thread", &e))?;
-        let made = thread.join();
+        let mut made = None;
+        std::thread::scope(|scope| {
+            let work = || made = Some(Box::new(CompressorOxide::new(flags)));
+            thread::spawn_scoped(scope, "deflate", STACK_BYTES, Box::new(work)).map(drop)
+        })?;
         made.map(Deflate)
-            .map_err(|_| Error::io("compress", &failed()))
+            .ok_or_else(|| Error::io("compress", &failed()))
     }
 
     /// `input` as one stream, behind what is in `into`.

@@ -17,6 +17,7 @@ use crate::image::pull::{Audience, Pull};
 use crate::image::{Images, locked};
 use crate::oci::image::Descriptor;
 use crate::registry;
+use crate::sys::thread;
 use crate::wire::image::{Progress, ProgressDetail};
 use std::io::{self, Read};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -142,13 +143,11 @@ impl<'a> Transfer<'a> {
         std::thread::scope(|scope| {
             for _ in 0..self.layers.len().min(self.pull.downloads_max.max(1)) {
                 self.state().threads += 1;
-                let thread = std::thread::Builder::new()
-                    .name("pull".to_string())
-                    .stack_size(STACK_BYTES)
-                    .spawn_scoped(scope, || self.work());
+                let work = Box::new(|| self.work());
+                let thread = thread::spawn_scoped(scope, "pull", STACK_BYTES, work);
                 if let Err(error) = thread {
                     self.state().threads -= 1;
-                    self.fail(Error::io("start thread pull", &error));
+                    self.fail(error);
                 }
             }
             self.watch(&mut told, audience);

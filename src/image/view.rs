@@ -11,7 +11,7 @@
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::overlay;
 use crate::sys::mount::{self, Attributes};
-use crate::sys::{fs, namespace};
+use crate::sys::{fs, namespace, thread};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
@@ -67,16 +67,14 @@ impl View {
     /// `place` is a directory of ours to mount on, in the namespace that is made. `extra` are sorted,
     /// parents first. `readonly`: all but them.
     pub fn open(base: &Base<'_>, extra: &[Extra], place: &Path, readonly: bool) -> Result<View> {
+        let mut made = None;
+        let lost = || Err(Error::invalid("the thread that mounts has panicked"));
         std::thread::scope(|scope| {
             // A thread can leave the namespace of its process and cannot come back.
-            let thread = std::thread::Builder::new()
-                .name("view".to_string())
-                .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, || make(base, extra, place, readonly))
-                .map_err(|e| Error::io("start thread view", &e))?;
-            let lost = |_| Err(Error::invalid("the thread that mounts has panicked"));
-            thread.join().unwrap_or_else(lost)
+            let work = || made = Some(make(base, extra, place, readonly));
+            thread::spawn_scoped(scope, "view", STACK_BYTES, Box::new(work)).map(drop)
         })
+        .and_then(|()| made.unwrap_or_else(lost))
         .context(|| "mount the container's files")
     }
 }

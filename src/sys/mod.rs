@@ -30,6 +30,7 @@ pub mod socket;
 pub mod stream;
 pub mod supervisor;
 pub mod terminal;
+pub mod thread;
 #[cfg(unwind_stub)]
 mod unwind_stub;
 
