@@ -4,6 +4,7 @@ use crate::harness::command::Output;
 use crate::harness::rootfs::{Archive, busybox, docker_archive, gzip, oci_archive, sha256};
 use crate::harness::{Host, IMAGE, json, rootfs};
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// All files below `dir` with their content, to see that nothing has changed.
@@ -54,6 +55,63 @@ fn import_takes_plain_and_compressed_tars_from_a_pipe_or_a_file() {
             "root:x:0:0:root:/root:/bin/sh"
         );
     }
+}
+
+/// A web server with one answer for each connection, in this order.
+fn web(answers: Vec<(&'static str, Vec<u8>)>) -> (String, std::thread::JoinHandle<()>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        for (status, body) in answers {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            client.write_all(head.as_bytes()).unwrap();
+            let _ = client.write_all(&body);
+        }
+    });
+    (host, server)
+}
+
+#[test]
+fn import_has_the_engine_fetch_a_url() {
+    let host = Host::new("import-url");
+    let packed = gzip(&busybox());
+    let (server, thread) = web(vec![
+        ("200 OK", packed.clone()),
+        ("404 Not Found", Vec::new()),
+        ("200 OK", b"no archive".to_vec()),
+    ]);
+    let url = format!("http://{server}/rootfs.tar.gz");
+    let output = host.ok(&["import", "-c", "ENV A=b", &url, "web:1"]);
+    let (first, id) = output.split_once('\n').unwrap();
+    assert_eq!(first, format!("Downloading from {url}"));
+    let image = host.get("/images/web:1/json");
+    assert_eq!(image.string("Id"), id);
+    assert_eq!(image.string("Comment"), format!("Imported from {url}"));
+    assert_eq!(cat(&host, "web:1", "echo $A"), "b");
+    host.tug(&["import", &url])
+        .assert_refused(1, "the server answered 404");
+    assert_eq!(
+        host.tug(&["import", &url]),
+        Output::new(
+            1,
+            &format!("{first}\n"),
+            "tug: import: this is not a tar archive\n"
+        )
+    );
+    thread.join().unwrap();
+    host.tug(&["import", &url])
+        .assert_refused(1, "connection refused");
+    assert_eq!(host.ok(&["images", "-q"]).lines().count(), 1);
 }
 
 #[test]

@@ -129,21 +129,18 @@ pub fn create(call: &mut Call<'_>) -> Result<Reply> {
     {
         return pull(call);
     }
-    match call.query("fromSrc").unwrap_or_default() {
-        "-" => {}
+    let from = match call.query("fromSrc").unwrap_or_default() {
         "" => return Err(Error::invalid("fromImage or fromSrc is required")),
-        url => {
-            return Err(Error::unsupported(format!(
-                "importing from a URL is not supported yet: fetch {url} yourself and send it as the body"
-            )));
-        }
-    }
+        from if from == "-" || from.contains("://") => from.to_string(),
+        host => format!("http://{host}"),
+    };
     let text = |name: &str| {
         call.query(name)
             .filter(|text| !text.is_empty())
             .map(str::to_string)
     };
     let import = Import {
+        from,
         reference: with_tag(call.query("repo").unwrap_or_default(), call.query("tag")),
         changes: call
             .request
@@ -154,6 +151,12 @@ pub fn create(call: &mut Call<'_>) -> Result<Reply> {
         message: text("message"),
         platform: text("platform"),
     };
+    if import.from != "-" {
+        let engine = call.engine;
+        let mut listener = Listener::new(call.connection)?;
+        let outcome = engine.image_fetch(&import, &mut listener);
+        return listener.end(outcome);
+    }
     // The body has been read when the answer begins, so that a failure can have its own status.
     let id = call
         .engine

@@ -7,15 +7,17 @@ use crate::error::Result;
 use crate::image::Record;
 use crate::image::import::Import;
 use crate::image::load::Loaded;
+use crate::image::pull::Audience;
 use crate::image::reference::Reference;
 use crate::image::save::{Saved, check_platform};
 use crate::json;
 use crate::json::node::quote;
 use crate::json::value::Raw;
 use crate::oci::image::Platform;
+use crate::registry;
 use crate::time::Time;
 use crate::wire::container::GraphDriver;
-use crate::wire::image::{Deleted, HistoryItem, Inspect, Metadata, RootFs, Summary};
+use crate::wire::image::{Deleted, HistoryItem, Inspect, Metadata, Progress, RootFs, Summary};
 use std::io::Read;
 
 pub const FILTERS: &[&str] = &[
@@ -206,6 +208,15 @@ impl Engine {
         }
         self.tell_image("import", &id, &id);
         Ok(id)
+    }
+
+    /// The same for an archive that lies elsewhere.
+    pub fn image_fetch(&self, import: &Import, audience: &mut dyn Audience) -> Result<()> {
+        let mut archive = registry::download(&self.registries(), &import.from)?;
+        let message = format!("Downloading from {}", import.from);
+        audience.tell(&Progress::message("", &message))?;
+        let id = self.image_import(&mut archive, import)?;
+        audience.tell(&Progress::message("", &id))
     }
 
     pub fn image_load(

@@ -13,6 +13,8 @@ use std::io::Read;
 /// What is said about an archive that is imported.
 #[derive(Clone, Debug, Default)]
 pub struct Import {
+    /// A URL, or `-` for what comes with the request.
+    pub from: String,
     pub reference: Option<String>,
     /// Instructions as in a Dockerfile: `CMD ["sh"]`.
     pub changes: Vec<String>,
@@ -77,7 +79,7 @@ fn describe(import: &Import) -> Result<Image> {
     }
     let message = match &import.message {
         Some(message) if !message.is_empty() => message.clone(),
-        _ => "Imported from -".to_string(),
+        _ => format!("Imported from {}", import.from),
     };
     let now = Time::now().rfc3339();
     Ok(Image {

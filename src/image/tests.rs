@@ -506,6 +506,7 @@ fn an_import_is_an_image_with_what_was_said_about_it() {
     };
     assert!(store.import(&mut &b""[..], &what).is_err());
     let what = Import {
+        from: "-".to_string(),
         reference: Some("rootfs".to_string()),
         changes: vec!["CMD [\"/bin/sh\"]".to_string()],
         message: None,

@@ -328,6 +328,26 @@ fn try_each<T>(
     outcome
 }
 
+/// A file anywhere on the web, read as it comes.
+pub struct Download(transport::Answer);
+
+/// GET a URL, wherever it leads. Any answer but 200 is an error.
+pub fn download(settings: &Settings, url: &str) -> Result<Download> {
+    let answer = Transport::new(settings).follow("GET", &Url::parse(url)?, "", "")?;
+    match answer.status {
+        200 => Ok(Download(answer)),
+        status => Err(Error::not_found(format!(
+            "Get {url:?}: the server answered {status}"
+        ))),
+    }
+}
+
+impl std::io::Read for Download {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
 /// An answer of 400 and above becomes an error.
 fn checked(answer: Answer) -> Result<Answer> {
     match answer.status {
