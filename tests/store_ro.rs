@@ -1,6 +1,7 @@
 //! `--store-ro`: images that came with the firmware, used in place.
 
 use crate::harness::command::Output;
+use crate::harness::registry::{self, Registry};
 use crate::harness::rootfs::{Archive, busybox, docker_archive};
 use crate::harness::{Host, IMAGE, eventually};
 use std::path::{Path, PathBuf};
@@ -251,6 +252,45 @@ fn many_layers_with_long_names_in_two_stores_are_one_root() {
         let script = "ls /opt | wc -l";
         assert_eq!(host.ok(&["run", "--rm", image, "sh", "-c", script]), count);
     }
+}
+
+#[test]
+fn a_pull_and_a_push_have_the_layers_of_the_store() {
+    if !registry::is_installed() {
+        println!(
+            "skip: a_pull_and_a_push_have_the_layers_of_the_store: docker-registry is not installed"
+        );
+        return;
+    }
+    let registry = Registry::start();
+    let (host, _store) = with_firmware("store-ro-pull");
+    let layers = [busybox(), layer("firmware", "one\n"), layer("new", "two\n")];
+    let newer = host.write("newer.tar", docker_archive("fw:2", &layers, "{}"));
+    let name = format!("{}/fw:2", registry.host());
+    sh(&format!(
+        "skopeo copy --quiet --dest-tls-verify=false 'docker-archive:{newer}' 'docker://{name}'"
+    ));
+    let pulled = host.ok(&["pull", &name]);
+    assert_eq!(pulled.matches(": Already exists").count(), 2, "{pulled}");
+    assert_eq!(layers_of(&host), 1);
+    assert_eq!(
+        host.ok(&["run", "--rm", &name, "cat", "/opt/firmware", "/opt/new"]),
+        "one\ntwo"
+    );
+
+    let pushed = format!("{}/pushed:1", registry.host());
+    host.ok(&["tag", "fw:1", &pushed]);
+    host.ok(&["push", "--quiet", &pushed]);
+    let id = host.get("/images/fw:1/json").string("Id");
+    let config = sh(&format!(
+        "skopeo inspect --raw --tls-verify=false 'docker://{pushed}'"
+    ));
+    assert!(config.contains(&id), "{config}");
+    assert!(
+        !host.engine_log().contains("layer.json"),
+        "{}",
+        host.engine_log()
+    );
 }
 
 /// What a board does: firmware that cannot be written, and state that ends with the power.

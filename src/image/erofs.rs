@@ -438,8 +438,11 @@ impl Writer {
         let links = 2 + entries.iter().filter(is_directory).count() as u32;
         entries.push((b".", nid, FileType::Directory));
         entries.push((b"..", ROOT, FileType::Directory));
-        entries.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        let content = directory(&entries);
+        let mut sorted = Vec::new();
+        entries
+            .into_iter()
+            .for_each(|entry| sort_in(&mut sorted, entry));
+        let content = directory(&sorted);
         let size = content.len() as u64;
         let place = Place {
             parent: 0,
@@ -539,14 +542,18 @@ fn entries<'a>(
     (own, above): (u64, u64),
     nid: &dyn Fn(usize) -> u64,
 ) -> Vec<Entry<'a>> {
-    let mut entries: Vec<Entry<'a>> = vec![
-        (b".", own, FileType::Directory),
-        (b"..", above, FileType::Directory),
-    ];
     let children = tree.children(id);
-    entries.extend(children.map(|(name, id)| (name, nid(id), tree.nodes[id].kind())));
-    entries.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    let mut entries: Vec<Entry<'a>> = children
+        .map(|(name, id)| (name, nid(id), tree.nodes[id].kind()))
+        .collect();
+    sort_in(&mut entries, (b".", own, FileType::Directory));
+    sort_in(&mut entries, (b"..", above, FileType::Directory));
     entries
+}
+
+fn sort_in<'a>(entries: &mut Vec<Entry<'a>>, entry: Entry<'a>) {
+    let at = entries.partition_point(|known| known.0 < entry.0);
+    entries.insert(at, entry);
 }
 
 /// A directory's blocks: in each first the entries, of 12 bytes, and then their names.

@@ -157,8 +157,11 @@ impl Images {
 
         let pushed = upload(push, layer, audience)?;
         tell(audience, layer, "Pushed", None)?;
-        // If it can't be noted, it will be sent again another time.
-        if let Err(error) = layer::note_pushed(&self.layers, &layer.stored.diff, &pushed) {
+        // If it can't be noted, as in a read-only store, it will be sent again another time.
+        let diff = &layer.stored.diff;
+        if layer::exists(&self.layers, diff)
+            && let Err(error) = layer::note_pushed(&self.layers, diff, &pushed)
+        {
             crate::log::warn(error);
         }
         Ok(pushed)

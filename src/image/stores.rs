@@ -72,10 +72,10 @@ impl Images {
             let full = name.full();
             let is_seen = self.named(&full).is_some_and(|seen| seen == digits);
             if is_seen && !names.iter().any(|known| known.full() == full) {
-                names.push(name);
+                let at = names.partition_point(|known| known.full() < full);
+                names.insert(at, name);
             }
         }
-        names.sort_by_key(Reference::full);
         names
     }
 

@@ -15,6 +15,7 @@ use crate::image::pull::{self, Pull};
 use crate::image::reference::Reference;
 use crate::image::source::{self, Format, Input, SNIFF_BYTES, Source, Stream, sha256};
 use crate::json;
+use crate::json::map::Map;
 use crate::oci::image::{Descriptor, Image, Platform};
 use crate::registry::Repository;
 use std::cell::Cell;
@@ -32,8 +33,7 @@ pub enum Origin {
 /// What an archive holds, by name.
 pub struct Members {
     path: PathBuf,
-    /// Sorted.
-    by_name: Vec<(String, Member)>,
+    by_name: Map<Member>,
 }
 
 enum Member {
@@ -261,7 +261,7 @@ impl Members {
     fn read(path: &Path) -> Result<Members> {
         let mut members = Members {
             path: path.to_path_buf(),
-            by_name: Vec::new(),
+            by_name: Map::new(),
         };
         let mut memory = 0;
         let mut work = |from: &mut dyn Stream| {
@@ -282,27 +282,22 @@ impl Members {
                 if memory > MEMORY_BYTES_MAX {
                     return Err(Error::invalid("too many documents for one archive"));
                 }
-                members.by_name.extend(member.map(|member| (text, member)));
+                let Some(member) = member else { continue };
+                if members.by_name.contains_key(&text) {
+                    return Err(Error::invalid(format!("{text} is twice in the archive")));
+                }
+                members.by_name.insert(text, member);
             }
             Ok(())
         };
         decompressed(path, &mut work)?;
-        members.by_name.sort_by(|a, b| a.0.cmp(&b.0));
-        let twins = members.by_name.windows(2).find(|two| two[0].0 == two[1].0);
-        match twins {
-            Some(twins) => Err(Error::invalid(format!(
-                "{} is twice in the archive",
-                twins[0].0
-            ))),
-            None => Ok(members),
-        }
+        Ok(members)
     }
 
     fn find(&self, name: &str) -> Option<&Member> {
         let mut at = name;
         for _ in 0..8 {
-            let place = self.by_name.binary_search_by(|(key, _)| key[..].cmp(at));
-            match &self.by_name[place.ok()?].1 {
+            match self.by_name.get(at)? {
                 Member::Link(target) => at = target,
                 member => return Some(member),
             }
@@ -323,15 +318,16 @@ impl Members {
                 None => return Err(Error::invalid(format!("{} is missing", part.name))),
             }
         }
-        places.sort_by_key(|(at, ..)| *at);
         if places.is_empty() {
             return Ok(());
         }
         let mut work = |from: &mut dyn Stream| {
             let mut end = 0;
-            for (at, bytes, part) in &places {
+            // So few that sorting them is not worth its code.
+            while let Some(next) = (0..places.len()).min_by_key(|n| places[*n].0) {
+                let (at, bytes, part) = places.swap_remove(next);
                 Window::new(from, at - end).drain()?;
-                let mut window = Window::new(from, *bytes);
+                let mut window = Window::new(from, bytes);
                 take(part, &mut window)?;
                 window.drain()?;
                 end = at + bytes;
