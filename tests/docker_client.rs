@@ -1,6 +1,7 @@
 //! The real docker client drives the engine; where both clients print a table, they print the same.
 
 use crate::harness::command::Output;
+use crate::harness::registry::{Options, PASSWORD, Registry, USER, is_installed};
 use crate::harness::rootfs::{busybox, docker_archive};
 use crate::harness::{
     Host, IMAGE, PATIENCE, can_init, docker_client, eventually, has_new_docker_client, skip,
@@ -457,4 +458,59 @@ fn sorted(text: &str, args: &[&str]) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines.join("\n")
+}
+
+#[test]
+fn it_uses_a_registry_that_wants_a_password() {
+    if !is_installed() {
+        skip(
+            "docker_client: registry",
+            "docker-registry is not installed",
+        );
+        return;
+    }
+    let Some(host) = host("docker-registry") else {
+        return;
+    };
+    let registry = Registry::start_with(&Options {
+        has_password: true,
+        ..Options::default()
+    });
+    let server = registry.host();
+    let name = format!("{server}/lab/one:1");
+    host.ok(&["tag", IMAGE, &name]);
+    let refused = docker(&host, &["login", "-u", USER, "-p", "wrong", &server]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("401 Unauthorized"), "{refused:?}");
+    let output = docker(&host, &["login", "-u", USER, "-p", PASSWORD, &server]);
+    assert!(output.stdout.ends_with("Login Succeeded\n"), "{output:?}");
+
+    // What Docker's client has kept serves ours, and the other way round.
+    let pushed = host.tug(&["push", "-q", &name]);
+    assert_eq!(pushed, Output::new(0, &format!("{name}\n"), ""));
+    host.ok(&["rmi", &name]);
+    let pulled = docker(&host, &["pull", "-q", &name]);
+    assert_eq!(pulled, Output::new(0, &format!("{name}\n"), ""));
+    host.ok(&["logout", &server]);
+    host.ok(&["rmi", "-f", &name]);
+    let refused = docker(&host, &["pull", "-q", &name]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("no basic auth credentials"),
+        "{refused:?}"
+    );
+    let args = ["login", "-u", USER, "--password-stdin", &server];
+    assert_eq!(host.tug_with_input(&args, PASSWORD.as_bytes()).code, 0);
+    assert_eq!(docker(&host, &["pull", "-q", &name]).code, 0);
+
+    // A pulled image is one like others.
+    let script = "echo new >/new; rm /etc/passwd; chmod 700 /bin";
+    host.ok(&["run", "--name", "web", &name, "sh", "-c", script]);
+    let changes = docker(&host, &["diff", "web"]);
+    let mut lines = changes.lines();
+    lines.sort_unstable();
+    assert_eq!(lines, ["A /new", "C /bin", "C /etc", "D /etc/passwd"]);
+    let to = host.dir.join("copied");
+    host.ok(&["cp", "web:/new", to.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(to).unwrap(), "new\n");
 }
