@@ -9,7 +9,8 @@ use crate::harness::rootfs::{
 use crate::harness::{Host, docker_client, eventually, json, skip};
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -294,12 +295,26 @@ fn pull_tells_what_docker_tells() {
     let image = host.get(&format!("/images/{name}:1/json"));
     assert_eq!(image.text("RepoDigests"), format!(r#"["{name}@{digest}"]"#));
     assert_eq!(image.text("RepoTags"), format!(r#"["{name}:1"]"#));
-    let events = host.http(
-        "GET",
-        "/events?since=0&until=1&filters=%7B%22event%22%3A%5B%22pull%22%5D%7D",
-        "",
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let until = (now + 1).to_string();
+    let events = host.ok(&[
+        "events",
+        "--since",
+        "1",
+        "--until",
+        &until,
+        "--filter",
+        "event=pull",
+        "--format",
+        "{{.Type}} {{.Actor.ID}} {{.Actor.Attributes.name}} {{.Actor.Attributes.who}}",
+    ]);
+    assert_eq!(
+        events,
+        format!("image {name}:1 {name} test\nimage {name}:1 {name} test")
     );
-    assert_eq!(events.status, 200);
     let id = image.string("Id");
     let source = host
         .data_root()
@@ -310,6 +325,26 @@ fn pull_tells_what_docker_tells() {
         format!("sha256:{}", sha256(&std::fs::read(source).unwrap())),
         digest
     );
+}
+
+#[test]
+fn a_registry_that_fails_for_a_moment_is_asked_again_and_that_is_told() {
+    let host = Host::new("pull-again");
+    let mut shelf = Shelf::default();
+    shelf.image("1", &[layer("one")]);
+    let digest = sha256(&gzip(&layer("one")));
+    let failures = AtomicU32::new(0);
+    let server = Liar::start(move |heard| {
+        let is_first =
+            heard.target.ends_with(&digest) && failures.fetch_add(1, Ordering::SeqCst) == 0;
+        match is_first {
+            true => reply(503, "", "a moment please"),
+            false => shelf.answer(heard),
+        }
+    });
+    let told = host.ok(&["pull", &format!("{}/x:1", server.host())]);
+    assert!(told.contains("Retrying in 1 second\n"), "{told}");
+    assert!(told.contains("Status: Downloaded newer image"), "{told}");
 }
 
 #[test]
@@ -561,10 +596,6 @@ fn lies() -> (Shelf, Vec<(&'static str, &'static str)>) {
         &instead(&big),
         "image configuration sha256:",
     );
-    let wrong = config
-        .replace("sha256:", "sha256:0")
-        .replace("0\",\"size", "\",\"size");
-    let _ = wrong;
     let stranger = format!(
         r#""config":{{"mediaType":"{CONFIG}","digest":"sha256:{:064x}","size":21}}"#,
         4
