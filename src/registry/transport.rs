@@ -228,8 +228,11 @@ impl Transport {
 
     fn connect(&self, url: &Url, proxy: Option<&Proxy>) -> Result<Link> {
         let via = proxy.map_or(url, |proxy| &proxy.url);
-        let stream = dial(&via.host, via.port)
-            .context(|| proxy.map_or("dial tcp", |_| "proxyconnect tcp: dial tcp"))?;
+        let mut stream = dial(&via.host, via.port);
+        if proxy.is_some() {
+            stream = stream.context(|| "proxyconnect tcp");
+        }
+        let stream = stream?;
         let stream: OwnedFd = match (url.is_secure, proxy) {
             (false, _) => stream.into(),
             (true, None) => self.secure(stream, url)?,
@@ -319,11 +322,12 @@ fn head(method: &str, url: &Url, headers: &str, proxy: Option<&Proxy>, body: &Bo
 /// The first address of `host` that takes the connection.
 fn dial(host: &str, port: u16) -> Result<TcpStream> {
     let until = Instant::now() + CONNECT_ALL;
-    let gone = |words: String| Error::new(Kind::Gone, words);
-    let found = (host, port)
-        .to_socket_addrs()
-        .map_err(|e| gone(format!("lookup {host}: {}", reason(&e))))?;
-    let mut failure = gone(format!("lookup {host}: no such host"));
+    let gone = |words: String| Error::new(Kind::Gone, format!("dial tcp{words}"));
+    let found = (host, port).to_socket_addrs().map_err(|e| {
+        let words = reason(&e).replace("failed to lookup address information: ", "");
+        gone(format!(": lookup {host}: {words}"))
+    })?;
+    let mut failure = gone(format!(": lookup {host}: no such host"));
     for address in found {
         let left = until.saturating_duration_since(Instant::now()).min(CONNECT);
         if left.is_zero() {
@@ -334,7 +338,7 @@ fn dial(host: &str, port: u16) -> Result<TcpStream> {
                 sys::socket::set_tcp_options(&stream);
                 return Ok(stream);
             }
-            Err(error) => failure = gone(format!("{address}: connect: {}", reason(&error))),
+            Err(error) => failure = gone(format!(" {address}: connect: {}", reason(&error))),
         }
     }
     Err(failure)

@@ -52,7 +52,7 @@ fn nobody_there_is_told_in_gos_words() {
     assert_eq!(
         error,
         format!(
-            "Get \"http://{host}/v2/a/b/manifests/t\": dial tcp: {host}: connect: connection refused"
+            "Get \"http://{host}/v2/a/b/manifests/t\": dial tcp {host}: connect: connection refused"
         )
     );
     let error = pull(&Settings::default(), "nowhere.invalid")
