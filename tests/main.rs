@@ -16,6 +16,7 @@ mod harness;
 
 mod api;
 mod bad_input;
+mod build;
 mod cgroup;
 mod commit;
 mod completion;

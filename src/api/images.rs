@@ -19,7 +19,7 @@ use crate::wire::image::Progress;
 
 pub fn list(call: &mut Call<'_>) -> Result<Reply> {
     let filters = Filters::parse(call.query("filters"), FILTERS)?;
-    let mut images = call.engine.image_list(&filters)?;
+    let mut images = call.engine.image_list(&filters, call.flag("all"))?;
     if call.flag("shared-size") {
         call.engine.measure_shared(&mut images);
     }

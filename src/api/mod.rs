@@ -3,6 +3,7 @@
 //! One table of routes (`routes`), a handler each. A handler reads parameters and body, calls a
 //! verb of the engine and says what to answer; errors become `{"message":…}` here, in one place.
 
+mod build;
 mod check;
 mod containers;
 mod exec;

@@ -1,7 +1,8 @@
 //! The table of what can be asked for.
 
 use crate::api::{
-    Call, Reply, check, containers, exec, files, images, networks, registries, streams, system,
+    Call, Reply, build, check, containers, exec, files, images, networks, registries, streams,
+    system,
 };
 use crate::error::Result;
 use crate::http::query;
@@ -20,10 +21,10 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/system/df", system::df),
     ("POST", "/system/repair", check::repair),
     ("POST", "/auth", registries::auth),
-    ("POST", "/build", system::build),
-    ("POST", "/build/prune", system::build_prune),
-    ("POST", "/session", system::build),
-    ("POST", "/grpc", system::build),
+    ("POST", "/build", build::build),
+    ("POST", "/build/prune", build::prune),
+    ("POST", "/session", system::no_buildkit),
+    ("POST", "/grpc", system::no_buildkit),
     ("GET", "/distribution/{*}/json", registries::distribution),
     ("GET", "/networks", networks::list),
     ("GET", "/networks/{}", networks::inspect),

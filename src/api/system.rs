@@ -39,14 +39,9 @@ pub fn df(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::Json(200, text))
 }
 
-pub fn build(_call: &mut Call<'_>) -> Result<Reply> {
-    Err(Error::unsupported("building images is not supported yet"))
-}
-
-pub fn build_prune(call: &mut Call<'_>) -> Result<Reply> {
-    call.engine.tell_prune("builder", 0);
-    let none = r#"{"CachesDeleted":null,"SpaceReclaimed":0}"#;
-    Ok(Reply::Json(200, none.to_string()))
+/// Clients try BuildKit's way first and fall back.
+pub fn no_buildkit(_call: &mut Call<'_>) -> Result<Reply> {
+    Err(Error::unsupported("BuildKit is not supported"))
 }
 
 pub fn checkpoint(_call: &mut Call<'_>) -> Result<Reply> {

@@ -12,6 +12,7 @@ use crate::json::map::Map;
 use crate::oci::image;
 use crate::sys::fs;
 use crate::wire::container::Config;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 
 /// What is said with a commit.
@@ -50,6 +51,38 @@ impl Engine {
             true => Paused::new(self, container),
             false => None,
         };
+        let command = container.config.cmd.clone().unwrap_or_default();
+        let extension = Extension {
+            config,
+            author: commit.author,
+            comment: commit.comment.clone(),
+            created_by: command.join(" "),
+            name,
+        };
+        let id = self.read_changes(container, |layer| {
+            self.images.extend(&container.image_id, layer, extension)
+        })?;
+
+        if !familiar.is_empty() {
+            self.tell_image("tag", &id, &familiar);
+        }
+        let told = [
+            ("comment", &commit.comment[..]),
+            ("imageID", &id),
+            ("imageRef", &familiar),
+        ];
+        self.tell(container, "commit", &told);
+        Ok(id)
+    }
+}
+
+impl Engine {
+    /// What the container has changed, as the archive of a layer.
+    pub fn read_changes<T>(
+        &self,
+        container: &Container,
+        read: impl FnOnce(&mut dyn Read) -> Result<T>,
+    ) -> Result<T> {
         let layers = self.layers(container)?;
         let upper = self.upper(container);
         // A copy has much that has not changed, and lacks what was removed.
@@ -66,28 +99,7 @@ impl Engine {
         let mut packer = Packer::new(fs::open_path(&upper)?, b"", Form::Layer)?
             .leave_out(&leave_out)
             .hide(removed.map(|(path, _)| &path[1..]));
-        let command = container.config.cmd.clone().unwrap_or_default();
-        let extension = Extension {
-            config,
-            author: commit.author,
-            comment: commit.comment.clone(),
-            created_by: command.join(" "),
-            name,
-        };
-        let id = self
-            .images
-            .extend(&container.image_id, &mut packer, extension)?;
-
-        if !familiar.is_empty() {
-            self.tell_image("tag", &id, &familiar);
-        }
-        let told = [
-            ("comment", &commit.comment[..]),
-            ("imageID", &id),
-            ("imageRef", &familiar),
-        ];
-        self.tell(container, "commit", &told);
-        Ok(id)
+        read(&mut packer)
     }
 }
 

@@ -45,7 +45,7 @@ impl Engine {
     }
 
     fn images_used(&self, with_virtual: bool) -> Result<Vec<String>> {
-        let mut images = self.image_list(&Filters::default())?;
+        let mut images = self.image_list(&Filters::default(), false)?;
         self.measure_shared(&mut images);
         for image in &mut images {
             image.virtual_size = image.size.filter(|_| with_virtual);

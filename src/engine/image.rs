@@ -31,7 +31,8 @@ pub const FILTERS: &[&str] = &[
 ];
 
 impl Engine {
-    pub fn image_list(&self, filters: &Filters) -> Result<Vec<Summary>> {
+    /// `all`: those, too, that have no name and are there for others that were built on them.
+    pub fn image_list(&self, filters: &Filters, all: bool) -> Result<Vec<Summary>> {
         let dangling = filters.boolean("dangling")?;
         let created = |image: &Record| image.image.created.clone().unwrap_or_default();
         let of = |key: &str| -> Result<Option<String>> {
@@ -49,12 +50,14 @@ impl Engine {
             let made = created(image);
             let is_young = |until| Time::parse(&made).is_ok_and(|made| made >= until);
             let is_dangling = image.tags.is_empty();
+            let is_step = is_dangling && image.has_children;
             image.tags = referred(&image.tags, &patterns);
             image.digests = referred(&image.digests, &patterns);
             let is_named = !image.tags.is_empty() || !image.digests.is_empty();
             let config = image.image.config.as_ref();
             filters.allows_labels(config.and_then(|config| config.labels.as_ref()))
                 && (patterns.is_empty() || is_named)
+                && (!is_step || all && dangling != Some(true))
                 && dangling.is_none_or(|dangling| dangling == is_dangling)
                 && before.as_ref().is_none_or(|time| made < *time)
                 && since.as_ref().is_none_or(|time| made > *time)
@@ -72,7 +75,7 @@ impl Engine {
                 containers: i64::try_from(users.count()).ok(),
                 labels: image.image.config.and_then(|config| config.labels),
                 id: Some(image.id),
-                parent_id: Some(String::new()),
+                parent_id: Some(image.parent),
                 repo_tags: Some(image.tags),
                 repo_digests: Some(image.digests),
                 virtual_size: None,
@@ -140,6 +143,8 @@ impl Engine {
             digests,
             image,
             size,
+            parent,
+            ..
         } = self.find_for(name, wanted)?;
         let size = i64::try_from(size).ok();
         let layers = self.images.lower_dirs(&id).unwrap_or_default();
@@ -149,7 +154,7 @@ impl Engine {
             id: Some(id),
             repo_tags: Some(tags),
             repo_digests: Some(digests),
-            parent: Some(String::new()),
+            parent: Some(parent),
             comment: Some(image.comment.unwrap_or_default()),
             created: image.created,
             docker_version: Some(String::new()),

@@ -174,6 +174,11 @@ impl Engine {
         self.options.exec_root.join("runtime")
     }
 
+    /// Whether containers have copies of their images' files, where no overlay can be had.
+    pub fn is_copying(&self) -> bool {
+        self.copying.is_some()
+    }
+
     /// What can change by a reload, as it is now.
     pub fn settings(&self) -> Arc<Settings> {
         Arc::clone(&lock(&self.settings))

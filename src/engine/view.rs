@@ -64,7 +64,7 @@ impl Writers {
 
 impl Engine {
     /// The container's files. As long as the answer lives, they can be reached.
-    pub(super) fn view(&self, container: &Container, purpose: Purpose) -> Result<Arc<View>> {
+    pub fn view(&self, container: &Container, purpose: Purpose) -> Result<Arc<View>> {
         let extra = match purpose {
             Purpose::Layers => Vec::new(),
             _ => self.extra(container)?,

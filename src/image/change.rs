@@ -1,267 +1,450 @@
-//! `--change` of import and commit: instructions of a Dockerfile applied to an image's configuration.
+//! Instructions of a Dockerfile that change an image's configuration and nothing else: for `build`,
+//! and for `--change` of import and commit.
 
 use crate::error::{Error, Result};
-use crate::json;
+use crate::image::words::{self, Values};
+use crate::json::node::Node;
 use crate::oci::image::{Config, Empty, HealthConfig};
+use crate::sys::signal;
+use crate::time::moment;
 
-/// Apply one instruction, such as `CMD ["sh"]` or `ENV A=b`.
+/// What runs lines of an image that names no shell of its own.
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+/// One instruction, split as far as all of them are.
+pub struct Instruction<'a> {
+    /// In capitals.
+    pub name: &'a str,
+    /// `--name=value` before the rest.
+    pub flags: &'a [String],
+    pub rest: &'a str,
+    pub escape: char,
+    /// What the variables are worth. None: to see whether it could be applied at all, before any
+    /// value is known.
+    pub values: Option<Values<'a>>,
+}
+
+/// Apply one line, such as `CMD ["sh"]` or `ENV A=b`.
 pub fn apply(config: &mut Config, change: &str) -> Result<()> {
-    let change = change.trim();
-    let (instruction, rest) = change
-        .split_once(char::is_whitespace)
-        .unwrap_or((change, ""));
-    let rest = rest.trim();
-    let instruction = instruction.to_ascii_uppercase();
-    if !matches!(
-        &instruction[..],
-        "CMD"
-            | "ENTRYPOINT"
-            | "ENV"
-            | "EXPOSE"
-            | "LABEL"
-            | "ONBUILD"
-            | "HEALTHCHECK"
-            | "USER"
-            | "VOLUME"
-            | "WORKDIR"
-            | "STOPSIGNAL"
-    ) {
+    let (name, rest) = split(change);
+    let name = name.to_ascii_uppercase();
+    let (flags, rest) = flags(rest);
+    if matches!(&name[..], "SHELL" | "MAINTAINER") || !is_known(&name) {
+        let name = name.to_ascii_lowercase();
         return Err(Error::invalid(format!(
-            "{} is not a valid change command",
-            instruction.to_ascii_lowercase()
+            "{name} is not a valid change command"
         )));
     }
-    if rest.is_empty() && !matches!(&instruction[..], "CMD" | "ENTRYPOINT") {
-        return Err(Error::invalid(format!(
-            "{instruction} requires at least one argument"
-        )));
+    let env = config.env.clone().unwrap_or_default();
+    let instruction = Instruction {
+        name: &name,
+        flags: &flags,
+        rest,
+        escape: '\\',
+        values: Some(&|name| value(&env, name)),
+    };
+    instruction.apply(config).map(drop)
+}
+
+/// Whether an instruction is one of these.
+pub fn is_known(name: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "CMD",
+        "ENTRYPOINT",
+        "ENV",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "LABEL",
+        "MAINTAINER",
+        "ONBUILD",
+        "SHELL",
+        "STOPSIGNAL",
+        "USER",
+        "VOLUME",
+        "WORKDIR",
+    ];
+    NAMES.contains(&name)
+}
+
+/// The first word, and what follows.
+pub fn split(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (first, rest.trim_start())
+}
+
+/// The flags in front, and what follows.
+pub fn flags(mut rest: &str) -> (Vec<String>, &str) {
+    let mut flags = Vec::new();
+    while rest.starts_with("--") {
+        let (flag, after) = split(rest);
+        rest = after;
+        if flag == "--" {
+            break;
+        }
+        flags.push(flag.to_string());
     }
-    match &instruction[..] {
-        "CMD" => config.cmd = Some(command(rest)),
-        "ENTRYPOINT" => config.entrypoint = Some(command(rest)),
-        "ENV" => {
-            let env = config.env.get_or_insert_default();
-            for (name, value) in pairs(rest, &instruction)? {
-                env.retain(|known| known.split('=').next() != Some(&name));
-                env.push(format!("{name}={value}"));
+    (flags, rest)
+}
+
+/// What a variable is worth in an environment.
+pub fn value(env: &[String], name: &str) -> Option<String> {
+    let pairs = env.iter().filter_map(|entry| entry.split_once('='));
+    let mut found = pairs.filter(|(known, _)| *known == name);
+    found.next().map(|(_, value)| value.to_string())
+}
+
+/// What runs a line.
+pub fn shell(config: &Config) -> Vec<String> {
+    match &config.shell {
+        Some(shell) if !shell.is_empty() => shell.clone(),
+        _ => SHELL.map(str::to_string).to_vec(),
+    }
+}
+
+/// A list in JSON; `None` for what is none.
+pub fn list(rest: &str) -> Result<Option<Vec<String>>> {
+    if !rest.starts_with('[') {
+        return Ok(None);
+    }
+    let Ok(node) = Node::new(rest, "list") else {
+        return Ok(None);
+    };
+    let items = node.items();
+    if items.iter().any(|item| !item.json().starts_with('"')) {
+        return Err(Error::invalid(
+            "when using JSON array syntax, arrays must be comprised of strings only",
+        ));
+    }
+    Ok(Some(items.into_iter().map(Node::text).collect()))
+}
+
+impl Instruction<'_> {
+    /// Answers what the history says of it.
+    pub fn apply(&self, config: &mut Config) -> Result<String> {
+        let (name, rest) = (self.name, self.rest);
+        if name != "HEALTHCHECK" {
+            self.check_flags(&[])?;
+        }
+        if rest.is_empty() && !matches!(name, "CMD" | "ENTRYPOINT") {
+            let what = match name {
+                "USER" | "WORKDIR" | "STOPSIGNAL" | "MAINTAINER" => "exactly",
+                _ => "at least",
+            };
+            return Err(Error::invalid(format!(
+                "{name} requires {what} one argument"
+            )));
+        }
+        let said = match name {
+            "CMD" => {
+                let words = self.command(config)?;
+                let said = quoted(&words);
+                config.cmd = Some(words);
+                said
+            }
+            "ENTRYPOINT" => {
+                let words = self.command(config)?;
+                let said = quoted(&words);
+                config.entrypoint = Some(words).filter(|words| !words.is_empty());
+                said
+            }
+            "ENV" => {
+                let env = config.env.get_or_insert_default();
+                let pairs = self.pairs()?;
+                for (name, value) in &pairs {
+                    set(env, name, value);
+                }
+                joined(&pairs)
+            }
+            "LABEL" => {
+                let pairs = self.pairs()?;
+                let labels = config.labels.get_or_insert_default();
+                labels.extend(pairs.iter().cloned());
+                joined(&pairs)
+            }
+            "EXPOSE" => self.expose(config)?,
+            "VOLUME" => self.volume(config)?,
+            "SHELL" => {
+                let words = list(rest)?.ok_or_else(|| {
+                    Error::invalid("SHELL requires the arguments to be in JSON form")
+                })?;
+                if words.is_empty() {
+                    return Err(Error::invalid("SHELL requires at least one argument"));
+                }
+                let said = format!("[{}]", words.join(" "));
+                config.shell = Some(words);
+                said
+            }
+            "USER" => {
+                let user = self.expand(rest)?;
+                config.user = Some(user.clone());
+                user
+            }
+            "STOPSIGNAL" => {
+                let text = self.expand(rest)?;
+                if self.values.is_some() && signal::parse(&text).is_err() {
+                    return Err(Error::invalid(format!("Invalid signal: {text}")));
+                }
+                config.stop_signal = Some(text.clone());
+                text
+            }
+            "WORKDIR" => {
+                let before = config.working_dir.take().unwrap_or_default();
+                let path = directory(&before, &self.expand(rest)?);
+                config.working_dir = Some(path.clone());
+                path
+            }
+            "ONBUILD" => {
+                check_trigger(rest)?;
+                config
+                    .on_build
+                    .get_or_insert_default()
+                    .push(rest.to_string());
+                rest.to_string()
+            }
+            "HEALTHCHECK" => {
+                let health = self.health()?;
+                let said = shown(&health);
+                config.healthcheck = Some(health);
+                said
+            }
+            _ => rest.to_string(),
+        };
+        Ok(format!("{name} {said}"))
+    }
+
+    /// Refuse all flags but these.
+    fn check_flags(&self, known: &[&str]) -> Result<()> {
+        for flag in self.flags {
+            let name = flag.trim_start_matches('-');
+            let name = name.split('=').next().unwrap_or_default();
+            if !known.contains(&name) {
+                return Err(Error::invalid(format!("Unknown flag: {name}")));
             }
         }
-        "LABEL" => {
-            let labels = config.labels.get_or_insert_default();
-            labels.extend(pairs(rest, &instruction)?);
+        Ok(())
+    }
+
+    fn expand(&self, word: &str) -> Result<String> {
+        match self.values {
+            Some(values) => words::expand(word, self.escape, values),
+            None => Ok(word.to_string()),
         }
-        "EXPOSE" => {
+    }
+
+    /// A JSON list is the command itself; anything else is a line for the shell.
+    fn command(&self, config: &Config) -> Result<Vec<String>> {
+        if let Some(words) = list(self.rest)? {
+            return Ok(words);
+        }
+        let mut words = shell(config);
+        if !self.rest.is_empty() {
+            words.push(self.rest.to_string());
+        }
+        Ok(words)
+    }
+
+    /// `NAME=value …` with quotes, or the old form `NAME the rest of the line`.
+    fn pairs(&self) -> Result<Vec<(String, String)>> {
+        let words = words::split(self.rest, self.escape);
+        if !words.first().is_some_and(|word| word.contains('=')) {
+            let (first, tail) = split(self.rest);
+            if tail.is_empty() {
+                let name = self.name;
+                return Err(Error::invalid(format!("{name} must have two arguments")));
+            }
+            return Ok(vec![(self.expand(first)?, self.expand(tail)?)]);
+        }
+        let pair = |word: &String| {
+            let (name, value) = word.split_once('=').ok_or_else(|| {
+                Error::invalid(format!(
+                    "Syntax error - can't find = in {word:?}. Must be of the form: name=value"
+                ))
+            })?;
+            if name.is_empty() {
+                let name = self.name;
+                return Err(Error::invalid(format!("{name} names can not be blank")));
+            }
+            Ok((self.expand(name)?, self.expand(value)?))
+        };
+        words.iter().map(pair).collect()
+    }
+
+    fn expose(&self, config: &mut Config) -> Result<String> {
+        let mut words = Vec::new();
+        for word in self.rest.split_whitespace() {
+            let word = self.expand(word)?;
+            words.extend(word.split_whitespace().map(str::to_string));
+        }
+        words.sort_unstable();
+        if self.values.is_some() {
             let ports = config.exposed_ports.get_or_insert_default();
-            for word in words(rest)? {
-                for port in ports_of(&word)? {
+            for word in &words {
+                for port in ports_of(word)? {
                     ports.insert(port, Empty {});
                 }
             }
         }
-        "VOLUME" => {
-            let volumes = config.volumes.get_or_insert_default();
-            let paths = match json::parse::<Vec<String>>(rest, "VOLUME") {
-                Ok(list) => list,
-                Err(_) => words(rest)?,
-            };
-            for path in paths {
-                if path.trim().is_empty() {
-                    return Err(Error::invalid(
-                        "VOLUME specified can not be an empty string",
-                    ));
-                }
-                volumes.insert(path, Empty {});
-            }
-        }
-        "USER" => config.user = Some(rest.to_string()),
-        "STOPSIGNAL" => config.stop_signal = Some(rest.to_string()),
-        "WORKDIR" => {
-            let before = config.working_dir.take().unwrap_or_default();
-            config.working_dir = Some(directory(&before, rest));
-        }
-        "ONBUILD" => {
-            let trigger = rest.split_whitespace().next().unwrap_or_default();
-            match &trigger.to_ascii_uppercase()[..] {
-                "ONBUILD" => {
-                    return Err(Error::invalid(
-                        "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
-                    ));
-                }
-                trigger @ ("FROM" | "MAINTAINER") => {
-                    return Err(Error::invalid(format!(
-                        "{trigger} isn't allowed as an ONBUILD trigger"
-                    )));
-                }
-                _ => {}
-            }
-            config
-                .on_build
-                .get_or_insert_default()
-                .push(rest.to_string());
-        }
-        _ => config.healthcheck = Some(health(rest)?),
+        Ok(words.join(" "))
     }
-    Ok(())
-}
 
-/// `NONE`, or `[--interval=30s …] CMD …`.
-fn health(rest: &str) -> Result<HealthConfig> {
-    let mut health = HealthConfig::default();
-    let mut rest = rest;
-    while let Some(option) = rest.strip_prefix("--") {
-        let (option, after) = option
-            .split_once(char::is_whitespace)
-            .unwrap_or((option, ""));
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        let time = || {
-            duration(value).ok_or_else(|| {
-                Error::invalid(format!("time: invalid duration {value:?} for --{name}"))
-            })
+    fn volume(&self, config: &mut Config) -> Result<String> {
+        let volumes = config.volumes.get_or_insert_default();
+        let given = match list(self.rest)? {
+            Some(list) => list,
+            None => self.rest.split_whitespace().map(str::to_string).collect(),
         };
-        match name {
-            "interval" => health.interval = Some(time()?),
-            "timeout" => health.timeout = Some(time()?),
-            "start-period" => health.start_period = Some(time()?),
-            "start-interval" => health.start_interval = Some(time()?),
-            "retries" => {
-                let retries = value.parse::<i64>().ok().filter(|retries| *retries >= 0);
-                health.retries = Some(retries.ok_or_else(|| {
-                    Error::invalid(format!("--retries must be a number and not {value:?}"))
-                })?);
+        let mut paths = Vec::new();
+        for path in given {
+            let path = self.expand(&path)?;
+            if path.trim().is_empty() {
+                return Err(Error::invalid(
+                    "VOLUME specified can not be an empty string",
+                ));
             }
-            _ => return Err(Error::invalid(format!("unknown flag: {name}"))),
+            volumes.insert(path.clone(), Empty {});
+            paths.push(path);
         }
-        rest = after.trim_start();
+        Ok(format!("[{}]", paths.join(" ")))
     }
-    let (kind, what) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    let what = what.trim();
-    health.test = Some(match &kind.to_ascii_uppercase()[..] {
-        "NONE" if what.is_empty() => vec!["NONE".into()],
-        "NONE" => return Err(Error::invalid("HEALTHCHECK NONE takes no arguments")),
-        "CMD" if what.is_empty() => {
-            return Err(Error::invalid("missing command after HEALTHCHECK CMD"));
+
+    /// `NONE`, or `[--interval=30s …] CMD …`.
+    fn health(&self) -> Result<HealthConfig> {
+        let mut health = HealthConfig::default();
+        let times = [
+            ("interval", &mut health.interval),
+            ("timeout", &mut health.timeout),
+            ("start-period", &mut health.start_period),
+            ("start-interval", &mut health.start_interval),
+        ];
+        let of = |name: &str| {
+            let value = |flag: &String| {
+                let rest = flag.strip_prefix("--")?.strip_prefix(name)?;
+                Some(rest.strip_prefix('=')?.to_string())
+            };
+            self.flags.iter().find_map(value)
+        };
+        self.check_flags(&[
+            "interval",
+            "timeout",
+            "start-period",
+            "start-interval",
+            "retries",
+        ])?;
+        for (name, time) in times {
+            if let Some(text) = of(name) {
+                *time = Some(duration(&text, name)?);
+            }
         }
-        "CMD" => match json::parse::<Vec<String>>(what, "command") {
-            Ok(list) => [vec!["CMD".to_string()], list].concat(),
-            Err(_) => vec!["CMD-SHELL".into(), what.into()],
-        },
-        _ => {
-            return Err(Error::invalid(format!(
-                "unknown type {kind:?} in HEALTHCHECK (try CMD)"
-            )));
+        if let Some(text) = of("retries") {
+            let retries = text.parse::<i64>().ok().filter(|retries| *retries >= 0);
+            health.retries = Some(retries.ok_or_else(|| {
+                Error::invalid(format!("--retries must be a number and not {text:?}"))
+            })?);
         }
-    });
-    Ok(health)
+
+        let (kind, what) = split(self.rest);
+        health.test = Some(match &kind.to_ascii_uppercase()[..] {
+            "NONE" if what.is_empty() => vec!["NONE".into()],
+            "NONE" => return Err(Error::invalid("HEALTHCHECK NONE takes no arguments")),
+            "CMD" if what.is_empty() => {
+                return Err(Error::invalid("Missing command after HEALTHCHECK CMD"));
+            }
+            "CMD" => match list(what)? {
+                Some(list) => [vec!["CMD".to_string()], list].concat(),
+                None => vec!["CMD-SHELL".into(), what.into()],
+            },
+            kind => {
+                return Err(Error::invalid(format!(
+                    "Unknown type {kind:?} in HEALTHCHECK (try CMD)"
+                )));
+            }
+        });
+        Ok(health)
+    }
 }
 
-/// Go's notation, such as `1m30s` or `1.5s`, in nanoseconds. At least a millisecond, or 0 for the
-/// default.
-fn duration(text: &str) -> Option<i64> {
-    const UNITS: [(&str, u64); 7] = [
-        ("ns", 1),
-        ("us", 1_000),
-        ("µs", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-        ("m", 60_000_000_000),
-        ("h", 3_600_000_000_000),
-    ];
-    const LEAST: i64 = 1_000_000;
-    if text == "0" {
-        return Some(0);
+/// Give a variable of an environment a value, in its old place if it has one.
+pub fn set(env: &mut Vec<String>, name: &str, value: &str) {
+    let entry = format!("{name}={value}");
+    let is_it = |known: &&mut String| known.split('=').next() == Some(name);
+    match env.iter_mut().find(is_it) {
+        Some(known) => *known = entry,
+        None => env.push(entry),
     }
-    let mut total = 0u64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(end);
-        let end = after
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        let (_, nanos) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-        // Nine digits are as many as a nanosecond has of an hour, give or take.
-        let fraction = fraction.get(..fraction.len().min(9))?;
-        let part: u64 = fraction.parse().ok()?;
-        let part = u128::from(part) * u128::from(*nanos) / 10u128.pow(fraction.len() as u32);
-        let whole: u64 = whole.parse().ok()?;
-        total = total
-            .checked_add(whole.checked_mul(*nanos)?)?
-            .checked_add(u64::try_from(part).ok()?)?;
-        rest = after;
-    }
-    i64::try_from(total).ok().filter(|total| *total >= LEAST)
 }
 
-/// A JSON list is the command itself; anything else is a line for the shell.
-fn command(rest: &str) -> Vec<String> {
-    if let Ok(list) = json::parse(rest, "command") {
-        return list;
-    }
-    if rest.is_empty() {
-        return Vec::new();
-    }
-    vec!["/bin/sh".into(), "-c".into(), rest.into()]
+fn joined(pairs: &[(String, String)]) -> String {
+    let words: Vec<String> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    words.join(" ")
 }
 
-/// `NAME=value …` with quotes, or the old form `NAME the rest of the line`.
-fn pairs(rest: &str, instruction: &str) -> Result<Vec<(String, String)>> {
-    let (first, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    if !first.contains('=') {
-        if tail.is_empty() {
-            return Err(Error::invalid(format!(
-                "{instruction} must have two arguments"
-            )));
-        }
-        return Ok(vec![(first.to_string(), tail.trim().to_string())]);
-    }
-    let pair = |word: String| match word.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
-        _ => Err(Error::invalid(format!(
-            "Syntax error - can't find = in {word:?}. Must be of the form: name=value"
-        ))),
+/// Go's `%q` of a list.
+pub fn quoted(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    format!("[{}]", words.join(" "))
+}
+
+/// Go's `%q` of a pointer to a HealthConfig, which is what Docker's history has.
+fn shown(health: &HealthConfig) -> String {
+    let time = |time: Option<i64>| {
+        let nanos = u64::try_from(time.unwrap_or(0)).unwrap_or(0);
+        moment::shown(std::time::Duration::from_nanos(nanos))
     };
-    words(rest)?.into_iter().map(pair).collect()
+    let retries = health.retries.unwrap_or(0);
+    let letter = match u8::try_from(retries) {
+        Ok(code @ 7..=13) => format!("\\{}", char::from(b"abtnvfr"[usize::from(code - 7)])),
+        Ok(code @ 32..=126) => char::from(code).to_string(),
+        _ => format!("\\x{retries:02x}"),
+    };
+    format!(
+        "&{{{} {:?} {:?} {:?} {:?} '{letter}'}}",
+        quoted(health.test.as_deref().unwrap_or_default()),
+        time(health.interval),
+        time(health.timeout),
+        time(health.start_period),
+        time(health.start_interval),
+    )
 }
 
-/// Split at white space, outside of quotes; a backslash takes the next character as it is.
-fn words(text: &str) -> Result<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match (quote, c) {
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (Some(q), c) if q == c => quote = None,
-            (None | Some('"'), '\\') => {
-                let next = characters.next();
-                word.get_or_insert_default().extend(next);
-            }
-            (_, c) => word.get_or_insert_default().push(c),
-        }
+/// At least a millisecond, or 0 for the default.
+fn duration(text: &str, name: &str) -> Result<i64> {
+    const LEAST: i64 = 1_000_000;
+    let time = match text {
+        "0" => Some(0),
+        text => moment::parse_duration(text),
+    };
+    match time {
+        Some(time) if time == 0 || time >= LEAST => Ok(time),
+        Some(_) => Err(Error::invalid(format!(
+            "Interval {name:?} cannot be less than 1ms"
+        ))),
+        None => Err(Error::invalid(format!(
+            "time: invalid duration {text:?} for --{name}"
+        ))),
     }
-    if quote.is_some() {
-        return Err(Error::invalid(format!(
-            "unexpected end of statement while looking for matching quote in {text:?}"
-        )));
+}
+
+/// What `ONBUILD` may keep for later.
+fn check_trigger(rest: &str) -> Result<()> {
+    match &split(rest).0.to_ascii_uppercase()[..] {
+        "ONBUILD" => Err(Error::invalid(
+            "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
+        )),
+        trigger @ ("FROM" | "MAINTAINER") => Err(Error::invalid(format!(
+            "{trigger} isn't allowed as an ONBUILD trigger"
+        ))),
+        _ => Ok(()),
     }
-    words.extend(word);
-    Ok(words)
 }
 
 /// `80`, `53/udp`, `8000-8010` as the ports they stand for.
 fn ports_of(word: &str) -> Result<Vec<String>> {
-    let invalid = || Error::invalid(format!("invalid containerPort: {word}"));
+    let invalid = || Error::invalid(format!("Invalid containerPort: {word}"));
     let (range, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
     let protocol = protocol.to_ascii_lowercase();
     if !matches!(&protocol[..], "tcp" | "udp" | "sctp") {
-        return Err(Error::invalid(format!("invalid proto: {protocol}")));
+        return Err(Error::invalid(format!("Invalid proto: {protocol}")));
     }
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let first: u16 = first.parse().map_err(|_| invalid())?;
@@ -275,7 +458,7 @@ fn ports_of(word: &str) -> Result<Vec<String>> {
 }
 
 /// A relative directory is one below the last.
-fn directory(before: &str, path: &str) -> String {
+pub fn directory(before: &str, path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let whole = match path.strip_prefix('/') {
         Some(_) => path.to_string(),
@@ -325,11 +508,11 @@ mod tests {
         assert_eq!(
             config.env.unwrap(),
             [
+                "A=2",
                 "B=two words",
                 "C=a b",
                 "D=$x \"y\"",
-                "OLD=the rest  of it",
-                "A=2"
+                "OLD=the rest  of it"
             ]
         );
         let ports: Vec<String> = config.exposed_ports.unwrap().keys().cloned().collect();
@@ -379,26 +562,26 @@ mod tests {
             ("", " is not a valid change command"),
             ("ENV", "ENV requires at least one argument"),
             ("ENV A", "ENV must have two arguments"),
-            ("EXPOSE http", "invalid containerPort: http"),
-            ("EXPOSE 80/icmp", "invalid proto: icmp"),
-            ("EXPOSE 70000", "invalid containerPort: 70000"),
-            ("EXPOSE 9-8", "invalid containerPort: 9-8"),
+            ("EXPOSE http", "Invalid containerPort: http"),
+            ("EXPOSE 80/icmp", "Invalid proto: icmp"),
+            ("EXPOSE 70000", "Invalid containerPort: 70000"),
+            ("EXPOSE 9-8", "Invalid containerPort: 9-8"),
             ("ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"),
             (
                 "onbuild onbuild RUN x",
                 "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
             ),
             ("HEALTHCHECK NONE x", "HEALTHCHECK NONE takes no arguments"),
-            ("HEALTHCHECK CMD", "missing command after HEALTHCHECK CMD"),
+            ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
             (
                 "HEALTHCHECK curl x",
-                "unknown type \"curl\" in HEALTHCHECK (try CMD)",
+                "Unknown type \"CURL\" in HEALTHCHECK (try CMD)",
             ),
             (
                 "HEALTHCHECK --interval=1 CMD x",
                 "time: invalid duration \"1\" for --interval",
             ),
-            ("HEALTHCHECK --every=1s CMD x", "unknown flag: every"),
+            ("HEALTHCHECK --every=1s CMD x", "Unknown flag: every"),
         ] {
             let error = apply(&mut Config::default(), change).unwrap_err();
             assert_eq!(error.message, message);

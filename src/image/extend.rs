@@ -1,6 +1,7 @@
 //! One layer more on an image: what `commit` makes of a container.
 
 use crate::error::{Context, Result};
+use crate::image::built::EMPTY;
 use crate::image::layer::{self, End, Staged};
 use crate::image::reference::Reference;
 use crate::image::source::{Input, Source, sha256};
@@ -9,9 +10,6 @@ use crate::json;
 use crate::oci::image::{Config, History};
 use crate::time::Time;
 use std::io::Read;
-
-/// The digest of an archive without entries. Such a layer changes nothing and is left out.
-const EMPTY: &str = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 
 /// What is said about the new image.
 pub struct Extension {
@@ -69,6 +67,7 @@ impl Images {
             size,
             names: new.name.into_iter().collect(),
             source: None,
+            origin: None,
         };
         self.commit(coming, vec![image]).map(|()| id)
     }

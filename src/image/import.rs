@@ -47,6 +47,7 @@ impl Images {
                 size: layer.size,
                 names,
                 source: None,
+                origin: None,
             };
             self.commit(vec![layer], vec![new]).map(|()| id)
         });

@@ -393,6 +393,7 @@ impl Members<'_> {
             size: 0,
             names: Vec::new(),
             source,
+            origin: None,
         };
         for (diff_id, (name, bytes)) in diff_ids.iter().zip(layers) {
             let expected = id::digest_hex(diff_id).context(|| config.to_string())?;

@@ -19,6 +19,7 @@
 
 mod archive;
 mod browse;
+pub mod built;
 pub mod change;
 pub mod changes;
 pub mod check;
@@ -62,6 +63,7 @@ mod transfer;
 pub mod unpack;
 pub mod usage;
 pub mod view;
+pub mod words;
 mod zstd;
 
 use crate::error::{Error, Result};
@@ -90,6 +92,10 @@ pub struct Record {
     pub image: Image,
     /// Bytes of all files in all layers.
     pub size: u64,
+    /// The image that it was built on here; empty without one.
+    pub parent: String,
+    /// Others were built on it.
+    pub has_children: bool,
 }
 
 /// The images below one data root.
@@ -115,6 +121,8 @@ pub struct NewImage {
     names: Vec<Reference>,
     /// The bytes of the manifest that it came with, if it came with one.
     source: Option<Vec<u8>>,
+    /// Where `build` has made it.
+    origin: Option<shelf::Origin>,
 }
 
 impl Images {
@@ -290,6 +298,8 @@ impl Images {
             digests,
             image: json::parse_bytes(&config, "image configuration")?,
             size: held.size,
+            parent: built::parent(&held),
+            has_children: self.shelf().has_children(digits),
         })
     }
 
@@ -332,6 +342,9 @@ impl Images {
             let _ = layer::sweep(&self.layers, &|diff| self.is_wanted(diff));
             return outcome;
         }
+        if images.iter().all(|image| image.names.is_empty()) {
+            return Ok(());
+        }
         self.rename(&|shelf| {
             for image in &images {
                 for name in &image.names {
@@ -350,6 +363,9 @@ impl Images {
                 shelf::write(directory.path(), &image.config, &image.layers, image.size)?;
                 if let Some(source) = &image.source {
                     shelf::write_source(directory.path(), source)?;
+                }
+                if let Some(origin) = &image.origin {
+                    shelf::write_origin(directory.path(), origin)?;
                 }
                 staged.push((digits, directory, image));
             } else if let Some(source) = &image.source {
@@ -382,6 +398,7 @@ impl Images {
                     digits,
                     layers: image.layers.clone(),
                     size: image.size,
+                    origin: image.origin.clone(),
                 };
                 self.shelf_mut(|shelf| shelf.images.push(held));
             }

@@ -33,11 +33,15 @@ pub enum Form {
 /// Says whether to leave out what is at a path.
 pub type LeaveOut<'a> = &'a dyn Fn(&[u8], &OwnedFd) -> Result<bool>;
 
+/// Changes what is told of each entry.
+pub type Edit<'a> = &'a dyn Fn(&mut Entry);
+
 /// An archive in the making; reading makes it.
 pub struct Packer<'a> {
     form: Form,
     /// What to leave out, with all that is below it.
     leave_out: LeaveOut<'a>,
+    edit: Edit<'a>,
     stack: Vec<Frame>,
     /// Bytes that are made, and how many of them are taken.
     made: Vec<u8>,
@@ -64,9 +68,15 @@ impl<'a> Packer<'a> {
     /// What `top` (O_PATH) is, called `name`, with everything below. Without a name: all that is in
     /// the directory `top`, but not itself.
     pub fn new(top: OwnedFd, name: &[u8], form: Form) -> Result<Packer<'a>> {
+        Packer::edited(top, name, form, &|_| {})
+    }
+
+    /// The same with changes to what is told of each.
+    pub fn edited(top: OwnedFd, name: &[u8], form: Form, edit: Edit<'a>) -> Result<Packer<'a>> {
         let mut packer = Packer {
             form,
             leave_out: &|_, _| Ok(false),
+            edit,
             stack: Vec::new(),
             made: Vec::new(),
             taken: 0,
@@ -162,6 +172,7 @@ impl<'a> Packer<'a> {
             _ => {}
         }
         entry.path.clone_from(&path);
+        (self.edit)(&mut entry);
         self.made.extend(head::head(&entry));
         if kind == Kind::Directory {
             if is_opaque && self.form == Form::Layer {
@@ -305,6 +316,25 @@ fn described(stat: &Stat, kind: Kind) -> Entry {
         attributes: Vec::new(),
     }
 }
+
+/// A file as the beginning of an archive, for those who have no tree with it.
+pub fn file(name: &[u8], content: &[u8], modified: ModifiedAt, edit: Edit<'_>) -> Vec<u8> {
+    let size = content.len() as u64;
+    let mut entry = Entry {
+        mode: 0o644,
+        modified,
+        size,
+        ..mark(name.to_vec())
+    };
+    edit(&mut entry);
+    let mut bytes = head::head(&entry);
+    bytes.extend(content);
+    bytes.extend(std::iter::repeat_n(0, padding(size) as usize));
+    bytes
+}
+
+/// What an archive ends with.
+pub const END: &[u8] = &head::END;
 
 /// An empty file whose name says something about the layers below.
 fn mark(path: Vec<u8>) -> Entry {

@@ -117,6 +117,7 @@ impl Images {
                 size: 0,
                 names,
                 source: Some(source),
+                origin: None,
             };
             self.fetch(pull, &manifest, new, audience)?;
         }

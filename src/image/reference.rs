@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::id;
 
-const DEFAULT_DOMAIN: &str = "docker.io";
+pub const DEFAULT_DOMAIN: &str = "docker.io";
 /// What Docker's first clients wrote.
 const LEGACY_DOMAIN: &str = "index.docker.io";
 const OFFICIAL: &str = "library/";

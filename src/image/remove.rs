@@ -51,10 +51,48 @@ impl Images {
             check_id(&digits, force, &names, user.as_deref())?;
         }
 
-        match user {
-            Some(_) => self.untag(&names),
-            None => self.delete(&digits, &names),
+        let has_children = self.shelf().has_children(&digits);
+        if has_children && names.is_empty() {
+            let why = "image has dependent child images";
+            return Err(unable(&digits, "cannot be forced", why));
         }
+        match user {
+            // Others are built on it: only its name goes.
+            _ if has_children => self.untag(&names),
+            Some(_) => self.untag(&names),
+            None => self.delete_with_parents(&digits, &names, used_by),
+        }
+    }
+
+    /// What an image was built of goes with it, as far as it has no name and nobody else needs it.
+    fn delete_with_parents(
+        &self,
+        digits: &str,
+        names: &[Reference],
+        used_by: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Deleted>> {
+        let mut parent = self.parent_of(digits);
+        let mut deleted = self.delete(digits, names)?;
+        while let Some(digits) = parent {
+            let is_needed = {
+                let shelf = self.shelf();
+                shelf.held(&digits).is_none()
+                    || shelf.has_children(&digits)
+                    || !shelf.names(&digits).is_empty()
+            };
+            if is_needed || used_by(&format!("sha256:{digits}")).is_some() {
+                break;
+            }
+            parent = self.parent_of(&digits);
+            deleted.extend(self.delete(&digits, &[])?);
+        }
+        Ok(deleted)
+    }
+
+    fn parent_of(&self, digits: &str) -> Option<String> {
+        let shelf = self.shelf();
+        let origin = shelf.held(digits)?.origin.as_ref()?;
+        origin.parent.clone().filter(|parent| !parent.is_empty())
     }
 
     /// What others have made stays; of a name that was given to it here, the caller is the master.

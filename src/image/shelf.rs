@@ -13,6 +13,7 @@ pub const REFS: &str = "refs.json";
 const CONFIG: &str = "config.json";
 const MANIFEST: &str = "manifest.json";
 const SOURCE: &str = "source.json";
+const BUILT: &str = "built.json";
 
 /// What there is. Ids are digits, names are full.
 #[derive(Debug, Default)]
@@ -27,9 +28,22 @@ pub struct Held {
     /// Digits of the diff ids, lowest first.
     pub layers: Vec<String>,
     pub size: u64,
+    /// None: it was not built here.
+    pub origin: Option<Origin>,
 }
 
 json_struct! {
+    /// `built.json`: what an image was built of here. Nobody else can say so: an image that came
+    /// from elsewhere has no such file, whatever its history claims (CVE-2024-24557).
+    #[derive(Clone, Debug, Default)]
+    pub struct Origin {
+        /// Digits of the image before; empty for `scratch`.
+        pub parent: Option<String>,
+        /// Digest of the instruction, of what it has copied, and of what it has made of the
+        /// configuration.
+        pub step: Option<String>,
+    }
+
     /// `refs.json`: names to `sha256:…`.
     #[derive(Default)]
     struct Refs {
@@ -80,6 +94,12 @@ impl Shelf {
     pub fn uses(&self, diff: &str) -> bool {
         let mut layers = self.images.iter().flat_map(|held| &held.layers);
         layers.any(|layer| layer == diff)
+    }
+
+    /// Whether some image was built on this one.
+    pub fn has_children(&self, digits: &str) -> bool {
+        let mut origins = self.images.iter().filter_map(|held| held.origin.as_ref());
+        origins.any(|origin| origin.parent.as_deref() == Some(digits))
     }
 
     /// The names of an image.
@@ -136,6 +156,13 @@ pub fn source(dir: &Path) -> Option<Vec<u8>> {
     record::load(dir, SOURCE).ok()?
 }
 
+/// What an image was built of, beside the others.
+pub fn write_origin(dir: &Path, origin: &Origin) -> Result<()> {
+    let path = dir.join(BUILT);
+    std::fs::write(&path, json::to_string(origin))
+        .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+}
+
 /// The configuration of an image, the bytes that its id is the digest of.
 pub fn config(dir: &Path) -> Result<Vec<u8>> {
     record::load(dir, CONFIG)?.ok_or_else(|| Error::not_found(format!("{CONFIG} is missing")))
@@ -170,6 +197,11 @@ pub fn read_image_in(dir: &Path, digits: &str) -> Result<Held> {
         digits: digits.to_string(),
         layers: Vec::new(),
         size: manifest.size.unwrap_or(0),
+        // Without it the image is as good as any other; only the cache has forgotten it.
+        origin: record::load(dir, BUILT)
+            .ok()
+            .flatten()
+            .and_then(|bytes| json::parse_bytes(&bytes, BUILT).ok()),
     };
     // Of another version, or of none.
     let layers = manifest.layers;

@@ -20,7 +20,7 @@ use crate::image::archive::{Archive, Entry, Kind};
 use crate::image::decoder;
 use crate::image::inside::{self, as_path, c_string, components, is_whiteout, kind, shown};
 use crate::image::room::{ENTRY_BYTES, Room};
-use crate::image::source::{self, Input, Source, Stream};
+use crate::image::source::{self, Format, Input, SNIFF_BYTES, Source, Stream};
 use crate::store::tree;
 use crate::sys::fs::{self, ModifiedAt};
 use crate::sys::is;
@@ -125,6 +125,32 @@ pub fn copy_any(root: OwnedFd, how: &Copy<'_>, from: &mut dyn std::io::Read) -> 
         return Ok(Unpacked::default());
     }
     copy(root, how, &mut *decoder::open(&mut source)?)
+}
+
+/// Whether a stream that begins so is an archive, compressed or not, by whatever means.
+pub fn may_be_archive(head: &[u8]) -> bool {
+    matches!(
+        source::sniff(head),
+        Format::Tar | Format::Gzip | Format::Zstd | Format::Foreign(_)
+    )
+}
+
+/// Whether it is an archive that `copy_any` unpacks. An error for a compression that we do not read.
+pub fn is_archive(from: &mut dyn std::io::Read) -> Result<bool> {
+    let mut input = Input(from);
+    let mut source = Source::new(&mut input);
+    let head = source
+        .peek(SNIFF_BYTES)
+        .map_err(|e| source::failed("read file", &e))?;
+    let format = source::sniff(head);
+    if matches!(format, Format::Json | Format::Empty | Format::Unknown) {
+        return Ok(false);
+    }
+    // Compressed, it may be anything.
+    let mut plain = decoder::stream(format, &mut source)?;
+    let mut plain = Source::new(&mut *plain);
+    let head = plain.peek(SNIFF_BYTES);
+    Ok(head.is_ok_and(|head| source::sniff(head) == Format::Tar))
 }
 
 fn copy(root: OwnedFd, how: &Copy<'_>, from: &mut dyn Stream) -> Result<Unpacked> {

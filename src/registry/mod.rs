@@ -342,6 +342,12 @@ pub fn download(settings: &Settings, url: &str) -> Result<Download> {
     }
 }
 
+impl Download {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.headers.get(name)
+    }
+}
+
 impl std::io::Read for Download {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         self.0.read(into)

@@ -93,9 +93,51 @@ pub fn parse_duration(text: &str) -> Option<i64> {
     Some(total)
 }
 
+/// The same in writing: `5m0s`, `1.5s`, `20ms`.
+pub fn shown(duration: std::time::Duration) -> String {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    let part = |whole: u64, fraction: u32, digits: usize, unit: &str| {
+        let fraction = format!("{fraction:0digits$}");
+        match fraction.trim_end_matches('0') {
+            "" => format!("{whole}{unit}"),
+            fraction => format!("{whole}.{fraction}{unit}"),
+        }
+    };
+    let below = match (seconds, nanos) {
+        (0, 1..1_000) => return format!("{nanos}ns"),
+        (0, 1_000..1_000_000) => return part(u64::from(nanos / 1_000), nanos % 1_000, 3, "µs"),
+        (0, 1_000_000..) => return part(u64::from(nanos / 1_000_000), nanos % 1_000_000, 6, "ms"),
+        _ => part(seconds % 60, nanos, 9, "s"),
+    };
+    match (seconds / 3600, seconds / 60 % 60) {
+        (0, 0) => below,
+        (0, minutes) => format!("{minutes}m{below}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{below}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_shown_as_go_shows_them() {
+        for text in [
+            "0s",
+            "1s",
+            "1.5s",
+            "5m0s",
+            "1h0m0s",
+            "25h1m0.25s",
+            "20ms",
+            "1.5ms",
+            "7µs",
+            "9ns",
+        ] {
+            let nanos = u64::try_from(parse_duration(text).unwrap()).unwrap();
+            assert_eq!(shown(std::time::Duration::from_nanos(nanos)), text);
+        }
+    }
 
     #[test]
     fn moments_are_read_in_all_of_dockers_forms() {

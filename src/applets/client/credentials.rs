@@ -111,7 +111,6 @@ impl Config {
     }
 
     /// The head's line with every account: for a build, whose stages may come from several registries.
-    #[expect(dead_code, reason = "`build` will send it")]
     pub fn accounts_header(&self) -> Result<String> {
         let root = self.root();
         let at = |name: &str| root.map_or(Vec::new(), |root| root.at(name).pairs());

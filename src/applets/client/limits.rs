@@ -156,7 +156,7 @@ fn blkio_weight(create: &mut Create, value: &str) -> Result<()> {
 }
 
 /// `-1` is no limit; the engine says where that makes no sense.
-fn memory_swap(create: &mut Create, value: &str) -> Result<()> {
+pub fn memory_swap(create: &mut Create, value: &str) -> Result<()> {
     create.host.memory_swap = Some(match value {
         "-1" => -1,
         value => human::parse_size(value)?,
@@ -181,7 +181,7 @@ fn cpus(create: &mut Create, value: &str) -> Result<()> {
     Ok(())
 }
 
-fn memory_swappiness(create: &mut Create, value: &str) -> Result<()> {
+pub fn memory_swappiness(create: &mut Create, value: &str) -> Result<()> {
     let swappiness = parse_integer(value)?;
     if !(-1..=100).contains(&swappiness) {
         return Err(values::run(format!(
@@ -277,7 +277,7 @@ const ULIMITS: [&str; 15] = [
 ];
 
 /// `name=soft[:hard]`.
-fn ulimit(create: &mut Create, value: &str) -> Result<()> {
+pub fn ulimit(create: &mut Create, value: &str) -> Result<()> {
     let (name, limits) = value
         .split_once('=')
         .ok_or_else(|| Error::invalid(format!("invalid ulimit argument: {value}")))?;

@@ -4,6 +4,7 @@
 //! the list of them. Knows the engine by its HTTP API only.
 
 mod attach;
+mod build;
 mod check;
 mod commit;
 mod complete;
@@ -73,6 +74,7 @@ use std::ffi::OsString;
 
 const VERBS: &[&Verb] = &[
     &attach::VERB,
+    &build::VERB,
     &check::VERB,
     &commit::VERB,
     &complete::VERB,

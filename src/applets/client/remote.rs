@@ -63,6 +63,11 @@ impl Engine {
         self.send_with(method, path, &header, body)
     }
 
+    /// The line that tells who the user is at each registry.
+    pub fn accounts_header(&self) -> Result<String> {
+        self.config.accounts_header()
+    }
+
     /// The same with more lines in its head.
     pub fn send_with(
         &self,

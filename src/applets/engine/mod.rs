@@ -54,6 +54,7 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
     let group = find_group(config.group.as_deref())?;
     let lock = hold(options, group)?;
     let engine = Engine::open(options.clone(), config.settings.clone())?;
+    crate::build::sweep(&engine)?;
 
     let listeners = listen::listen(config, group)?;
     if let Some(path) = &config.pidfile {

@@ -137,6 +137,7 @@ fn merge(found: Vec<(usize, Found)>, there: &[(String, u64)]) -> Vec<NewImage> {
             config: image.config,
             source: image.source,
             names,
+            origin: None,
         });
     }
     images
