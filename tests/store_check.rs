@@ -242,6 +242,29 @@ fn a_repair_that_was_cut_off_is_settled_at_the_next_start() {
 }
 
 #[test]
+fn what_is_wrong_is_found_without_an_engine_as_well() {
+    let mut host = Host::new("check-ctr");
+    load(&host, &archive());
+    assert_eq!(host.stop_engine(), Some(0));
+    let root = host.data_root();
+    let verify = || {
+        let mut ctr = Command::new(&host.binary);
+        ctr.args(["ctr", "--data-root", root.to_str().unwrap()]);
+        ctr.args(["images", "check", "--verify"]);
+        command::run(ctr, b"", PATIENCE)
+    };
+    let sound = verify();
+    assert_eq!((sound.code, &sound.stderr[..]), (0, ""));
+    std::fs::write(place(&host).join("diff/d/two"), "THE second file").unwrap();
+    let found = verify();
+    let told = format!("{NAME}: layer {}: its archive would", &diff_id()[..12]);
+    assert!(
+        found.code == 1 && found.stderr.starts_with(&told),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn a_registry_gives_again_what_came_from_it() {
     let name = "a_registry_gives_again_what_came_from_it";
     if !registry::is_installed() || Command::new("skopeo").arg("-v").output().is_err() {

@@ -33,6 +33,16 @@ pub struct Problem {
     pub what: String,
 }
 
+impl Problem {
+    pub fn shown(&self) -> String {
+        let Problem { image, layer, what } = self;
+        match layer {
+            Some(layer) => format!("{image}: layer {}: {what}", id::short(layer)),
+            None => format!("{image}: {what}"),
+        }
+    }
+}
+
 /// What there is to repair; digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damage {

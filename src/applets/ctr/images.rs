@@ -6,6 +6,7 @@ use crate::applets::client::options::{Flag, Options, flag};
 use crate::applets::client::{credentials, print};
 use crate::engine::pull::Wanted;
 use crate::error::{Error, Result};
+use crate::image::check::Problem;
 use crate::image::pull::Audience;
 use crate::image::reference::Reference;
 use crate::image::{Images, Record, manifest};
@@ -70,7 +71,7 @@ pub fn info(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     Ok(0)
 }
 
-/// Whether all that an image needs is there. What its files hold, `tug system check` looks at.
+/// Whether all that an image needs is there; with `--verify` what `tug system check` finds, as well.
 pub fn check(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     let store = ctr.images()?;
     let mut rows = String::from("REF\tTYPE\tDIGEST\tSTATUS\tSIZE\tUNPACKED\n");
@@ -98,6 +99,11 @@ pub fn check(ctr: &Ctr, options: &mut Options) -> Result<u8> {
         }
     }
     print_list(&rows, options)?;
+    if options.is("verify") {
+        let tell = &mut |problem: &Problem| print::err(format!("{}\n", problem.shown()));
+        let checked = store.check(false, tell)?;
+        code |= u8::from(checked.problems > 0);
+    }
     Ok(code)
 }
 

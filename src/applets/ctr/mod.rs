@@ -223,7 +223,11 @@ static COMMANDS: &[Command] = &[
         (0, 0),
         images::check,
     )
-    .with(&[QUIET, GLOBAL]),
+    .with(&[
+        QUIET,
+        &[flag("--verify", "Read all files of all images, too")],
+        GLOBAL,
+    ]),
     Command::new(
         "images mount",
         "IMAGE DIRECTORY",
