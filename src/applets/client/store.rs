@@ -18,7 +18,7 @@ use std::path::Path;
 pub const VERB: Verb = Verb {
     names: &["store build"],
     usage: "[OPTIONS] -o FILE|DIR/ [NAME=]SOURCE...",
-    about: "Make a read-only store of images for the firmware of a device.\n\nA SOURCE is an archive of 'docker save' or an OCI archive, the directory of an\nOCI layout, or the name of an image in a registry. No engine is asked, and for\na FILE, an EROFS, no root is needed, whatever machine the store is for. The\nsame sources give the same bytes; SOURCE_DATE_EPOCH is heeded. The device's\nengine reads it with --store-ro",
+    about: "Make a store for a device's firmware, of archives, OCI layouts and names in registries",
     flags: &[&[
         flag(
             "--insecure-registry list",
@@ -26,7 +26,7 @@ pub const VERB: Verb = Verb {
         ),
         flag(
             "-o, --output string",
-            "File to write, or an existing DIR or one with a slash behind",
+            "An EROFS file, for which no root is needed; a directory, for root, if it is one or has a slash behind",
         ),
         flag(
             "--platform string",
