@@ -68,6 +68,7 @@ mod prune;
 mod pull;
 mod registry;
 mod restart;
+mod resume;
 mod rootless;
 mod round_trip;
 mod run;

@@ -6,6 +6,7 @@
 use crate::harness::command::Running;
 use crate::harness::rootfs::{busybox, busybox_with, sha256};
 use crate::harness::{Host, IMAGE, PATIENCE, eventually, rounds, skip};
+use crate::resume::Halting;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -160,4 +161,25 @@ fn a_container_and_its_exit_code_outlive_a_power_cut() {
     assert_eq!(host.inspect("done", "State.ExitCode"), "3");
     assert_eq!(host.inspect("done", "State.Status"), "\"exited\"");
     assert_eq!(host.ok(&["start", "-a", "waiting"]), "at last");
+}
+
+#[test]
+fn a_pull_goes_on_after_a_power_cut_where_it_was() {
+    let Some(mut host) = host("power-resume") else {
+        return;
+    };
+    let image = Halting::start();
+    for _ in 0..rounds(1, 50) {
+        let before = image.offsets().len();
+        let mut client = image.pull_slowly(&host, &store(&host).join("layers"));
+        cut_power(&mut host);
+        assert_ne!(client.wait(PATIENCE).code, 0);
+        power_on(&mut host);
+        assert_eq!(host.ok(&["images", "-q"]), "");
+        image.pull_the_rest(&host, &store(&host).join("layers"));
+        let offsets = &image.offsets()[before..];
+        assert_eq!(offsets.len(), 2, "{offsets:?}");
+        assert!(offsets[1] >= 8 << 20, "{offsets:?}");
+        host.ok(&["rmi", &image.name]);
+    }
 }

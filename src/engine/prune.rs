@@ -42,6 +42,7 @@ impl Engine {
         let until = filters.until()?;
         let only_dangling = filters.boolean("dangling")? != Some(false);
         let before = self.images.usage().layers;
+        self.images.drop_unfinished()?;
         let mut deleted = Vec::new();
         for record in self.images.list()? {
             let labels = record.image.config.as_ref().and_then(|c| c.labels.as_ref());

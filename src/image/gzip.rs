@@ -71,6 +71,7 @@ impl<'a, 'b> Gzip<'a, 'b> {
     /// Go on where a stream was left. None if `restart` is no place in a gzip stream.
     pub fn resume(from: &'a mut Source<'b>, restart: &Restart) -> Option<Gzip<'a, 'b>> {
         let (state, window) = restart.state.split_at_checked(10)?;
+        i64::try_from(restart.output).ok()?;
         let &[num_bits @ 0..8, bit_buf, c0, c1, c2, c3, l0, l1, l2, l3] = state else {
             return None;
         };

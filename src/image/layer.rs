@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 use crate::image::archive::Archive;
 use crate::image::decoder;
 use crate::image::index::{INDEX, Index, SHADOW};
+use crate::image::part;
 use crate::image::source::{self, Hashed, Source, Stream};
 use crate::image::unpack::{self, Unpacked};
 use crate::json::value::json_struct;
@@ -143,9 +144,16 @@ impl Staged {
         write_record(&self.staging, &record)
     }
 
+    /// Nobody will go on with it.
+    pub fn refuse(&self) -> Result<()> {
+        part::forget(self.staging.path())
+    }
+
     /// Make it part of the store, unless the store has it. The caller has synced the file system
     /// and will sync `dir`.
     pub fn keep(self, dir: &Path) -> Result<()> {
+        // It is no longer under way.
+        part::forget(self.staging.path())?;
         if exists(dir, &self.diff) {
             return self.complete(&dir.join(&self.diff));
         }

@@ -23,6 +23,8 @@ pub mod built;
 pub mod change;
 pub mod changes;
 pub mod check;
+#[cfg(test)]
+mod damage;
 mod decoder;
 mod deflate;
 mod erofs;
@@ -40,7 +42,6 @@ mod merge;
 pub mod offline;
 pub mod overlay;
 pub mod pack;
-#[allow(dead_code)] // pull calls it
 mod part;
 mod pax;
 pub mod pull;
@@ -63,6 +64,7 @@ mod transfer;
 pub mod unpack;
 pub mod usage;
 pub mod view;
+mod window;
 pub mod words;
 mod zstd;
 

@@ -14,7 +14,8 @@
 //! that an earlier entry had brought was replaced in between, so before such a thing is done the point
 //! goes. What does not fit, for whatever reason, is thrown away, and the layer comes anew.
 //!
-//! A decoder can begin at a block of deflate, a frame of zstd, anywhere in a plain archive.
+//! A decoder can begin at a block of deflate, a frame of zstd (most layers have but one), anywhere in
+//! a plain archive. A file that was under way is begun again, however large it is.
 
 use crate::error::{Error, Result};
 use crate::image::archive::Archive;
@@ -88,8 +89,11 @@ pub fn fetch(dir: &Path, blob: Blob<'_>, open: Open<'_, '_>) -> Result<Staged> {
             }
         };
         let is_full = error.errno == Some(Errno::NOSPC.raw_os_error());
+        if !is_broken.get() {
+            // It is to blame itself.
+            forget(part.path())?;
+        }
         if is_broken.get() || is_full || !is_resumed {
-            part.end(is_broken.get());
             return Err(error);
         }
         log::warn(format_args!(
@@ -98,6 +102,13 @@ pub fn fetch(dir: &Path, blob: Blob<'_>, open: Open<'_, '_>) -> Result<Staged> {
         ));
         part.clear()?;
     }
+}
+
+/// The layer at `path` is not to be gone on with.
+pub fn forget(path: &Path) -> Result<()> {
+    [POINT, SEEN]
+        .iter()
+        .try_for_each(|name| tree::remove(&path.join(name)))
 }
 
 /// Remove what is left in `dir` of layers that nobody goes on with. `all`: the space is needed.
@@ -153,10 +164,11 @@ impl Read for Counted<'_, '_> {
                     self.left = left;
                     Ok(count)
                 }
-                None => Err(source::bad("the layer is longer than its declared size")),
+                None => Err(source::bad("it has more bytes than are declared")),
             },
             Err(error) => {
-                if error.kind() != io::ErrorKind::Interrupted {
+                use io::ErrorKind::{Interrupted, InvalidData};
+                if !matches!(error.kind(), Interrupted | InvalidData) {
                     self.is_broken.set(true);
                 }
                 Err(error)
@@ -178,7 +190,7 @@ impl Part {
         staging::make_dir(&path)?;
         Ok(match lock(&path)? {
             Some(lock) => Part {
-                staging: Staging::adopt(path),
+                staging: Staging::adopt(path, POINT),
                 lock: Some(lock),
             },
             None => Part {
@@ -249,6 +261,8 @@ impl Part {
                     keeper.save_at_the_end();
                 }
             })?;
+            // Another layer of the image may still fail, or take long.
+            keeper.save_if_due(0)?;
             archive.rest().map_err(failed)?;
             let digits = tar.finish().map_err(failed)?;
             index.mark()?;
@@ -265,17 +279,7 @@ impl Part {
     }
 
     fn finish(self, (diff, unpacked, bytes): (String, Unpacked, u64)) -> Result<Staged> {
-        for name in [POINT, SEEN] {
-            tree::remove(&self.staging.path().join(name))?;
-        }
         layer::staged(self.staging, self.lock, diff, unpacked, bytes)
-    }
-
-    /// It has not become a layer. If there is a place to go on from, it stays.
-    fn end(self, may_stay: bool) {
-        if may_stay && self.lock.is_some() && self.path().join(POINT).exists() {
-            self.staging.leave();
-        }
     }
 }
 
@@ -449,6 +453,15 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    /// Save the last point if it is so much farther than what was saved, and some time has passed.
+    fn save_if_due(&mut self, bytes: u64) -> Result<()> {
+        let is_farther = |point: &Point| point.restart.input > self.saved.saturating_add(bytes);
+        match self.last.as_ref().is_some_and(is_farther) && self.saved_at.elapsed() >= SAVE_EVERY {
+            true => self.save(),
+            false => Ok(()),
+        }
+    }
+
     fn save(&mut self) -> Result<()> {
         let (Some(dir), Some(point)) = (self.dir, self.last.take()) else {
             return Ok(());
@@ -501,11 +514,7 @@ impl Watch for Keeper<'_> {
                 index: index.transpose()?.unwrap_or_default(),
             });
         }
-        let is_due = |point: &Point| point.restart.input >= self.saved + SAVE_BYTES;
-        if self.last.as_ref().is_some_and(is_due) && self.saved_at.elapsed() >= SAVE_EVERY {
-            self.save()?;
-        }
-        Ok(())
+        self.save_if_due(SAVE_BYTES)
     }
 
     fn is_seen(&self, number: u64) -> bool {
@@ -690,9 +699,18 @@ mod tests {
             );
             assert_same(&staged, &expected, what);
             let names = staging::names(staged.path()).unwrap();
-            assert_eq!(names, ["diff", "layer.json", "tar.idx"], "{what}");
+            assert_eq!(names, ["diff", "layer.json", "point", "seen", "tar.idx"]);
+
+            // Another layer may fail: this one would not be lost.
             drop(staged);
-            assert!(staging::names(other.path()).unwrap().is_empty(), "{what}");
+            let (staged, asked) = fetched(other.path(), &packed);
+            assert!(asked[0] > packed.len() as u64 - 400_000, "{what} {asked:?}");
+            assert_same(&staged, &expected, what);
+            let diff = staged.diff.clone();
+            staged.keep(other.path()).unwrap();
+            assert_eq!(staging::names(other.path()).unwrap(), [&diff[..]]);
+            let names = staging::names(&other.path().join(diff)).unwrap();
+            assert_eq!(names, ["diff", "layer.json", "tar.idx"], "{what}");
         }
     }
 
@@ -810,7 +828,7 @@ mod tests {
         let message = get(&other, good.len());
         assert!(!message.contains("unexpected end"), "{message}");
         let long = [&good[..], &[0; 100]].concat();
-        assert!(get(&long, good.len()).ends_with("longer than its declared size"));
+        assert!(get(&long, good.len()).ends_with("it has more bytes than are declared"));
         let same = gzip(&tar[..tar.len() - 512]);
         let message = get(&same, same.len());
         assert!(message.starts_with("filesystem layer verification failed for digest sha256:"));
@@ -840,7 +858,8 @@ mod tests {
             }
         };
         let outcome = try_fetch(dir.path(), &packed, usize::MAX, &once);
-        outcome.0.unwrap();
+        drop(outcome.0.unwrap());
+        sweep(dir.path(), true).unwrap();
         assert!(staging::names(dir.path()).unwrap().is_empty());
     }
 }

@@ -5,7 +5,7 @@ use crate::id;
 use crate::image::readonly::ReadOnly;
 use crate::image::reference::Reference;
 use crate::image::shelf::Shelf;
-use crate::image::{Images, layer, shelf};
+use crate::image::{Images, layer, part, shelf};
 use crate::json;
 use crate::oci::image::Image;
 use crate::store::staging;
@@ -13,6 +13,11 @@ use crate::wire::image::Deleted;
 use sha2::{Digest, Sha256};
 
 impl Images {
+    /// Remove what pulls have left that did not come to their end and that nobody goes on with.
+    pub fn drop_unfinished(&self) -> Result<()> {
+        part::sweep(&self.layers, true)
+    }
+
     /// Take away the name `name`, and the image with its last name; or the image, where `name` is
     /// an id. `used_by` says which container was made from an image, if there is one, in the words
     /// for a sentence: `running container 0123456789ab`. It is asked while no lock of ours is held.

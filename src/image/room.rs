@@ -83,15 +83,21 @@ impl Images {
     /// Refuse what can't fit. `needs` is the least that it takes: of layers that are to come only
     /// the compressed size is known, and what they become is looked after while they are unpacked.
     pub fn check_room(&self, needs: u64) -> Result<()> {
-        let free = free(fs::open_dir(&self.layers)?.as_fd())?;
-        if needs <= free {
+        let dir = fs::open_dir(&self.layers)?;
+        let mut there = free(dir.as_fd())?;
+        if needs > there {
+            // What other pulls have begun stays as long as nobody needs the space.
+            self.drop_unfinished()?;
+            there = free(dir.as_fd())?;
+        }
+        if needs <= there {
             return Ok(());
         }
         Err(full(format!(
             "not enough space in {}: needs {} MiB, have {} MiB, could reclaim {} MiB (tug system prune)",
             self.layers.display(),
             needs.div_ceil(1 << 20),
-            free >> 20,
+            there >> 20,
             self.could_reclaim() >> 20,
         )))
     }

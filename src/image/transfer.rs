@@ -278,6 +278,7 @@ impl<'a> Transfer<'a> {
             }))
         })?;
         if staged.diff != layer.diff {
+            staged.refuse()?;
             return Err(Error::invalid(format!(
                 "it is not what the image was made of: its archive is sha256:{}, expected sha256:{}",
                 staged.diff, layer.diff

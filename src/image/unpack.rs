@@ -21,6 +21,7 @@ use crate::image::decoder;
 use crate::image::inside::{self, as_path, c_string, components, is_whiteout, kind, shown};
 use crate::image::room::{ENTRY_BYTES, Room};
 use crate::image::source::{self, Format, Input, SNIFF_BYTES, Source, Stream};
+use crate::image::window::Window;
 use crate::store::tree;
 use crate::sys::fs::{self, ModifiedAt};
 use crate::sys::is;
@@ -176,6 +177,7 @@ struct Writer<'a> {
     buffer: Vec<u8>,
     done: Unpacked,
     room: Room,
+    window: Window,
 }
 
 impl<'a> Writer<'a> {
@@ -188,6 +190,7 @@ impl<'a> Writer<'a> {
             buffer: vec![0; COPY_BYTES],
             done: Unpacked::default(),
             room: Room::new(),
+            window: Window::default(),
         }
     }
 
@@ -411,6 +414,9 @@ impl<'a> Writer<'a> {
                 None => self.room.take(self.root.as_fd(), count as u64)?,
             }
             fs::write_at(file.as_fd(), &self.buffer[..count], offset)?;
+            if self.how.is_none() {
+                Window::grow(file.as_fd(), offset + count as u64, count as u64);
+            }
             self.done.size += count as u64;
         }
         if let Some(index) = &mut archive.index {
@@ -419,7 +425,11 @@ impl<'a> Writer<'a> {
         if entry.is_sparse {
             fs::set_length(file.as_fd(), entry.size)?;
         }
-        finish(file.as_fd(), entry, owner)
+        finish(file.as_fd(), entry, owner)?;
+        if self.how.is_none() {
+            self.window.add(file, entry.size);
+        }
+        Ok(())
     }
 
     /// The target is named from the layer's root. It is not followed if it is a symbolic link, and
@@ -662,5 +672,7 @@ fn tolerate(outcome: Result<()>, errnos: &[Errno]) -> Result<()> {
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

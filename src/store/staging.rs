@@ -17,6 +17,8 @@ const OLD: &str = ".old-";
 pub struct Staging {
     path: PathBuf,
     is_kept: bool,
+    /// While it has a file of this name it stays when it is dropped.
+    worth: Option<&'static str>,
 }
 
 impl Staging {
@@ -27,20 +29,18 @@ impl Staging {
         Ok(Staging {
             path,
             is_kept: false,
+            worth: None,
         })
     }
 
-    /// One that has a name, and is there.
-    pub fn adopt(path: PathBuf) -> Staging {
+    /// One that is there under a name of its own, and stays if it is dropped while it has a file
+    /// called `worth`.
+    pub fn adopt(path: PathBuf, worth: &'static str) -> Staging {
         Staging {
             path,
             is_kept: false,
+            worth: Some(worth),
         }
-    }
-
-    /// It stays under the name that it has.
-    pub fn leave(mut self) {
-        self.is_kept = true;
     }
 
     pub fn path(&self) -> &Path {
@@ -58,7 +58,8 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if !self.is_kept {
+        let is_worth = |name| self.path.join(name).exists();
+        if !self.is_kept && !self.worth.is_some_and(is_worth) {
             // If this fails the next start's sweep does it.
             let _ = tree::remove(&self.path);
         }

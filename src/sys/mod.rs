@@ -5,6 +5,7 @@
 //! Descriptors are close-on-exec from birth. What rustix lacks is in `raw`.
 #![allow(unsafe_code)]
 
+pub mod cache;
 pub mod capability;
 pub mod cgroup;
 pub mod epoll;
@@ -14,6 +15,8 @@ pub mod letters;
 pub mod loops;
 pub mod machine;
 pub mod memory;
+#[cfg(all(target_arch = "x86_64", any(unwind_stub, test)))]
+mod memory_copy;
 pub mod mount;
 pub mod mountinfo;
 pub mod namespace;

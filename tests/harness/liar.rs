@@ -43,6 +43,8 @@ pub enum Then {
     Endless,
     /// Nothing for ever.
     Silence,
+    /// These, a megabyte each 200 ms, and after eleven of them one a second.
+    Slowly(Vec<u8>),
 }
 
 /// A whole answer, kept alive. `headers` are lines that end with `\r\n`.
@@ -164,7 +166,7 @@ fn serve(
     wire.write_all(&reply.bytes).ok()?;
     wire.flush().ok()?;
     match reply.then {
-        Then::Close => {}
+        Then::Close | Then::Slowly(_) => {}
         Then::Endless => {
             while !over.load(Ordering::SeqCst) && wire.write_all(&[0; 4096]).is_ok() {}
         }
@@ -172,6 +174,13 @@ fn serve(
             while !over.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(5));
             }
+        }
+    }
+    if let Then::Slowly(bytes) = &reply.then {
+        for (n, piece) in bytes.chunks(1_000_000).enumerate() {
+            wire.write_all(piece).ok()?;
+            let pause = if n < 11 { 200 } else { 1000 };
+            std::thread::sleep(Duration::from_millis(pause));
         }
     }
     let text = String::from_utf8_lossy(&reply.bytes);

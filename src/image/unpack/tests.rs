@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// `root` to unpack into, and beside it a canary that must not change.
-struct Cage {
+pub struct Cage {
     dir: Staging,
     before: Vec<String>,
 }
 
 impl Cage {
-    fn new() -> Cage {
+    pub fn new() -> Cage {
         let dir = scratch();
         let canary = dir.path().join("canary");
         std::fs::create_dir_all(canary.join("dir")).unwrap();
@@ -24,11 +24,11 @@ impl Cage {
         Cage { dir, before }
     }
 
-    fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 
-    fn unpack(&self, tar: Tar) -> Result<Unpacked> {
+    pub fn unpack(&self, tar: Tar) -> Result<Unpacked> {
         let bytes = tar.end();
         let mut from = &bytes[..];
         let outcome = unpack(&self.root(), &mut Archive::new(&mut Input(&mut from)));
@@ -37,7 +37,7 @@ impl Cage {
     }
 
     /// Nothing outside has changed, and nothing new is there.
-    fn check(&self, what: &str) {
+    pub fn check(&self, what: &str) {
         assert_eq!(tree(&self.dir.path().join("canary")), self.before, "{what}");
         let mut names: Vec<_> = std::fs::read_dir(self.dir.path())
             .unwrap()
@@ -199,6 +199,73 @@ fn nothing_gets_out_of_the_root() {
         ("file replaced while a symlink leads to it", &|t, _| {
             t.symlink("a", "../canary/dir").dir("a").file("a/file", "x")
         }),
+        ("symlink with an empty target", &|t, _| {
+            t.symlink("l", "").file("l/new", "x")
+        }),
+        ("file with an empty name", &|t, _| t.file("", "x")),
+        ("symlink over a directory, then through it", &|t, c| {
+            t.dir("l")
+                .file("l/old", "x")
+                .symlink("l", c)
+                .file("l/new", "x")
+        }),
+        ("symlink over a directory with a slash", &|t, c| {
+            t.dir("l/").symlink("l/", c).file("l/file", "x")
+        }),
+        ("symlink over a file, then written", &|t, c| {
+            t.file("l", "x")
+                .symlink("l", &format!("{c}/file"))
+                .file("l", "x")
+        }),
+        ("symlink to a parent, then a directory below", &|t, _| {
+            t.symlink("l", "..")
+                .dir("l/canary")
+                .file("l/canary/new", "x")
+        }),
+        (
+            "hard link to a symlink before its target is made",
+            &|t, c| {
+                t.symlink("s", &format!("{c}/new"))
+                    .hard("l", "s")
+                    .file("l/x", "x")
+                    .file("s", "x")
+            },
+        ),
+        ("hard link down and out", &|t, _| {
+            t.dir("a").hard("l", "a/../../canary/file")
+        }),
+        ("hard link to a device that is none of ours", &|t, _| {
+            t.hard("l", "/dev/null")
+        }),
+        ("whiteout of the current directory", &|t, _| {
+            t.dir("d").file("d/.wh..", "")
+        }),
+        ("whiteout of a parent from within", &|t, _| {
+            t.dir("d").file("d/.wh...", "")
+        }),
+        ("whiteout with a name of a path", &|t, _| {
+            t.file(".wh.../canary", "").file(".wh.canary/../x", "")
+        }),
+        ("whiteout that is a directory", &|t, _| {
+            t.dir("../canary/.wh.dir").dir(".wh.x")
+        }),
+        ("whiteout below a dead symlink", &|t, c| {
+            t.symlink("l", &format!("{c}/nothing"))
+                .file("l/.wh.file", "")
+        }),
+        ("whiteout that is a symlink", &|t, c| {
+            t.symlink(".wh.x", c).file(".wh.x/new", "x")
+        }),
+        (
+            "late symlink: a parent is replaced after it was used",
+            &|t, c| {
+                t.dir("d")
+                    .file("d/one", "x")
+                    .symlink("d", c)
+                    .file("d/two", "x")
+                    .dir("d/dir")
+            },
+        ),
         ("attribute on a symlink", &|t, c| {
             t.pax(&[("SCHILY.xattr.trusted.x", b"1")])
                 .symlink("l", &format!("{c}/file"))
