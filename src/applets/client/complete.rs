@@ -356,8 +356,8 @@ mod tests {
     fn verbs_options_and_values_come_from_the_tables() {
         for (line, expected) in [
             ("resta", "restart"),
-            ("-D sto", "stop"),
-            ("-H x --config y sto", "stop"),
+            ("-D sto", "stop store"),
+            ("-H x --config y sto", "stop store"),
             ("--log-l", "--log-level"),
             ("--log-level in", "info"),
             ("sy", "system"),

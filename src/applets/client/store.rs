@@ -18,7 +18,7 @@ use std::path::Path;
 pub const VERB: Verb = Verb {
     names: &["store build"],
     usage: "[OPTIONS] -o FILE|DIR/ [NAME=]SOURCE...",
-    about: "Make a store for a device's firmware, of archives, OCI layouts and names in registries",
+    about: "Make a store of images for a device's firmware",
     flags: &[&[
         flag(
             "--insecure-registry list",
