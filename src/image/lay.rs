@@ -128,6 +128,10 @@ impl Layer<'_> {
                 (FileType::RegularFile, Content::Data(data))
             }
             Kind::Directory => (FileType::Directory, Content::None),
+            // The kernel has no such link, and `unpack` is told so by it.
+            Kind::Symlink if entry.link.is_empty() => {
+                return Err(Error::system("symlink", Errno::NOENT.raw_os_error()));
+            }
             Kind::Symlink | Kind::HardLink => {
                 (FileType::Symlink, Content::Link(entry.link.clone()))
             }

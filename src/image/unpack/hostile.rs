@@ -25,7 +25,7 @@ fn names_that_are_too_long_are_refused() {
         (path(&long(1 << 20)), false),
     ] {
         let cage = Cage::new();
-        let outcome = cage.unpack(tar);
+        let outcome = cage.unpack_here(&tar.end());
         assert_eq!(outcome.is_ok(), is_good, "{outcome:?}");
         cage.check("long names");
     }
@@ -48,7 +48,7 @@ fn attributes_come_out_to_the_byte_or_not_at_all() {
         .with_mode(0o4755)
         .file("ping", "x");
     let cage = Cage::new();
-    cage.unpack(tar).unwrap();
+    cage.unpack_here(&tar.end()).unwrap();
     let ping = cage.root().join("ping");
     let found = attributes(&ping);
     assert_eq!(found.get("security.capability").unwrap(), capability);
@@ -60,12 +60,14 @@ fn attributes_come_out_to_the_byte_or_not_at_all() {
     for length in [(64 << 10) + 1, 1 << 19] {
         let value = vec![b'v'; length];
         let tar = Tar::new().pax(&[("SCHILY.xattr.user.x", &value)]);
-        let error = Cage::new().unpack(tar.file("f", "x")).unwrap_err();
+        let error = Cage::new()
+            .unpack_here(&tar.file("f", "x").end())
+            .unwrap_err();
         assert!(error.message.starts_with("unpack f: "), "{error}");
     }
     let name = format!("SCHILY.xattr.user.{}", "x".repeat(256));
     let tar = Tar::new().pax(&[(&name, b"v")]).file("f", "x");
-    assert!(Cage::new().unpack(tar).is_err());
+    assert!(Cage::new().unpack_here(&tar.end()).is_err());
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn users_groups_and_times_reach_to_their_ends() {
         let tar = Tar::new().pax(&records).file("f", "x");
         let tar = tar.pax(&records).symlink("l", "f");
         let cage = Cage::new();
-        cage.unpack(tar.pax(&records).dir("d")).unwrap();
+        cage.unpack_here(&tar.pax(&records).dir("d").end()).unwrap();
         for name in ["f", "l", "d"] {
             let meta = cage.root().join(name).symlink_metadata().unwrap();
             assert_eq!((meta.uid(), meta.gid()), (id, id), "{name}");
@@ -114,7 +116,7 @@ fn a_file_of_holes_takes_no_space() {
             .file("x", "abc")
     };
     let cage = Cage::new();
-    cage.unpack(tar("1099511627776", "1000000000000,3"))
+    cage.unpack_here(&tar("1099511627776", "1000000000000,3").end())
         .unwrap();
     let meta = cage.root().join("holes").metadata().unwrap();
     assert_eq!(meta.len(), 1 << 40);
@@ -131,7 +133,7 @@ fn a_file_of_holes_takes_no_space() {
         ("-9", "0,3"),
     ] {
         let cage = Cage::new();
-        let outcome = cage.unpack(tar(size, map));
+        let outcome = cage.unpack_here(&tar(size, map).end());
         assert!(outcome.is_err(), "{size} {map}");
         cage.check("holes");
     }

@@ -28,12 +28,16 @@ impl Cage {
         self.dir.path().join("root")
     }
 
-    pub fn unpack(&self, tar: Tar) -> Result<Unpacked> {
+    fn unpack(&self, tar: Tar) -> Result<Unpacked> {
         let bytes = tar.end();
-        let mut from = &bytes[..];
-        let outcome = unpack(&self.root(), &mut Archive::new(&mut Input(&mut from)));
+        let outcome = self.unpack_here(&bytes);
         crate::image::lay::tests::compare(&bytes, &self.root(), &outcome);
         outcome
+    }
+
+    /// Into the root alone, not into an EROFS as well: at the limits each has its own.
+    pub fn unpack_here(&self, mut bytes: &[u8]) -> Result<Unpacked> {
+        unpack(&self.root(), &mut Archive::new(&mut Input(&mut bytes)))
     }
 
     /// Nothing outside has changed, and nothing new is there.
