@@ -204,12 +204,6 @@ fn what_docker_has_and_we_have_not_answers_as_docker_without_it() {
         ),
         (
             "GET",
-            "/distribution/a/b:1/json",
-            501,
-            "registries are not supported yet",
-        ),
-        (
-            "GET",
             "/containers/x/checkpoints",
             501,
             "checkpoint and restore are not supported",

@@ -14,8 +14,8 @@ use crate::sys::signal::{self, SIGKILL};
 use crate::time::Time;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 /// How long the start waits for shims to answer. Those that do so later are taken in then.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -158,7 +158,7 @@ fn sweep_strangers(engine: &Engine, run: &Path) -> Result<()> {
 
 /// Ask the shims, each in a thread of its own: one that is stuck must not hold up the others.
 fn find_running(engine: &Arc<Engine>) {
-    let (done, answers) = mpsc::channel();
+    let settled = Arc::new(Settled::default());
     let mut asked = 0;
     for container in engine.containers() {
         let was_running = container.is_running();
@@ -168,21 +168,42 @@ fn find_running(engine: &Arc<Engine>) {
             }
             continue;
         }
-        let (engine_too, container_too, done) =
-            (Arc::clone(engine), Arc::clone(&container), done.clone());
-        let spawned = watch::thread("recover", move || ask(&engine_too, &container_too, &done));
+        let (engine_too, container_too) = (Arc::clone(engine), Arc::clone(&container));
+        let settled = Arc::clone(&settled);
+        let spawned = watch::thread("recover", move || {
+            ask(&engine_too, &container_too, &settled);
+        });
         match spawned {
             Ok(()) => asked += 1,
             Err(error) => engine.note(error),
         }
     }
-    let end = Instant::now() + PATIENCE;
-    for _ in 0..asked {
-        let left = end.saturating_duration_since(Instant::now());
-        if answers.recv_timeout(left).is_err() {
-            engine.note("a shim does not answer; its container is taken in when it does");
-            break;
-        }
+    if !settled.wait(asked) {
+        engine.note("a shim does not answer; its container is taken in when it does");
+    }
+}
+
+/// How many containers are known to run or not to.
+#[derive(Default)]
+struct Settled {
+    count: Mutex<usize>,
+    grown: Condvar,
+}
+
+impl Settled {
+    fn add(&self) {
+        *lock(&self.count) += 1;
+        self.grown.notify_one();
+    }
+
+    /// Wait for so many, but not for ever: whether they came.
+    fn wait(&self, wanted: usize) -> bool {
+        let is_less = |count: &mut usize| *count < wanted;
+        let waited = self
+            .grown
+            .wait_timeout_while(lock(&self.count), PATIENCE, is_less);
+        let (count, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        *count >= wanted
     }
 }
 
@@ -196,8 +217,8 @@ fn host_went_down() -> Exit {
     }
 }
 
-/// Find out about one container; `done` hears when it is settled.
-fn ask(engine: &Arc<Engine>, container: &Arc<Container>, done: &Sender<()>) {
+/// Find out about one container; `settled` hears of it.
+fn ask(engine: &Arc<Engine>, container: &Arc<Container>, settled: &Settled) {
     let run_dir = engine.run_dir(&container.id);
     loop {
         match find_shim(container, &run_dir) {
@@ -213,7 +234,7 @@ fn ask(engine: &Arc<Engine>, container: &Arc<Container>, done: &Sender<()>) {
             Err(error) => engine.note(format_args!("container {}: {error}", container.id)),
         }
     }
-    let _ = done.send(());
+    settled.add();
 }
 
 fn find_shim(container: &Container, run_dir: &Path) -> Result<client::Watch> {

@@ -11,7 +11,6 @@ use crate::image::head;
 use crate::image::inside::{is_whiteout, kind, shown};
 use crate::sys::fs::{self, ModifiedAt};
 use rustix::fs::{FileType, OFlags, Stat};
-use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -51,7 +50,7 @@ pub struct Packer<'a> {
     promised: u64,
     padding: u64,
     /// Where files with several names came first.
-    seen: BTreeMap<(u64, u64), Vec<u8>>,
+    seen: Vec<((u64, u64), Vec<u8>)>,
     is_ended: bool,
 }
 
@@ -83,7 +82,7 @@ impl<'a> Packer<'a> {
             file: None,
             promised: 0,
             padding: 0,
-            seen: BTreeMap::new(),
+            seen: Vec::new(),
             is_ended: false,
         };
         match name.is_empty() {
@@ -142,15 +141,17 @@ impl<'a> Packer<'a> {
         let mut entry = described(&stat, kind);
         let identity = (stat.st_dev, stat.st_ino);
         if kind == Kind::File && stat.st_nlink > 1 {
-            if let Some(first) = self.seen.get(&identity) {
-                entry.kind = Kind::HardLink;
-                entry.link.clone_from(first);
-                entry.size = 0;
-                entry.path = path;
-                self.made.extend(head::head(&entry));
-                return Ok(());
+            match self.seen.binary_search_by(|(seen, _)| seen.cmp(&identity)) {
+                Ok(at) => {
+                    entry.kind = Kind::HardLink;
+                    entry.link.clone_from(&self.seen[at].1);
+                    entry.size = 0;
+                    entry.path = path;
+                    self.made.extend(head::head(&entry));
+                    return Ok(());
+                }
+                Err(at) => self.seen.insert(at, (identity, path.clone())),
             }
-            self.seen.insert(identity, path.clone());
         }
 
         let attributes = fs::attributes(named.as_fd())?;

@@ -147,8 +147,13 @@ impl<'a> Reader<'a> {
         value
     }
 
-    fn is_null(&self) -> bool {
-        self.rest.starts_with('n')
+    /// Whether `null` stands next; then it is taken.
+    fn takes_null(&mut self) -> bool {
+        let is_null = self.rest.starts_with('n');
+        if is_null {
+            self.take();
+        }
+        is_null
     }
 
     /// Go into a list or an object, to each element: `element` gets its name (empty in a list), and
@@ -314,9 +319,8 @@ integers!(u16 u32 u64 i32 i64);
 
 impl<V: Value + Default> Value for Option<V> {
     fn read(&mut self, from: &mut Reader<'_>) -> Outcome {
-        if from.is_null() {
-            *self = None;
-            from.take();
+        *self = None;
+        if from.takes_null() {
             return Ok(());
         }
         self.insert(V::default()).read(from)
