@@ -107,7 +107,10 @@ impl Activator {
         self.thread.take().unwrap().join().unwrap();
         let child = self.engine.lock().unwrap().take();
         if let Some(mut child) = child {
-            crate::harness::send_signal(child.id().cast_signed(), "TERM");
+            // It may have gone by itself, and then its number is nobody's or another's.
+            if child.try_wait().unwrap().is_none() {
+                crate::harness::send_signal(child.id().cast_signed(), "TERM");
+            }
             assert!(child.wait().unwrap().success());
         }
     }
