@@ -92,7 +92,7 @@ ENV A=1 B="two words" C=$FOO
 ENV OLD the rest  of it
 LABEL l1=v1 "l 2"='v $A'
 EXPOSE 80 $A/udp 8000-8001
-WORKDIR /work
+WORKDIR /desk
 WORKDIR sub
 STOPSIGNAL SIGINT
 HEALTHCHECK --interval=5m --timeout=3s --retries=3 CMD curl -f x || exit 1
@@ -126,8 +126,8 @@ const HISTORY: &str = r#"/bin/sh -e -c #(nop)  ONBUILD RUN echo   hi
 /bin/sh -e -c #(nop)  SHELL [/bin/sh -e -c]
 /bin/sh -c #(nop)  HEALTHCHECK &{["CMD-SHELL" "curl -f x || exit 1"] "5m0s" "3s" "0s" "0s" '\x03'}
 /bin/sh -c #(nop)  STOPSIGNAL SIGINT
-/bin/sh -c #(nop) WORKDIR /work/sub
-/bin/sh -c #(nop) WORKDIR /work
+/bin/sh -c #(nop) WORKDIR /desk/sub
+/bin/sh -c #(nop) WORKDIR /desk
 /bin/sh -c #(nop)  EXPOSE 1/udp 80 8000-8001
 /bin/sh -c #(nop)  LABEL l1=v1 l 2=v $A
 /bin/sh -c #(nop)  ENV OLD=the rest  of it
@@ -136,7 +136,7 @@ const HISTORY: &str = r#"/bin/sh -e -c #(nop)  ONBUILD RUN echo   hi
 /bin/sh -c #(nop)  MAINTAINER me <m@x>
 "#;
 
-const CONFIG: &str = r#"{"ExposedPorts":{"1/udp":{},"80/tcp":{},"8000/tcp":{},"8001/tcp":{}},"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","A=1","B=two words","C=baz","OLD=the rest  of it"],"Entrypoint":["/bin/sh","-e","-c","exec top -b"],"Cmd":["-x","y\"z"],"WorkingDir":"/work/sub","Labels":{"l 2":"v $A","l1":"v1"},"StopSignal":"SIGINT","Shell":["/bin/sh","-e","-c"],"Healthcheck":{"Test":["CMD-SHELL","curl -f x || exit 1"],"Interval":300000000000,"Timeout":3000000000,"Retries":3},"OnBuild":["RUN echo   hi"]}"#;
+const CONFIG: &str = r#"{"ExposedPorts":{"1/udp":{},"80/tcp":{},"8000/tcp":{},"8001/tcp":{}},"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","A=1","B=two words","C=baz","OLD=the rest  of it"],"Entrypoint":["/bin/sh","-e","-c","exec top -b"],"Cmd":["-x","y\"z"],"WorkingDir":"/desk/sub","Labels":{"l 2":"v $A","l1":"v1"},"StopSignal":"SIGINT","Shell":["/bin/sh","-e","-c"],"Healthcheck":{"Test":["CMD-SHELL","curl -f x || exit 1"],"Interval":300000000000,"Timeout":3000000000,"Retries":3},"OnBuild":["RUN echo   hi"]}"#;
 
 fn all(builder: &Builder) -> String {
     let files = [
@@ -205,7 +205,7 @@ fn every_instruction_does_what_dockers_builder_makes_of_it() {
     let script = "cat /pwd; stat -c '%n %a %u:%g %s' /a.txt dest dest/b.txt /d /d/sub/s /l/link /t/in /t/in/file 'sp ace'";
     assert_eq!(
         builder.in_image("all", script),
-        "/work/sub\n/a.txt 644 0:0 1\ndest 755 0:0 4096\ndest/b.txt 644 0:0 1\n\
+        "/desk/sub\n/a.txt 644 0:0 1\ndest 755 0:0 4096\ndest/b.txt 644 0:0 1\n\
          /d 755 1000:1000 4096\n/d/sub/s 750 1000:1000 1\n/l/link 644 0:0 1\n/t/in 700 0:0 4096\n\
          /t/in/file 640 0:0 3\nsp ace 644 0:0 1"
             .replace(" 4096", &size_of_directories(&builder))
@@ -215,7 +215,7 @@ fn every_instruction_does_what_dockers_builder_makes_of_it() {
 
 /// They have their own idea of it on each file system.
 fn size_of_directories(builder: &Builder) -> String {
-    format!(" {}", builder.in_image("all", "stat -c %s /work"))
+    format!(" {}", builder.in_image("all", "stat -c %s /desk"))
 }
 
 #[test]
@@ -553,7 +553,7 @@ fn no_path_of_a_build_leads_out() {
     }
     for dockerfile in [
         format!(
-            "FROM base\nRUN ln -s {outside} /link; ln -s ../../..{outside} /rel\nCOPY inside/file /link/\nCOPY ok /rel/\nADD ok/file /link/sub/\nWORKDIR /link/work\nWORKDIR ../../..{outside}/w\n"
+            "FROM base\nRUN ln -s {outside} /link; ln -s ../../..{outside} /rel\nCOPY inside/file /link/\nCOPY ok /rel/\nADD ok/file /link/sub/\nWORKDIR /link/desk\nWORKDIR ../../..{outside}/w\n"
         ),
         format!("FROM scratch\nCOPY . /\nCOPY ok/file /abs\nCOPY ok/file ../../..{outside}/x\n"),
         format!(
