@@ -1,14 +1,13 @@
 //! Network devices of the host that are given to a container (config.json's `netDevices`).
 
-use super::netlink::{self, Message, Netlink};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::json::map::Map;
+use crate::net::namespace;
+use crate::net::netlink::{self, Message, NETLINK_ROUTE, Netlink};
 use crate::oci::spec::NetDevice;
-use crate::sys::failed;
-use crate::sys::namespace::{self, NETWORK};
+use crate::sys::is;
 use linux_raw_sys::netlink as kernel;
 use rustix::io::Errno;
-
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// With the zero byte at its end (netdevice(7)).
@@ -52,59 +51,43 @@ fn name_inside<'a>(name: &'a str, device: &'a NetDevice) -> &'a str {
 
 /// Move the devices into `target`, a network namespace, each with its addresses, and up.
 pub fn give(devices: &Map<NetDevice>, target: &OwnedFd) -> Result<()> {
-    let here = Netlink::open()?;
-    let there = open_in(target)?;
+    let mut here = Netlink::open(NETLINK_ROUTE)?;
+    let mut there = namespace::within(target, || Netlink::open(NETLINK_ROUTE))?;
     for (name, device) in devices {
-        let inside = free_name(&there, name_inside(name, device))?;
-        give_one(&here, &there, target, name, &inside).map_err(|(doing, errno)| {
-            failed(doing, format_args!("network device {name:?}"), errno)
-        })?;
+        let inside = free_name(&mut there, name_inside(name, device))?;
+        give_one(&mut here, &mut there, target, name, &inside)
+            .context(|| format!("network device {name:?}"))?;
     }
     Ok(())
 }
 
-/// A socket of another network namespace: that of the moment of its making.
-fn open_in(target: &OwnedFd) -> Result<Netlink> {
-    let own = namespace::own("net")?;
-    let join = |namespace: &OwnedFd, name: &str| {
-        namespace::join(namespace, NETWORK).map_err(|errno| failed("setns", name, errno))
-    };
-    join(target, "container's network namespace")?;
-    let opened = Netlink::open();
-    join(&own, "own network namespace")?;
-    opened
-}
-
-/// What was being done, and why it failed.
-type Failure = (&'static str, Errno);
-
 fn give_one(
-    here: &Netlink,
-    there: &Netlink,
+    here: &mut Netlink,
+    there: &mut Netlink,
     target: &OwnedFd,
     name: &str,
     inside: &str,
-) -> std::result::Result<(), Failure> {
-    let told = |doing: &'static str| move |errno| (doing, errno);
-    let index = index_of(here, name).map_err(told("find"))?;
-    let addresses = addresses_of(here, index).map_err(told("read addresses of"))?;
+) -> Result<()> {
+    let index = index_of(here, name).context(|| "find")?;
+    let addresses = addresses_of(here, index).context(|| "read addresses")?;
 
     // One message for both, so that the old name never shows in the container. The kernel takes
     // the device down and its addresses away.
-    let namespace = target.as_raw_fd().to_ne_bytes();
-    let message = Message::new(kernel::RTM_NEWLINK as u32, 0, &link(index, 0))
-        .with(kernel::IFLA_NET_NS_FD as u32, &namespace)
-        .with(kernel::IFLA_IFNAME as u32, &c_name(inside));
-    here.ask(message).map_err(told("move"))?;
+    let mut message = Message::new(kernel::RTM_NEWLINK as u32, 0, &link(index, 0));
+    let namespace = target.as_raw_fd().cast_unsigned();
+    message
+        .number(kernel::IFLA_NET_NS_FD as u32, namespace)
+        .text(kernel::IFLA_IFNAME as u32, inside);
+    here.ask(message).context(|| "move")?;
 
-    let index = index_of(there, inside).map_err(told("find in the container"))?;
+    let index = index_of(there, inside).context(|| "find in the container")?;
     for address in addresses {
         there
             .ask(address.message(index))
-            .map_err(told("add address to"))?;
+            .context(|| "add address")?;
     }
     let up = Message::new(kernel::RTM_NEWLINK as u32, 0, &link(index, IFF_UP));
-    there.ask(up).map_err(told("bring up")).map(drop)
+    there.ask(up).context(|| "bring up").map(drop)
 }
 
 /// struct ifinfomsg; `flags` are to be set and no other changed.
@@ -116,28 +99,25 @@ fn link(index: u32, flags: u32) -> Vec<u8> {
     bytes
 }
 
-fn c_name(name: &str) -> Vec<u8> {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.push(0);
-    bytes
-}
-
-fn index_of(netlink: &Netlink, name: &str) -> std::result::Result<u32, Errno> {
-    let message = Message::new(kernel::RTM_GETLINK as u32, 0, &link(0, 0))
-        .with(kernel::IFLA_IFNAME as u32, &c_name(name));
+fn index_of(netlink: &mut Netlink, name: &str) -> Result<u32> {
+    let mut message = Message::new(kernel::RTM_GETLINK as u32, 0, &link(0, 0));
+    message.text(kernel::IFLA_IFNAME as u32, name);
     let answers = netlink.ask(message)?;
-    let answer = answers.first().ok_or(Errno::NODEV)?;
+    let answer = answers.first();
+    let answer =
+        answer.ok_or_else(|| Error::new(Kind::System, "the kernel tells nothing of it"))?;
     Ok(netlink::number(answer, 4))
 }
 
 /// `%d` in a name stands for the first number that is free, as for the kernel.
-fn free_name(there: &Netlink, name: &str) -> Result<String> {
+fn free_name(there: &mut Netlink, name: &str) -> Result<String> {
     if !name.contains("%d") {
         return Ok(name.to_string());
     }
     for number in 0..=u16::MAX {
         let candidate = name.replacen("%d", &number.to_string(), 1);
-        if candidate.len() < IFNAMSIZ && index_of(there, &candidate) == Err(Errno::NODEV) {
+        let is_free = |found: Result<u32>| found.is_err_and(|error| is(&error, Errno::NODEV));
+        if candidate.len() < IFNAMSIZ && is_free(index_of(there, &candidate)) {
             return Ok(candidate);
         }
     }
@@ -158,20 +138,18 @@ impl Address {
         let mut header = vec![self.kind[0], self.kind[1], 0, 0];
         header.extend(index.to_ne_bytes());
         let flags = kernel::NLM_F_CREATE | kernel::NLM_F_REPLACE;
-        let message = Message::new(kernel::RTM_NEWADDR as u32, flags, &header);
-        let attributes = self.attributes.iter();
-        attributes.fold(message, |message, (kind, value)| message.with(*kind, value))
+        let mut message = Message::new(kernel::RTM_NEWADDR as u32, flags, &header);
+        for (kind, value) in &self.attributes {
+            message.put(*kind, value);
+        }
+        message
     }
 }
 
 /// The addresses that somebody has set, of global scope: others mean something on the host alone.
-fn addresses_of(netlink: &Netlink, index: u32) -> std::result::Result<Vec<Address>, Errno> {
-    let message = Message::new(
-        kernel::RTM_GETADDR as u32,
-        kernel::NLM_F_DUMP,
-        &[0; ADDRESS_HEADER],
-    );
-    let answers = netlink.ask(message)?;
+fn addresses_of(netlink: &mut Netlink, index: u32) -> Result<Vec<Address>> {
+    let message = Message::new(kernel::RTM_GETADDR as u32, 0, &[0; ADDRESS_HEADER]);
+    let answers = netlink.dump(&message)?;
     let own = answers
         .iter()
         .filter(|answer| netlink::number(answer, 4) == index);

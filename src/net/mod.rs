@@ -2,7 +2,10 @@
 
 pub mod device;
 // Until engine and shim speak it.
-mod netlink;
+#[allow(dead_code)]
+pub mod namespace;
+#[allow(dead_code, unused_imports)]
+pub mod netlink;
 #[allow(dead_code)]
 pub mod plan;
 

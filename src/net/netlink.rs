@@ -1,148 +1,243 @@
-//! rtnetlink(7): a message to the kernel, its answer.
+//! netlink(7): messages to the kernel, its answers, its notices.
+//!
+//! The kernel works a datagram off before send(2) returns, and what it answers lies in the socket by
+//! then (a dump goes on with each reading). So nothing here waits, and an answer that is cut short is
+//! an error and no hanging. An answer counts only if it comes from the kernel, is for our port and
+//! has the number of what was asked.
+//!
+//! The kernel's own words about a refusal (NETLINK_EXT_ACK) stand in the error, before the errno:
+//! callers put in front what was being done, and to what.
 
-use crate::error::Result;
-use crate::sys::socket;
+mod answer;
+mod message;
+
+pub use self::message::{Message, attribute, attributes, number};
+
+use self::answer::Exchange;
+use crate::error::{Error, Kind, Result};
+use crate::sys::memory::Pages;
+use crate::sys::{is, socket};
 use linux_raw_sys::netlink as kernel;
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What a message must have room for: the kernel's dumps come in pieces of at most this size.
-const BUFFER: usize = 16 << 10;
+pub const NETLINK_ROUTE: u32 = kernel::NETLINK_ROUTE;
+pub const NETLINK_NETFILTER: u32 = kernel::NETLINK_NETFILTER;
 
-/// Length, type, flags, sequence, port.
-const HEADER: usize = 16;
+/// The kernel cuts its dumps to what a reader has room for, up to this much (netlink_recvmsg).
+const BUFFER_BYTES: usize = 32 << 10;
+
+/// What a socket may have on its way to the kernel without asking for more.
+const SEND_BYTES: usize = 64 << 10;
+
+/// How often a dump is begun anew because what it shows has changed meanwhile.
+const DUMPS_MAX: usize = 16;
+
+/// The frame of a transaction (linux/netfilter/nfnetlink.h).
+const NFNL_MSG_BATCH_BEGIN: u32 = 0x10;
+const NFNL_MSG_BATCH_END: u32 = 0x11;
 
 /// A socket of the network namespace that it was made in, wherever its owner goes later.
-pub struct Netlink(OwnedFd);
-
-pub struct Message(Vec<u8>);
+pub struct Netlink {
+    socket: OwnedFd,
+    port: u32,
+    /// Of the last message.
+    sequence: u32,
+    buffer: Pages,
+}
 
 impl Netlink {
-    pub fn open() -> Result<Netlink> {
-        socket::netlink().map(Netlink)
+    /// `protocol` is NETLINK_ROUTE or NETLINK_NETFILTER.
+    pub fn open(protocol: u32) -> Result<Netlink> {
+        let (socket, port) = socket::netlink(protocol)?;
+        // Words about refusals, without the refused message. Since Linux 4.12 and 4.3.
+        for option in [kernel::NETLINK_EXT_ACK, kernel::NETLINK_CAP_ACK] {
+            let _ = socket::set_netlink(&socket, option, 1);
+        }
+        Ok(Netlink {
+            socket,
+            port,
+            sequence: 0,
+            buffer: Pages::new(BUFFER_BYTES),
+        })
     }
 
-    /// What the kernel answers to `message`, a payload an entry, or why it refuses.
-    pub fn ask(&self, message: Message) -> std::result::Result<Vec<Vec<u8>>, Errno> {
-        let errno =
-            |error: crate::error::Error| error.errno.map_or(Errno::IO, Errno::from_raw_os_error);
-        socket::send(&self.0, &message.finish(), &[]).map_err(errno)?;
-        let mut answers = Vec::new();
-        let mut buffer = vec![0u8; BUFFER];
-        loop {
-            let (count, _) = socket::receive(&self.0, &mut buffer).map_err(errno)?;
-            let mut rest = buffer.get(..count).unwrap_or_default();
-            while let Some((kind, payload, after)) = first(rest) {
-                rest = after;
-                match u32::from(kind) {
-                    kernel::NLMSG_DONE => return Ok(answers),
-                    kernel::NLMSG_ERROR => match number(payload, 0).cast_signed() {
-                        0 => return Ok(answers),
-                        error => return Err(Errno::from_raw_os_error(error.wrapping_neg())),
-                    },
-                    _ => answers.push(payload.to_vec()),
-                }
-            }
-            if count == 0 {
-                return Err(Errno::IO);
+    /// Send one message. What the kernel answers, a payload an entry, or why it refuses.
+    pub fn ask(&mut self, message: Message) -> Result<Vec<Vec<u8>>> {
+        self.exchange(vec![message])
+    }
+
+    /// What a question with NLM_F_DUMP, which is added, finds.
+    pub fn dump(&mut self, message: &Message) -> Result<Vec<Vec<u8>>> {
+        for _ in 0..DUMPS_MAX {
+            match self.exchange(vec![message.as_dump()]) {
+                Err(error) if is(&error, Errno::INTR) => {}
+                other => return other,
             }
         }
+        Err(refused(
+            "the kernel's list changes faster than it can be read",
+        ))
+    }
+
+    /// Send messages at once. Each is done or refused by itself, the ones after a refused one too; the
+    /// first refusal is the error.
+    pub fn batch(&mut self, messages: Vec<Message>) -> Result<()> {
+        self.exchange(messages).map(drop)
+    }
+
+    /// Send messages to a part of netfilter (`NFNL_SUBSYS_…`), which does all of them or none.
+    pub fn transaction(&mut self, subsystem: u8, messages: Vec<Message>) -> Result<()> {
+        // struct nfgenmsg: no family, version 0, the part's number as the network orders it.
+        let frame = |kind| Message::silent(kind, &[0, 0, 0, subsystem]);
+        let mut all = Vec::with_capacity(messages.len() + 2);
+        all.push(frame(NFNL_MSG_BATCH_BEGIN));
+        all.extend(messages);
+        all.push(frame(NFNL_MSG_BATCH_END));
+        self.exchange(all).map(drop)
+    }
+
+    /// One sign of success for all of them, so that thousands of messages do not overflow the socket
+    /// with theirs; a refusal comes for each anyway.
+    fn exchange(&mut self, mut messages: Vec<Message>) -> Result<Vec<Vec<u8>>> {
+        let first = self.sequence.wrapping_add(1);
+        let told = messages.iter().rposition(Message::wants_answer);
+        let Some(told) = told else {
+            return Ok(Vec::new());
+        };
+        let mut bytes = Vec::new();
+        for (index, message) in messages.drain(..).enumerate() {
+            self.sequence = self.sequence.wrapping_add(1);
+            message.write(self.sequence, index == told, &mut bytes)?;
+        }
+        let last = first.wrapping_add(told as u32);
+
+        self.send(&bytes)?;
+        let mut exchange = Exchange::new(self.port, first, last);
+        while let Some(count) = self.receive()? {
+            let datagram = self.buffer.get(..count).unwrap_or_default();
+            if let Err(error) = exchange.take(datagram) {
+                self.forget();
+                return Err(error);
+            }
+        }
+        exchange.into_result()
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.len() > SEND_BYTES {
+            socket::widen_sending(&self.socket, bytes.len() * 2);
+        }
+        socket::send(&self.socket, bytes, &[])
+    }
+
+    /// The next datagram of the kernel. `None`: it has nothing more to say.
+    fn receive(&mut self) -> Result<Option<usize>> {
+        let size = self.buffer.len();
+        let error = loop {
+            match socket::receive_netlink(&self.socket, &mut self.buffer) {
+                // Another process's, whom nobody has asked.
+                Ok((_, sender)) if sender != 0 => {}
+                Ok((count, _)) if count > size => {
+                    break refused("the kernel's answer is longer than 32 kB");
+                }
+                Ok((count, _)) => return Ok(Some(count)),
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(errno) => break answer::said("netlink", errno.raw_os_error()),
+            }
+        };
+        self.forget();
+        Err(error)
+    }
+
+    /// What is still there belongs to nothing that will be asked.
+    fn forget(&mut self) {
+        while let Ok(_) | Err(Errno::NOBUFS) =
+            socket::receive_netlink(&self.socket, &mut self.buffer)
+        {}
+    }
+
+    /// Hear what happens (`RTNLGRP_…`, `NFNLGRP_…`). Such a socket is for listening alone.
+    pub fn join(&self, group: u32) -> Result<()> {
+        socket::set_netlink(&self.socket, kernel::NETLINK_ADD_MEMBERSHIP, group)
+            .map_err(|errno| crate::sys::failed("join netlink group", group, errno))
+    }
+
+    /// What has been told since: type and payload of each. ENOBUFS: something has been missed.
+    pub fn notices(&mut self) -> Result<Vec<(u16, Vec<u8>)>> {
+        let mut notices = Vec::new();
+        while let Some(count) = self.receive()? {
+            let mut rest = self.buffer.get(..count).unwrap_or_default();
+            while let Some((head, payload, after)) = message::first(rest) {
+                notices.push((head.kind, payload.to_vec()));
+                rest = after;
+            }
+        }
+        Ok(notices)
     }
 }
 
-impl Message {
-    /// `flags` beside those that every request has; `header` is the one of the message's type.
-    pub fn new(kind: u32, flags: u32, header: &[u8]) -> Message {
-        let flags = flags | kernel::NLM_F_REQUEST | kernel::NLM_F_ACK;
-        let mut bytes = vec![0; 4];
-        bytes.extend((kind as u16).to_ne_bytes());
-        bytes.extend((flags as u16).to_ne_bytes());
-        bytes.extend([0; 8]);
-        bytes.extend(header);
-        Message(bytes)
-    }
-
-    pub fn with(mut self, kind: u32, value: &[u8]) -> Message {
-        let length = (value.len() + 4) as u16;
-        self.0.extend(length.to_ne_bytes());
-        self.0.extend((kind as u16).to_ne_bytes());
-        self.0.extend(value);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-        self
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        let length = (self.0.len() as u32).to_ne_bytes();
-        self.0[..4].copy_from_slice(&length);
-        self.0
+impl AsFd for Netlink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
-/// The first message of a buffer: its type, what it carries, and the messages after it.
-fn first(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let length = usize::try_from(u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?)).ok()?;
-    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-    let payload = bytes.get(HEADER..length)?;
-    let rest = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    Some((kind, payload, rest))
-}
-
-/// Type and value of each attribute.
-pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);
-        let value = bytes.get(4..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u32::from(kind), value))
-    })
-}
-
-/// The number of four bytes at `at`; 0 where the bytes end before.
-pub fn number(bytes: &[u8], at: usize) -> u32 {
-    let four = bytes.get(at..at + 4).and_then(|four| four.try_into().ok());
-    four.map_or(0, u32::from_ne_bytes)
+fn refused(why: &str) -> Error {
+    Error::new(Kind::System, format!("netlink: {why}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_written_is_read_again() {
-        let message = Message::new(18, 0, &[7; 8])
-            .with(3, b"eth0\0")
-            .with(28, &9u32.to_ne_bytes());
-        let bytes = message.finish();
-        assert_eq!(bytes.len() % 4, 0);
-        let (kind, payload, rest) = first(&bytes).unwrap();
-        assert_eq!((kind, rest.len()), (18, 0));
-        let found: Vec<_> = attributes(&payload[8..]).collect();
-        assert_eq!(found, [(3, &b"eth0\0"[..]), (28, &9u32.to_ne_bytes()[..])]);
-    }
-
-    #[test]
-    fn torn_messages_end_the_reading() {
-        let bytes = Message::new(18, 0, &[7; 8]).with(3, b"eth0\0").finish();
-        for end in 0..bytes.len() {
-            assert!(first(&bytes[..end]).is_none(), "{end}");
-        }
-        for bad in [&[0u8; 16][..], &[3, 0, 0, 0, 0, 0], &[255; 40]] {
-            assert!(first(bad).is_none());
-            assert_eq!(attributes(bad).count(), 0);
-        }
+    fn question(name: &str) -> Message {
+        let mut message = Message::new(kernel::RTM_GETLINK as u32, 0, &[0; 16]);
+        message.text(kernel::IFLA_IFNAME as u32, name);
+        message
     }
 
     #[test]
     fn the_kernel_knows_the_loopback() {
-        let netlink = Netlink::open().unwrap();
-        let ask = |name: &[u8]| {
-            netlink.ask(
-                Message::new(kernel::RTM_GETLINK as u32, 0, &[0; 16])
-                    .with(kernel::IFLA_IFNAME as u32, name),
-            )
-        };
-        assert_eq!(ask(b"lo\0").unwrap().len(), 1);
-        assert_eq!(ask(b"no-such\0").unwrap_err(), Errno::NODEV);
+        let mut netlink = Netlink::open(NETLINK_ROUTE).unwrap();
+        assert_eq!(netlink.ask(question("lo")).unwrap().len(), 1);
+        let error = netlink.ask(question("no-such")).unwrap_err();
+        assert!(is(&error, Errno::NODEV), "{error}");
+        // The socket goes on after a refusal.
+        assert_eq!(netlink.ask(question("lo")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_list_is_read_to_its_end() {
+        let mut netlink = Netlink::open(NETLINK_ROUTE).unwrap();
+        let message = Message::new(kernel::RTM_GETLINK as u32, 0, &[0; 16]);
+        let links = netlink.dump(&message).unwrap();
+        let names: Vec<_> = links
+            .iter()
+            .filter_map(|link| attribute(link.get(16..)?, kernel::IFLA_IFNAME as u32))
+            .collect();
+        assert!(names.contains(&&b"lo\0"[..]), "{names:?}");
+    }
+
+    #[test]
+    fn a_refusal_has_the_kernels_words_and_the_first_one_counts() {
+        let mut netlink = Netlink::open(NETLINK_ROUTE).unwrap();
+        // A link of no type: refused in words, before anything is made.
+        let mut bad = Message::new(kernel::RTM_NEWLINK as u32, kernel::NLM_F_CREATE, &[0; 16]);
+        bad.number(kernel::IFLA_MASTER as u32, 1);
+        let messages = vec![question("lo"), question("no-such"), bad, question("lo")];
+        let error = netlink.batch(messages).unwrap_err();
+        assert!(is(&error, Errno::NODEV), "{error}");
+        assert!(netlink.batch(vec![question("lo")]).is_ok());
+        assert!(netlink.batch(Vec::new()).is_ok());
+
+        let mut address = Message::new(kernel::RTM_NEWADDR as u32, 0, &[2, 99, 0, 0, 1, 0, 0, 0]);
+        address.put(kernel::IFA_LOCAL as u32, &[127, 0, 0, 9]);
+        let error = netlink.ask(address).unwrap_err();
+        assert!(
+            error.message.contains("prefix length: Invalid argument")
+                || error.message.starts_with("Invalid argument"),
+            "{error}"
+        );
     }
 }

@@ -113,6 +113,13 @@ pub fn unshare_time() -> Result<()> {
         .map_err(|errno| failed("unshare", "time namespace", errno))
 }
 
+/// unshare(2) of the network namespace, for the calling thread alone.
+pub fn unshare_network() -> Result<()> {
+    // SAFETY: does not touch the descriptor table, which is what makes unshare unsafe.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }
+        .map_err(|errno| failed("unshare", "network namespace", errno))
+}
+
 /// Which side of a fork returned.
 pub enum Forked {
     Child,

@@ -465,6 +465,23 @@ pub fn set_link_up(socket: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     check(result).map(drop)
 }
 
+/// setsockopt(2) at the level of netlink(7).
+pub fn set_netlink_option(socket: BorrowedFd<'_>, option: u32, value: u32) -> Result<(), Errno> {
+    const SOL_NETLINK: c_long = 270;
+    // SAFETY: the kernel reads four bytes, which live across the call.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_setsockopt as c_long,
+            socket.as_raw_fd() as c_long,
+            SOL_NETLINK,
+            c_long::from(option as i32),
+            std::ptr::from_ref(&value),
+            size_of::<u32>(),
+        )
+    };
+    check(result).map(drop)
+}
+
 /// keyctl(2): join the session keyring called `name`, made if there is none; without a name a new
 /// one. Answers its number.
 pub fn join_keyring(name: Option<&CStr>) -> Result<i32, Errno> {

@@ -4,13 +4,15 @@
 use crate::error::{Error, Result};
 use crate::sys::failed;
 use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::sockopt::Timeout;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, Protocol, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -276,16 +278,51 @@ pub fn set_tcp_options(socket: impl AsFd) {
     let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
 }
 
-/// A socket for the kernel's routing tables (rtnetlink(7)).
-pub fn netlink() -> Result<OwnedFd> {
-    rustix::net::socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        // NETLINK_ROUTE is protocol 0.
-        None,
-    )
-    .map_err(|errno| failed("socket", "netlink", errno))
+/// A socket for speaking with the kernel (netlink(7)), and its port.
+pub fn netlink(protocol: u32) -> Result<(OwnedFd, u32)> {
+    let made = || -> std::result::Result<(OwnedFd, u32), Errno> {
+        let socket = rustix::net::socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            // NETLINK_ROUTE is 0.
+            NonZero::new(protocol).map(Protocol::from_raw),
+        )?;
+        // The kernel chooses the port.
+        rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+        let own = SocketAddrNetlink::try_from(rustix::net::getsockname(&socket)?)?;
+        Ok((socket, own.pid()))
+    };
+    made().map_err(|errno| failed("socket", "netlink", errno))
+}
+
+/// setsockopt(2) of a netlink socket (`NETLINK_…`).
+pub fn set_netlink(socket: impl AsFd, option: u32, value: u32) -> std::result::Result<(), Errno> {
+    crate::sys::raw::set_netlink_option(socket.as_fd(), option, value)
+}
+
+/// Let so much be on its way, whatever the usual limit (SO_SNDBUFFORCE).
+pub fn widen_sending(socket: impl AsFd, bytes: usize) {
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size_force(socket, bytes);
+}
+
+/// The next datagram, if there is one already (EAGAIN): its length, which may be more than `buffer`
+/// takes, and who sent it. 0 is the kernel.
+pub fn receive_netlink(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+) -> std::result::Result<(usize, u32), Errno> {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    loop {
+        match rustix::net::recvfrom(&socket, &mut *buffer, flags) {
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+            Ok((_, length, sender)) => {
+                let sender = sender.map(SocketAddrNetlink::try_from).transpose()?;
+                return Ok((length, sender.map_or(0, |sender| sender.pid())));
+            }
+        }
+    }
 }
 
 /// A socket for datagrams to the one at `path`.
