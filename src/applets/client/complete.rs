@@ -130,7 +130,7 @@ fn candidates(words: &[&str]) -> Candidates {
         }
     } else {
         match global.waiting {
-            Some(flag) => of_value(flag),
+            Some(flag) => of_value(flag, &global),
             None if typed.starts_with('-') => of_flags(GLOBAL),
             None => of_nothing(),
         }
@@ -219,7 +219,7 @@ fn of_verb(verb: &Verb, words: &[&str], typed: &str, global: &Line) -> Candidate
     let line = Line::read(verb.flags, verb.has_command, words);
     let is_behind_command = verb.has_command && line.arguments > 0;
     match line.waiting {
-        Some(flag) => of_value(flag),
+        Some(flag) => of_value(flag, global),
         None if typed.starts_with('-') && !is_behind_command => of_flags(verb.flags),
         None => of_argument(
             verb,
@@ -248,7 +248,10 @@ fn of_flags(flags: Tables) -> Candidates {
 }
 
 /// Those that the help text has in quotes: `("always", "missing", "never")`. Else it may be a file.
-fn of_value(flag: &Flag) -> Candidates {
+fn of_value(flag: &Flag, global: &Line) -> Candidates {
+    if flag.long() == "network" {
+        return networks(global);
+    }
     let quoted = flag.about.split('"').skip(1).step_by(2);
     let mut all: Candidates = Vec::new();
     for word in quoted {
@@ -277,6 +280,9 @@ fn of_argument(verb: &Verb, n: usize, typed: &str, global: &Line) -> Candidates 
     match word {
         "CONTAINER" => containers(verb, typed, global, ""),
         "IMAGE" | "REPOSITORY:TAG" => images(global),
+        // A name for a new one is nobody's to know.
+        "NETWORK" if verb.about.starts_with("Create") => Vec::new(),
+        "NETWORK" => networks(global),
         "NAME|ID" => {
             let mut all = containers(verb, typed, global, "");
             all.extend(images(global));
@@ -328,6 +334,18 @@ fn containers(verb: &Verb, typed: &str, global: &Line, behind: &str) -> Candidat
     all
 }
 
+fn networks(global: &Line) -> Candidates {
+    let answer = ask(global, "/networks").unwrap_or_default();
+    let mut all = Vec::new();
+    for network in parse(&answer).map_or(Vec::new(), |list| list.items()) {
+        all.push(pair(
+            network.at("Name").text(),
+            &network.at("Driver").text(),
+        ));
+    }
+    all
+}
+
 fn images(global: &Line) -> Candidates {
     let answer = ask(global, "/images/json").unwrap_or_default();
     let mut all = Vec::new();
@@ -370,6 +388,9 @@ mod tests {
             ("run --pull mi", "missing"),
             ("run -it --pull n", "never"),
             ("run -e A=b image -", ":files"),
+            ("network disc", "disconnect"),
+            ("network create --driver m", "macvlan"),
+            ("network create ", ""),
             ("load --inp", "--input"),
             ("load --input x", ":files"),
             ("completion z", "zsh"),

@@ -84,6 +84,7 @@ impl Config {
             ("ps", "format", "psFormat"),
             ("images", "format", "imagesFormat"),
             ("stats", "format", "statsFormat"),
+            ("network ls", "format", "networksFormat"),
             ("", "detach-keys", "detachKeys"),
         ] {
             let is_meant = name.is_empty() || verb.names[0] == name && !options.is("quiet");
@@ -125,6 +126,7 @@ fn check(text: &str) -> Result<()> {
         "psFormat",
         "imagesFormat",
         "statsFormat",
+        "networksFormat",
         "detachKeys",
         "currentContext",
     ] {

@@ -14,9 +14,7 @@ use crate::image::reference::Reference;
 use crate::json;
 use crate::json::map::Map;
 use crate::oci::image::HealthConfig;
-use crate::wire::container::{
-    Config, EndpointSettings, HostConfig, NetworkingConfig, Placement, RestartPolicy,
-};
+use crate::wire::container::{Config, HostConfig, NetworkingConfig, Placement, RestartPolicy};
 use std::net::IpAddr;
 
 pub const VERB: Verb = Verb {
@@ -35,7 +33,7 @@ pub struct Create {
     pub config: Config,
     pub host: HostConfig,
     /// Networks in the order given.
-    pub endpoints: Vec<(String, EndpointSettings)>,
+    pub networks: Vec<mount::Network>,
 }
 
 /// Where an option's value goes.
@@ -361,41 +359,58 @@ fn health(create: &mut Create) -> &mut HealthConfig {
     create.config.healthcheck.get_or_insert_default()
 }
 
+/// What options of the first network may not say a second time.
+const ONCE: [(&str, &str); 5] = [
+    ("network-alias", "alias"),
+    ("ip", "IPv4 address"),
+    ("ip6", "IPv6 address"),
+    ("mac-address", "MAC address"),
+    ("link-local-ip", "link-local IP addresses"),
+];
+
 /// The first network is the mode, and what the options say of addresses is of that one.
 fn networks(options: &Options, create: &mut Create) -> Result<()> {
-    let list = |name| {
-        options
-            .all(name)
-            .map(str::to_string)
-            .collect::<Vec<String>>()
-    };
-    let aliases = list("network-alias");
-    let ipam = mount::Ipam {
-        v4: options.get("ip").map(str::to_string),
-        v6: options.get("ip6").map(str::to_string),
-        local: list("link-local-ip"),
-    };
-    let ipam = ipam.finish()?;
-    if create.endpoints.is_empty() && (!aliases.is_empty() || ipam.is_some()) {
-        create
-            .endpoints
-            .push(("default".to_string(), EndpointSettings::default()));
+    let is_given = ONCE.iter().any(|(option, _)| options.get(option).is_some());
+    if create.networks.is_empty() && is_given {
+        mount::network(create, "default")?;
     }
-    let Some((name, endpoint)) = create.endpoints.first_mut() else {
+    let networks = &mut create.networks;
+    let Some(first) = networks.first_mut() else {
         return Ok(());
     };
-    let built_in = ["default", "bridge", "host", "none"];
-    if !aliases.is_empty() && (built_in.contains(&name.as_str()) || name.starts_with("container:"))
-    {
+    for (option, what) in ONCE {
+        let given: Vec<String> = options.all(option).map(str::to_string).collect();
+        let Some(last) = given.last().cloned() else {
+            continue;
+        };
+        let (endpoint, ipam) = (&mut first.endpoint, &mut first.ipam);
+        let had_one = match option {
+            "network-alias" => endpoint.aliases.replace(given).is_some(),
+            "link-local-ip" => ipam.local.replace(given).is_some(),
+            "ip" => ipam.v4.replace(last).is_some(),
+            "ip6" => ipam.v6.replace(last).is_some(),
+            _ => endpoint.mac_address.replace(last).is_some(),
+        };
+        if had_one {
+            return Err(values::run(format!(
+                "conflicting options: cannot specify both --{option} and per-network {what}"
+            )));
+        }
+    }
+    create.host.network_mode = Some(first.name.clone());
+    if first.is_users() {
+        first.endpoint.links.clone_from(&create.host.links);
+    }
+    for network in &*networks {
+        network.check()?;
+    }
+    let is_users = networks.iter().map(mount::Network::is_users);
+    if is_users.clone().any(|is| is) && !is_users.clone().all(|is| is) {
         return Err(values::run(
-            "network-scoped aliases are only supported for user-defined networks".to_string(),
+            "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
+                .to_string(),
         ));
     }
-    create.host.network_mode = Some(name.clone());
-    if !aliases.is_empty() {
-        endpoint.aliases.get_or_insert_default().extend(aliases);
-    }
-    endpoint.ipam_config = ipam.or(endpoint.ipam_config.take());
     Ok(())
 }
 
@@ -548,7 +563,7 @@ fn body(create: Create) -> String {
     let config = json::to_string(&create.config);
     let placement = json::to_string(&Placement {
         host_config: Some(create.host),
-        networking_config: mount::endpoints(create.endpoints).map(|endpoints| NetworkingConfig {
+        networking_config: mount::endpoints(create.networks).map(|endpoints| NetworkingConfig {
             endpoints_config: Some(endpoints),
         }),
     });

@@ -55,6 +55,18 @@ pub const IMAGE: Verb = Verb {
     ..VERB
 };
 
+pub const NETWORK: Verb = Verb {
+    names: &["network inspect"],
+    usage: "[OPTIONS] NETWORK [NETWORK...]",
+    about: "Display detailed information on one or more networks",
+    flags: &[&[
+        FORMAT,
+        flag("-v, --verbose", "Verbose output for diagnostics"),
+    ]],
+    main: |engine, options| inspect(engine, options, "network"),
+    ..VERB
+};
+
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
     match options.get("type").unwrap_or("") {
         kind @ ("" | "container" | "image" | "network" | "volume") => {
@@ -94,11 +106,16 @@ fn inspect(engine: &Engine, options: &Options, kind: &str) -> Result<u8> {
 fn find(engine: &Engine, name: &str, kind: &str, options: &Options) -> Result<String> {
     let escaped = query::encode(name.strip_prefix('/').unwrap_or(name));
     let size = if options.is("size") { "?size=1" } else { "" };
+    let verbose = if options.is("verbose") {
+        "?verbose=true"
+    } else {
+        ""
+    };
     let platform = platform(options);
     let paths = [
         ("container", format!("/containers/{escaped}/json{size}")),
         ("image", format!("/images/{escaped}/json{platform}")),
-        ("network", format!("/networks/{escaped}")),
+        ("network", format!("/networks/{escaped}{verbose}")),
         ("volume", format!("/volumes/{escaped}")),
     ];
     for (own, path) in &paths {

@@ -4,6 +4,7 @@ use super::format::{Template, What};
 use super::print;
 use crate::error::{Error, Result};
 use crate::json::node::quote;
+use std::cmp::Ordering;
 
 /// One line of a list: names and texts, in the order of the alphabet (as Docker's JSON has them).
 pub type Row = Vec<(&'static str, String)>;
@@ -24,6 +25,33 @@ fn row_json(row: &Row) -> String {
     }
     text.push('}');
     text
+}
+
+/// The order in which people count: `net9` before `net10`.
+pub fn natural(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    loop {
+        let digits = |text: &str| {
+            let is_digit = |c: char| c.is_ascii_digit();
+            text.find(|c| !is_digit(c)).unwrap_or(text.len())
+        };
+        let (here, there) = (digits(a), digits(b));
+        if here > 0 && there > 0 {
+            let (x, y) = (&a[..here], &b[..there]);
+            let (p, q) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
+            let order = (p.len(), p, x.len()).cmp(&(q.len(), q, y.len()));
+            if order.is_ne() {
+                return order;
+            }
+            (a, b) = (&a[here..], &b[there..]);
+            continue;
+        }
+        let (mut x, mut y) = (a.chars(), b.chars());
+        match (x.next(), y.next()) {
+            (Some(p), Some(q)) if p == q => (a, b) = (x.as_str(), y.as_str()),
+            (p, q) => return p.cmp(&q),
+        }
+    }
 }
 
 /// All rows as one list.
@@ -174,6 +202,16 @@ mod tests {
         ] {
             assert_eq!(listed(format), expected, "{format}");
         }
+    }
+
+    #[test]
+    fn numbers_within_names_count_as_numbers() {
+        let mut names = ["b", "a10", "a9", "a9b", "a", "a09", "", "a2-10", "a2-9"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(
+            names,
+            ["", "a", "a2-9", "a2-10", "a9", "a9b", "a09", "a10", "b"]
+        );
     }
 
     #[test]

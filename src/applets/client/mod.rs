@@ -33,6 +33,7 @@ mod logout;
 mod logs;
 mod manifest;
 mod mount;
+mod network;
 pub(super) mod options;
 mod pause;
 mod port;
@@ -98,6 +99,13 @@ const VERBS: &[&Verb] = &[
     &logout::VERB,
     &logs::VERB,
     &manifest::VERB,
+    &network::CREATE,
+    &network::CONNECT,
+    &network::DISCONNECT,
+    &network::LIST,
+    &network::REMOVE,
+    &inspect::NETWORK,
+    &prune::NETWORK,
     &pause::PAUSE,
     &port::VERB,
     &prune::CONTAINER,
@@ -125,10 +133,11 @@ const VERBS: &[&Verb] = &[
     &wait::VERB,
 ];
 
-const GROUPS: [(&str, &str); 5] = [
+const GROUPS: [(&str, &str); 6] = [
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("manifest", "Look at manifests in registries"),
+    ("network", "Manage networks"),
     ("store", "Make stores of images for firmware"),
     ("system", "Manage the engine"),
 ];

@@ -3,7 +3,7 @@
 use super::create::Create;
 use super::human;
 use super::options::parse_boolean;
-use super::values::absolute;
+use super::values::{self, absolute};
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::json::map::Map;
@@ -334,18 +334,48 @@ fn gpu_count(text: &str) -> Result<i64> {
     }
 }
 
+/// A network to join.
+#[derive(Default)]
+pub struct Network {
+    pub name: String,
+    pub endpoint: EndpointSettings,
+    pub ipam: Ipam,
+}
+
+impl Network {
+    /// Whether it is one that a user made.
+    pub fn is_users(&self) -> bool {
+        let name = self.name.as_str();
+        !matches!(name, "default" | "bridge" | "host" | "none") && !name.starts_with("container:")
+    }
+
+    pub fn check(&self) -> Result<()> {
+        let refuse = |message: &str| Err(Error::new(Kind::Run, message));
+        if self.endpoint.aliases.is_some() && !self.is_users() {
+            return refuse("network-scoped aliases are only supported for user-defined networks");
+        }
+        match &self.endpoint.mac_address {
+            Some(address) => values::mac_address(&mut Create::default(), address),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A name, or `name=…,alias=…,ip=…` and so on. The first is the container's network mode.
 pub fn network(create: &mut Create, value: &str) -> Result<()> {
-    let mut name = String::new();
-    let mut endpoint = EndpointSettings::default();
-    let mut ipam = Ipam::default();
+    let mut network = Network::default();
+    let Network {
+        name,
+        endpoint,
+        ipam,
+    } = &mut network;
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let has_fields = value
         .as_bytes()
         .windows(3)
         .any(|three| matches!(three, [key, b'=', text] if is_word(key) && is_word(text)));
     match has_fields {
-        false => name = value.to_string(),
+        false => *name = value.to_string(),
         true => {
             for field in fields(value)? {
                 let (key, text) = field
@@ -353,12 +383,12 @@ pub fn network(create: &mut Create, value: &str) -> Result<()> {
                     .ok_or_else(|| Error::invalid(format!("invalid field {field}")))?;
                 let text = text.trim().to_string();
                 match key.trim().to_ascii_lowercase().as_str() {
-                    "name" => name = text,
+                    "name" => *name = text,
                     "alias" => endpoint.aliases.get_or_insert_default().push(text),
                     "ip" => ipam.v4 = Some(text),
                     "ip6" => ipam.v6 = Some(text),
                     "mac-address" => endpoint.mac_address = Some(text),
-                    "link-local-ip" => ipam.local.push(text),
+                    "link-local-ip" => ipam.local.get_or_insert_default().push(text),
                     "driver-opt" => {
                         let (name, value) = text.split_once('=').ok_or_else(|| {
                             Error::invalid("invalid key value pair format in driver options")
@@ -376,19 +406,21 @@ pub fn network(create: &mut Create, value: &str) -> Result<()> {
                     }
                 }
             }
+            if name.is_empty() {
+                return Err(Error::invalid("network name/id is not specified"));
+            }
         }
     }
     if name.trim().is_empty() {
         return Err(Error::new(Kind::Run, "no name set for network"));
     }
-    endpoint.ipam_config = ipam.finish()?;
-    if create.endpoints.iter().any(|(other, _)| *other == name) {
+    if create.networks.iter().any(|other| other.name == *name) {
         return Err(Error::new(
             Kind::Run,
             format!("network {name:?} is specified multiple times"),
         ));
     }
-    create.endpoints.push((name, endpoint));
+    create.networks.push(network);
     Ok(())
 }
 
@@ -397,35 +429,40 @@ pub fn network(create: &mut Create, value: &str) -> Result<()> {
 pub struct Ipam {
     pub v4: Option<String>,
     pub v6: Option<String>,
-    pub local: Vec<String>,
+    pub local: Option<Vec<String>>,
 }
 
 impl Ipam {
-    pub fn finish(&self) -> Result<Option<Raw>> {
+    pub fn finish(&self) -> Option<Raw> {
         let mut object = Object::new();
         for (name, address) in [("IPv4Address", &self.v4), ("IPv6Address", &self.v6)] {
             if let Some(address) = address {
                 object.text(name, address);
             }
         }
-        if !self.local.is_empty() {
-            let list: Vec<String> = self.local.iter().map(|address| quote(address)).collect();
+        if let Some(local) = &self.local {
+            let list: Vec<String> = local.iter().map(|address| quote(address)).collect();
             object.put("LinkLocalIPs", &object::list(&list));
         }
         match object.finish().as_str() {
-            "{}" => Ok(None),
-            text => Ok(Some(Raw(text.to_string()))),
+            "{}" => None,
+            text => Some(Raw(text.to_string())),
         }
     }
 }
 
 /// What the request says of networks: nothing where one is given by its name alone.
-pub fn endpoints(given: Vec<(String, EndpointSettings)>) -> Option<Map<EndpointSettings>> {
+pub fn endpoints(given: Vec<Network>) -> Option<Map<EndpointSettings>> {
+    let mut endpoints: Vec<(String, EndpointSettings)> = Vec::new();
+    for mut network in given {
+        network.endpoint.ipam_config = network.ipam.finish();
+        endpoints.push((network.name, network.endpoint));
+    }
     let says = |endpoint: &EndpointSettings| json::to_string(endpoint) != "{}";
-    if given.len() < 2 && !given.iter().any(|(_, endpoint)| says(endpoint)) {
+    if endpoints.len() < 2 && !endpoints.iter().any(|(_, endpoint)| says(endpoint)) {
         return None;
     }
-    Some(given.into_iter().collect())
+    Some(endpoints.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -538,7 +575,7 @@ mod tests {
     fn a_network_may_say_more_than_its_name() {
         let mut create = Create::default();
         network(&mut create, "name=lab,alias=a,ip=1.2.3.4,driver-opt=x=y").unwrap();
-        let all = endpoints(create.endpoints).unwrap();
+        let all = endpoints(create.networks).unwrap();
         assert_eq!(
             json::to_string(&all),
             r#"{"lab":{"Aliases":["a"],"IPAMConfig":{"IPv4Address":"1.2.3.4"},"DriverOpts":{"x":"y"}}}"#
@@ -549,6 +586,6 @@ mod tests {
             network(&mut create, "").unwrap_err().message,
             "no name set for network"
         );
-        assert!(endpoints(create.endpoints).is_none());
+        assert!(endpoints(create.networks).is_none());
     }
 }

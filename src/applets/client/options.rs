@@ -310,6 +310,8 @@ fn find_long(flags: Tables, name: &str) -> Option<&'static Flag> {
     // Docker's old or hidden spellings.
     let name = match name {
         "net" => "network",
+        "net-alias" => "network-alias",
+        "dns-opt" => "dns-option",
         "time" => "timeout",
         name => name,
     };

@@ -1,7 +1,9 @@
 //! `tug port`: where the ports of a container are published.
 
-use super::options::{Options, Verb};
+use super::list::natural;
+use super::options::{Options, Verb, parse_u16};
 use super::print;
+use super::ps::in_brackets;
 use super::remote::{Engine, parse};
 use crate::error::{Error, Result};
 use crate::http::query;
@@ -23,10 +25,11 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
     let ports = parse(&answer)?.at("NetworkSettings.Ports");
     let mut lines = Vec::new();
     if let Some(port) = options.args.get(1) {
-        let whole = match port.contains('/') {
-            true => port.clone(),
-            false => format!("{port}/tcp"),
-        };
+        let (number, protocol) = port.split_once('/').unwrap_or((port, ""));
+        let protocol = if protocol.is_empty() { "tcp" } else { protocol };
+        parse_u16(number)
+            .map_err(|error| Error::invalid(format!("Error: invalid port ({number}): {error}")))?;
+        let whole = format!("{number}/{protocol}");
         lines.extend(ports.member(&whole).map(bindings).unwrap_or_default());
         if lines.is_empty() {
             return Err(Error::invalid(format!(
@@ -38,8 +41,8 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
             let outside = bindings(outside).into_iter();
             lines.extend(outside.map(|outside| format!("{inside} -> {outside}")));
         }
-        lines.sort();
     }
+    lines.sort_by(|a, b| natural(a, b));
     match lines.is_empty() {
         true => Ok(0),
         false => print::line(&lines.join("\n")).map(|()| 0),
@@ -51,10 +54,7 @@ fn bindings(list: Node<'_>) -> Vec<String> {
     let mut all = Vec::new();
     for binding in list.items() {
         let (ip, port) = (binding.at("HostIp").text(), binding.at("HostPort").text());
-        all.push(match ip.contains(':') {
-            true => format!("[{ip}]:{port}"),
-            false => format!("{ip}:{port}"),
-        });
+        all.push(format!("{}:{port}", in_brackets(&ip)));
     }
     all
 }

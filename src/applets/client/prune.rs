@@ -1,4 +1,4 @@
-//! `tug container prune`, `image prune`, `system prune`: remove what nobody uses.
+//! `tug container prune`, `image prune`, `network prune`, `system prune`: remove what nobody uses.
 
 use super::options::{Flag, Options, Verb, flag};
 use super::ps::filters_with;
@@ -34,6 +34,13 @@ pub const IMAGE: Verb = Verb {
     about: "Remove unused images",
     flags: &[&[ALL, FILTER, FORCE]],
     main: |engine, options| one(engine, options, &IMAGES),
+    ..CONTAINER
+};
+
+pub const NETWORK: Verb = Verb {
+    names: &["network prune"],
+    about: "Remove all unused networks",
+    main: |engine, options| one(engine, options, &NETWORKS),
     ..CONTAINER
 };
 
@@ -86,6 +93,7 @@ const CACHES: Kind = Kind {
 fn one(engine: &Engine, options: &Options, kind: &Kind) -> Result<u8> {
     let warning = match (kind.list, options.is("all")) {
         ("ContainersDeleted", _) => "all stopped containers",
+        ("NetworksDeleted", _) => "all custom networks not used by at least one container",
         (_, false) => "all dangling images",
         (_, true) => "all images without at least one container associated to them",
     };
@@ -93,7 +101,11 @@ fn one(engine: &Engine, options: &Options, kind: &Kind) -> Result<u8> {
         return Ok(0);
     }
     let reclaimed = prune(engine, options, kind)?;
-    total(reclaimed)
+    match kind.list {
+        // They take no space.
+        "NetworksDeleted" => Ok(0),
+        _ => total(reclaimed),
+    }
 }
 
 fn system(engine: &Engine, options: &Options) -> Result<u8> {
@@ -153,6 +165,7 @@ fn warning(options: &Options) -> String {
 
 /// Whether the user says yes, or said so before.
 fn confirm(options: &Options, warning: &str) -> Result<bool> {
+    filters_with(options, None)?;
     if options.is("force") {
         return Ok(true);
     }

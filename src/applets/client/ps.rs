@@ -1,7 +1,7 @@
 //! `tug ps`: the list of containers.
 
 use super::list::{self, Columns, Row};
-use super::options::{Options, Verb, flag, usage};
+use super::options::{Options, Verb, flag};
 use super::remote::{Engine, parse};
 use super::{human, print};
 use crate::error::Result;
@@ -122,12 +122,13 @@ pub fn filters(options: &Options) -> Result<String> {
 /// The same with one more, a name and its value.
 pub fn filters_with(options: &Options, more: Option<(&str, &str)>) -> Result<String> {
     let mut given: Vec<(&str, &str)> = Vec::new();
-    for filter in options.all("filter") {
-        given.push(filter.split_once('=').ok_or_else(|| {
-            usage(format!(
-                "invalid argument {filter:?} for \"-f, --filter\" flag: bad format of filter (expected name=value)"
-            ))
-        })?);
+    for (flag, filter) in options.given().filter(|(flag, _)| flag.long() == "filter") {
+        let why = "bad format of filter (expected name=value)";
+        given.push(
+            filter
+                .split_once('=')
+                .ok_or_else(|| flag.invalid(filter, why))?,
+        );
     }
     given.extend(more);
     let mut names: Vec<(String, Vec<String>)> = Vec::new();
@@ -231,22 +232,92 @@ fn size(container: Node<'_>) -> String {
     }
 }
 
-/// `90/udp, 0.0.0.0:8080->80/tcp`: those inside first.
-fn ports(ports: Node<'_>) -> String {
-    let (mut inner, mut outer) = (Vec::new(), Vec::new());
-    for port in ports.items() {
-        let inside = format!(
-            "{}/{}",
-            port.at("PrivatePort").integer(),
-            port.at("Type").text()
-        );
-        let ip = port.at("IP").text();
-        match port.at("PublicPort").integer() {
-            0 => inner.push(inside),
-            outside if ip.contains(':') => outer.push(format!("[{ip}]:{outside}->{inside}")),
-            outside => outer.push(format!("{ip}:{outside}->{inside}")),
+/// `53/udp, 0.0.0.0:8000-8010->8000-8010/tcp, [::]:8080->80/tcp`: ports that follow each other are
+/// one where they have the same number outside, and those with another come last.
+fn ports(list: Node<'_>) -> String {
+    let mut ports = Vec::new();
+    for port in list.items() {
+        let number = |name: &str| port.at(name).integer();
+        let (inside, outside) = (number("PrivatePort"), number("PublicPort"));
+        ports.push((
+            inside,
+            port.at("IP").text(),
+            outside,
+            port.at("Type").text(),
+        ));
+    }
+    ports.sort();
+    // Address and protocol, and the first and last port.
+    let mut open: Vec<(String, String, i64, i64)> = Vec::new();
+    let (mut done, mut mapped) = (Vec::new(), Vec::new());
+    for (inside, ip, outside, protocol) in ports {
+        if !ip.is_empty() && inside != outside {
+            let host = in_brackets(&ip);
+            mapped.push(format!("{host}:{outside}->{inside}/{protocol}"));
+            continue;
+        }
+        let mut groups = open.iter_mut();
+        match groups.find(|group| group.0 == ip && group.1 == protocol) {
+            None => open.push((ip, protocol, inside, inside)),
+            Some(group) if inside == group.3 + 1 => group.3 = inside,
+            Some(group) => {
+                done.push(shown_group(group));
+                (group.2, group.3) = (inside, inside);
+            }
         }
     }
-    inner.append(&mut outer);
-    inner.join(", ")
+    done.extend(open.iter().map(shown_group));
+    done.append(&mut mapped);
+    done.join(", ")
+}
+
+fn shown_group((ip, protocol, first, last): &(String, String, i64, i64)) -> String {
+    let range = match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    match ip.is_empty() {
+        true => format!("{range}/{protocol}"),
+        false => format!("{}:{range}->{range}/{protocol}", in_brackets(ip)),
+    }
+}
+
+/// An address as it stands before a port.
+pub fn in_brackets(ip: &str) -> String {
+    match ip.contains(':') {
+        true => format!("[{ip}]"),
+        false => ip.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_that_follow_each_other_are_shown_as_one() {
+        let mut all = Vec::new();
+        let mut add = |ip: &str, inside: u16, outside: u16, protocol: &str| {
+            all.push(format!(
+                r#"{{"IP":"{ip}","PrivatePort":{inside},"PublicPort":{outside},"Type":"{protocol}"}}"#
+            ));
+        };
+        for port in 8000..=8010 {
+            add("0.0.0.0", port, port, "tcp");
+            add("::", port, port, "tcp");
+        }
+        for port in [60, 53, 54] {
+            add("", port, 0, "udp");
+        }
+        add("0.0.0.0", 80, 8080, "tcp");
+        add("::", 80, 8080, "tcp");
+        add("0.0.0.0", 9000, 9000, "udp");
+        add("", 8500, 0, "tcp");
+        let list = format!("[{}]", all.join(","));
+        assert_eq!(
+            ports(parse(&list).unwrap()),
+            "53-54/udp, 60/udp, 0.0.0.0:8000-8010->8000-8010/tcp, [::]:8000-8010->8000-8010/tcp, \
+             8500/tcp, 0.0.0.0:9000->9000/udp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"
+        );
+    }
 }

@@ -202,7 +202,8 @@ pub fn link(create: &mut Create, value: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn mac_address(create: &mut Create, value: &str) -> Result<()> {
+/// It is an endpoint's.
+pub fn mac_address(_: &mut Create, value: &str) -> Result<()> {
     let (count, digits) = match value.contains('.') {
         true => (3, 4),
         false => (6, 2),
@@ -213,7 +214,6 @@ pub fn mac_address(create: &mut Create, value: &str) -> Result<()> {
     if parts.len() != count || !parts.iter().all(is_part) {
         return Err(run(format!("{value} is not a valid mac address")));
     }
-    create.config.mac_address = Some(value.to_string());
     Ok(())
 }
 
@@ -534,6 +534,18 @@ mod tests {
     }
 
     #[test]
+    fn what_options_say_of_addresses_is_the_first_networks() {
+        let line = "--network name=a,ip=10.0.0.1 --network b --ip6 fd00::1 --link c:d \
+                    --mac-address 02:00:00:00:00:01 --net-alias e image";
+        let create = created(line).unwrap();
+        assert_eq!(create.host.network_mode.as_deref(), Some("a"));
+        assert_eq!(
+            json::to_string(&mount::endpoints(create.networks)),
+            r#"{"a":{"MacAddress":"02:00:00:00:00:01","Aliases":["e"],"Links":["c:d"],"IPAMConfig":{"IPv4Address":"10.0.0.1","IPv6Address":"fd00::1"}},"b":{}}"#
+        );
+    }
+
+    #[test]
     fn a_health_check_is_put_together_of_its_options() {
         let line = "--health-cmd true --health-interval 1m30s --health-timeout 3s --health-retries 2 \
                     --health-start-period 0 --health-start-interval 1.5s image";
@@ -577,6 +589,22 @@ mod tests {
             (
                 "--rm --restart always x",
                 "conflicting options: cannot specify both --restart and --rm",
+            ),
+            (
+                "--network name=n,ip=10.0.0.1 --ip 10.0.0.2 x",
+                "conflicting options: cannot specify both --ip and per-network IPv4 address",
+            ),
+            (
+                "--network n --network host x",
+                "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
+            ),
+            (
+                "--net-alias a x",
+                "network-scoped aliases are only supported for user-defined networks",
+            ),
+            (
+                "--network name=n,mac-address=zz x",
+                "zz is not a valid mac address",
             ),
             (
                 "--env-file /nonexistent x",
