@@ -33,9 +33,10 @@ need() {
 }
 
 # unpack ARCHITECTURE PACKAGE...: unpack Debian packages of any architecture below
-# target/debian/ARCHITECTURE/root. Nothing is installed, the machine's own apt stays as it is.
+# target/debian/ARCHITECTURE/root. Nothing is installed, the machine's own apt stays as it is. With
+# SUITE=NAME before it, of that release of Debian, below target/debian/ARCHITECTURE-NAME.
 unpack() {
-    into=$PWD/target/debian/$1
+    into=$PWD/target/debian/$1${SUITE:+-$SUITE} architecture=$1
     mkdir -p "$into"
     shift
     (
@@ -50,9 +51,16 @@ unpack() {
 
 fetch() {
     say "unpacking below target/debian/${into##*/}: $*"
-    options="-qq -o APT::Architecture=${into##*/} -o APT::Architectures=${into##*/}
+    options="-qq -o APT::Architecture=$architecture -o APT::Architectures=$architecture
         -o APT::Sandbox::User=root -o Dir::State::Lists=$into/lists"
     mkdir -p "$into/lists/partial" "$into/deb"
+    if [ -n "${SUITE-}" ]; then
+        # From where this machine's own packages come.
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+            "$(apt-get indextargets --format '$(SITE)' | grep -v security | head -n 1)" \
+            "$SUITE main" >"$into/suite.list"
+        options="$options -o Dir::Etc::SourceList=$into/suite.list -o Dir::Etc::SourceParts=-"
+    fi
     cd "$into/deb"
     # shellcheck disable=SC2086
     quiet apt-get $options update || say "apt-get update failed in part"
