@@ -1,6 +1,9 @@
 //! The network of a container: its own loopback, and devices that the host gives it.
 
 pub mod device;
+// Until the shim serves it.
+#[allow(dead_code)]
+pub mod dns;
 // Until engine and shim speak it.
 #[allow(dead_code)]
 pub mod namespace;

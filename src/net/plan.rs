@@ -99,6 +99,8 @@ json_struct! {
         pub servers: Option<Vec<Server>>,
         /// Its networks are internal: nothing is asked outside.
         pub is_closed: Option<bool>,
+        /// The user has set how many dots a name has that is no name to be completed (`ndots`).
+        pub has_ndots: Option<bool>,
     }
 
     #[derive(Clone, Debug, Default, PartialEq)]

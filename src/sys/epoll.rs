@@ -6,7 +6,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// Told of at once; the others are still there the next time.
@@ -28,8 +28,17 @@ impl Epoll {
 
     /// Tell `token` whenever `fd` can be read or has been closed by its peer.
     pub fn add(&self, fd: impl AsFd, token: u64) -> Result<()> {
+        self.add_for(fd.as_fd(), token, EventFlags::IN)
+    }
+
+    /// Tell `token` whenever `fd` can be written to, or will never be.
+    pub fn add_writable(&self, fd: impl AsFd, token: u64) -> Result<()> {
+        self.add_for(fd.as_fd(), token, EventFlags::OUT)
+    }
+
+    fn add_for(&self, fd: BorrowedFd<'_>, token: u64, events: EventFlags) -> Result<()> {
         let data = EventData::new_u64(token);
-        epoll::add(&self.fd, fd, data, EventFlags::IN)
+        epoll::add(&self.fd, fd, data, events)
             .map_err(|errno| failed("epoll_ctl", "EPOLL_CTL_ADD", errno))
     }
 
@@ -49,5 +58,12 @@ impl Epoll {
             Ok(_) | Err(Errno::INTR) => Ok(self.events.iter().map(|e| e.data.u64()).collect()),
             Err(errno) => Err(failed("epoll_wait", "set", errno)),
         }
+    }
+}
+
+/// Readable when one of the set is ready.
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }

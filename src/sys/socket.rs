@@ -344,3 +344,23 @@ pub fn datagram() -> Result<OwnedFd> {
     )
     .map_err(|errno| failed("socket", "datagram", errno))
 }
+
+/// A connection over TCP that is being made, without waiting: writable once it is there or has failed.
+pub fn call(address: std::net::SocketAddr) -> Result<OwnedFd> {
+    let family = match address {
+        std::net::SocketAddr::V4(_) => AddressFamily::INET,
+        std::net::SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)
+        .map_err(|errno| failed("socket", "tcp", errno))?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(errno) => Err(failed("connect", address, errno)),
+    }
+}
+
+/// How much may wait in a socket to be sent (SO_SNDBUF); the kernel sees to its own limit.
+pub fn set_send_buffer(socket: impl AsFd, bytes: usize) {
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(socket, bytes);
+}
