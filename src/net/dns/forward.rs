@@ -9,17 +9,16 @@
 //!                     -> failure, silence of 2 s -> server 2 -> ... -> SERVFAIL
 //! ```
 
-use super::inside;
 use super::message::{self, ROOM_MAX, Said};
 use crate::error::{Error, Result};
-use crate::net::plan;
+use crate::net::{namespace, plan};
 use crate::sys::epoll::Epoll;
 use crate::sys::memory::Pages;
 use crate::sys::stream::{self, Moved};
 use crate::sys::{random, socket};
 use std::io::{ErrorKind, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// Queries under way at a time. Others are refused: their clients ask again.
@@ -94,7 +93,7 @@ enum Course {
 
 /// Where sockets are made, and who looks after them.
 pub struct Ground<'a> {
-    pub netns: BorrowedFd<'a>,
+    pub netns: &'a OwnedFd,
     pub epoll: &'a Epoll,
 }
 
@@ -234,7 +233,7 @@ impl Flight {
         };
         let way = match server.is_of_host {
             true => open(),
-            false => inside(ground.netns, open)?,
+            false => namespace::within(ground.netns, open),
         }?;
         let mut id = [0; 2];
         random::fill(&mut id)?;

@@ -26,9 +26,9 @@ use self::forward::{Client, Forwarder, Ground};
 use self::names::Table;
 use self::tcp::Connections;
 use crate::error::{Error, Result};
+use crate::net::namespace;
 use crate::net::plan::Plan;
 use crate::sys::epoll::Epoll;
-use crate::sys::{failed, namespace};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl Resolver {
     /// Listen in `netns`, whose loopback is up, for the container of `plan`.
     pub fn open(netns: &OwnedFd, plan: &Plan, networks_dir: &Path) -> Result<Resolver> {
         let clone = |e| Error::io("duplicate namespace", &e);
-        let (udp, listener) = inside(netns.as_fd(), listen)??;
+        let (udp, listener) = namespace::within(netns, listen)?;
         let epoll = Epoll::new()?;
         epoll.add(&udp, UDP)?;
         epoll.add(&listener, LISTENER)?;
@@ -160,7 +160,7 @@ impl Resolver {
     ) {
         let (udp, connections) = (&self.udp, &mut self.connections);
         let ground = Ground {
-            netns: self.netns.as_fd(),
+            netns: &self.netns,
             epoll: &self.epoll,
         };
         work(&mut self.forwarder, &ground, &mut |client, answer| {
@@ -189,19 +189,6 @@ fn listen() -> Result<(UdpSocket, TcpListener)> {
         Ok((udp, listener))
     };
     sockets(PORT).map_err(|e: std::io::Error| Error::io(format_args!("listen on {ADDRESS}"), &e))
-}
-
-/// Do something in a network namespace, and come back from it.
-fn inside<T>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T) -> Result<T> {
-    let join = |namespace: BorrowedFd<'_>| {
-        namespace::join(namespace, namespace::NETWORK)
-            .map_err(|errno| failed("join", "network namespace", errno))
-    };
-    let own = namespace::of_thread("net")?;
-    join(netns)?;
-    let outcome = work();
-    join(own.as_fd())?;
-    Ok(outcome)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use crate::net::plan::{Endpoint, Resolver as Settings, Server};
 use crate::store::staging::Staging;
 use crate::sys::poll;
 use rustix::event::PollFlags;
-use rustix::thread::UnshareFlags;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -22,17 +21,15 @@ struct Lab {
     _dir: Staging,
 }
 
-/// Run `work` in a thread that has a network namespace of its own.
-#[allow(unsafe_code)]
-fn in_lab(work: impl FnOnce() + Send) {
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            // SAFETY: the descriptor table stays as it is.
-            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
-            loopback_up().unwrap();
-            work();
-        });
+/// Run `work` in a network namespace of its own.
+fn in_lab(work: impl FnOnce()) {
+    let netns = namespace::create().unwrap();
+    let outcome = namespace::within(&netns, || {
+        loopback_up()?;
+        work();
+        Ok(())
     });
+    outcome.unwrap();
 }
 
 fn endpoint(names: &[&str], ipv4: &str, ipv6: Option<&str>) -> Endpoint {
@@ -73,7 +70,7 @@ impl Lab {
         ] {
             names::write(dir.path(), id, &endpoint).unwrap();
         }
-        let netns = namespace::of_thread("net").unwrap();
+        let netns = crate::sys::namespace::of_thread("net").unwrap();
         let resolver = Resolver::open(&netns, plan, dir.path()).unwrap();
         Lab {
             resolver,
@@ -431,39 +428,36 @@ fn connections_are_bounded_and_come_to_an_end() {
 
 #[test]
 fn from_an_internal_network_nothing_is_asked_by_way_of_the_host() {
+    // As in a shim: it is in the host's namespace itself, with the host's name server.
     in_lab(|| {
-        // The host's name server, here in the namespace that the resolver is outside of.
-        let server = UdpSocket::bind("127.0.0.53:53").unwrap();
-        server.set_nonblocking(true).unwrap();
-        let netns = &namespace::of_thread("net").unwrap();
-        let host = &server;
-        in_lab(|| {
-            let mut plan = plan(&["127.0.0.53"]);
-            let settings = plan.resolver.as_mut().unwrap();
-            settings.servers.as_mut().unwrap()[0].is_of_host = Some(true);
-            settings.is_closed = Some(true);
-            let own = namespace::of_thread("net").unwrap();
-            let mut lab = Lab::open(&plan);
-            let client = lab.client.try_clone().unwrap();
-            // As in a shim: it is in the host's namespace itself.
-            namespace::join(netns, namespace::NETWORK).unwrap();
-            client.send(&question(7, "example.org", A)).unwrap();
-            lab.serve(&client);
-            assert_eq!(receive(&client)[3], 0x82);
-            assert!(host.recv(&mut [0; 512]).is_err());
-
-            plan.resolver.as_mut().unwrap().is_closed = None;
-            lab.resolver.update(&plan);
-            client.send(&question(7, "example.org", A)).unwrap();
-            lab.resolver.ready().unwrap();
-            let mut buffer = [0; 512];
-            let (count, asker) = host.recv_from(&mut buffer).unwrap();
-            host.send_to(&reply(buffer[..count].to_vec(), 5), asker)
-                .unwrap();
-            lab.serve(&client);
-            assert_eq!(told(&receive(&client)), 5);
-            drop(own);
+        let host = UdpSocket::bind("127.0.0.53:53").unwrap();
+        host.set_nonblocking(true).unwrap();
+        let mut plan = plan(&["127.0.0.53"]);
+        let settings = plan.resolver.as_mut().unwrap();
+        settings.servers.as_mut().unwrap()[0].is_of_host = Some(true);
+        settings.is_closed = Some(true);
+        let container = namespace::create().unwrap();
+        let lab = namespace::within(&container, || {
+            loopback_up()?;
+            Ok(Lab::open(&plan))
         });
+        let mut lab = lab.unwrap();
+        let client = lab.client.try_clone().unwrap();
+        client.send(&question(7, "example.org", A)).unwrap();
+        lab.serve(&client);
+        assert_eq!(receive(&client)[3], 0x82);
+        assert!(host.recv(&mut [0; 512]).is_err());
+
+        plan.resolver.as_mut().unwrap().is_closed = None;
+        lab.resolver.update(&plan);
+        client.send(&question(7, "example.org", A)).unwrap();
+        lab.resolver.ready().unwrap();
+        let mut buffer = [0; 512];
+        let (count, asker) = host.recv_from(&mut buffer).unwrap();
+        let answer = reply(buffer[..count].to_vec(), 5);
+        host.send_to(&answer, asker).unwrap();
+        lab.serve(&client);
+        assert_eq!(told(&receive(&client)), 5);
     });
 }
 
