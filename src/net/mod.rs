@@ -4,11 +4,15 @@ pub mod device;
 // Until the shim serves it.
 #[allow(dead_code)]
 pub mod dns;
+#[allow(dead_code)]
+pub mod firewall;
 // Until engine and shim speak it.
 #[allow(dead_code)]
 pub mod namespace;
 #[allow(dead_code, unused_imports)]
 pub mod netlink;
+#[allow(dead_code)]
+mod nft;
 #[allow(dead_code)]
 pub mod plan;
 

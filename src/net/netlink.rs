@@ -36,6 +36,7 @@ const DUMPS_MAX: usize = 16;
 /// The frame of a transaction (linux/netfilter/nfnetlink.h).
 const NFNL_MSG_BATCH_BEGIN: u32 = 0x10;
 const NFNL_MSG_BATCH_END: u32 = 0x11;
+const NFNL_BATCH_GENID: u32 = 1;
 
 /// A socket of the network namespace that it was made in, wherever its owner goes later.
 pub struct Netlink {
@@ -86,12 +87,22 @@ impl Netlink {
         self.exchange(messages).map(drop)
     }
 
-    /// Send messages to a part of netfilter (`NFNL_SUBSYS_…`), which does all of them or none.
-    pub fn transaction(&mut self, subsystem: u8, messages: Vec<Message>) -> Result<()> {
+    /// Send messages to a part of netfilter (`NFNL_SUBSYS_…`), which does all of them or none; where
+    /// they count for one `generation` of what is there, ERESTART says that it is another one by now.
+    pub fn transaction(
+        &mut self,
+        subsystem: u8,
+        generation: Option<u32>,
+        messages: Vec<Message>,
+    ) -> Result<()> {
         // struct nfgenmsg: no family, version 0, the part's number as the network orders it.
         let frame = |kind| Message::silent(kind, &[0, 0, 0, subsystem]);
         let mut all = Vec::with_capacity(messages.len() + 2);
-        all.push(frame(NFNL_MSG_BATCH_BEGIN));
+        let mut begin = frame(NFNL_MSG_BATCH_BEGIN);
+        if let Some(generation) = generation {
+            begin.put(NFNL_BATCH_GENID, &generation.to_be_bytes());
+        }
+        all.push(begin);
         all.extend(messages);
         all.push(frame(NFNL_MSG_BATCH_END));
         self.exchange(all).map(drop)
@@ -163,18 +174,35 @@ impl Netlink {
             .map_err(|errno| crate::sys::failed("join netlink group", group, errno))
     }
 
-    /// What has been told since: type and payload of each. ENOBUFS: something has been missed.
-    pub fn notices(&mut self) -> Result<Vec<(u16, Vec<u8>)>> {
+    /// Whom the kernel's notices name as the one who did it, when it was this socket.
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// What has been told since. ENOBUFS: something has been missed.
+    pub fn notices(&mut self) -> Result<Vec<Notice>> {
         let mut notices = Vec::new();
         while let Some(count) = self.receive()? {
             let mut rest = self.buffer.get(..count).unwrap_or_default();
             while let Some((head, payload, after)) = message::first(rest) {
-                notices.push((head.kind, payload.to_vec()));
+                notices.push(Notice {
+                    kind: head.kind,
+                    port: head.port,
+                    payload: payload.to_vec(),
+                });
                 rest = after;
             }
         }
         Ok(notices)
     }
+}
+
+/// What the kernel tells those who have joined a group.
+pub struct Notice {
+    pub kind: u16,
+    /// The port of the socket that made it happen.
+    pub port: u32,
+    pub payload: Vec<u8>,
 }
 
 impl AsFd for Netlink {
