@@ -43,6 +43,7 @@ mod full_disk;
 mod health;
 mod hooks;
 mod hostile_image;
+mod hotplug;
 mod idle_exit;
 mod images;
 mod init;

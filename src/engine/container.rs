@@ -116,6 +116,8 @@ pub struct State {
     pub restarts: u32,
     /// The user has sent a signal since (Docker's HasBeenManuallyStopped).
     pub is_stopped: bool,
+    /// It runs, but its program waits for a device.
+    pub is_held: bool,
     /// The user wants it down, so its end is not to be followed by a restart.
     pub is_halting: bool,
     /// Clients that attached before the start.
@@ -200,6 +202,7 @@ impl Container {
                 halts: 0,
                 restarts: happened.restarts.unwrap_or(0),
                 is_stopped: happened.is_stopped.unwrap_or(false),
+                is_held: false,
                 is_halting: false,
                 pending: Vec::new(),
                 execs: Vec::new(),

@@ -289,6 +289,9 @@ fn status(state: &State, now: Time) -> String {
         Phase::Created => "Created".to_string(),
         Phase::Running => {
             let up = format!("Up {}", since(&state.started_at));
+            if state.is_held {
+                return format!("{up} (waiting for a device)");
+            }
             match health(state) {
                 "none" => up,
                 "starting" => format!("{up} (health: starting)"),

@@ -18,6 +18,7 @@ pub mod commit;
 pub mod config;
 pub mod container;
 pub mod create;
+mod device_match;
 pub mod df;
 pub mod distribution;
 pub mod driver;

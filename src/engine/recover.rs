@@ -271,6 +271,7 @@ fn find_shim(container: &Container, run_dir: &Path) -> Result<client::Watch> {
         state.execs = found.execs.into_iter().map(Exec::running).collect();
         state.restarts = found.restarts;
         state.is_stopped = found.is_stopped;
+        state.is_held = found.is_held;
     });
     Ok(watch)
 }

@@ -2,12 +2,13 @@
 
 use crate::engine::container::{Container, Phase, State};
 use crate::engine::spec::Place;
-use crate::engine::{Engine, health, host, spec};
+use crate::engine::{Engine, device_match, health, host, spec};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::shim::client::{self, Shim, Watch};
 use crate::shim::config;
 use crate::shim::exit::{self, Exit};
+use crate::shim::hotplug::{self, Wishes};
 use crate::store::{staging, tree};
 use crate::sys::poll;
 use rustix::event::PollFlags;
@@ -68,6 +69,7 @@ impl Engine {
             state.restarts = 0;
             state.is_stopped = false;
             state.is_halting = false;
+            state.is_held = started.is_held;
             state.health = health::starting(&container.config);
             state.error.clear();
         });
@@ -142,6 +144,16 @@ impl Engine {
         };
         let spec = spec::build(container, &place)?;
         write(&bundle.join("config.json"), &json::to_string(&spec))?;
+        let matches = device_match::of(&container.host)?;
+        if !matches.is_empty() {
+            let is_free = container.host.privileged == Some(true);
+            let resources = spec.linux.and_then(|linux| linux.resources);
+            let wishes = Wishes {
+                matches: Some(matches),
+                rules: resources.and_then(|r| r.devices).filter(|_| !is_free),
+            };
+            write(&run_dir.join(hotplug::FILE), &json::to_string(&wishes))?;
+        }
         let mut config = self.shim_config(container, &data_dir)?;
         config.shm_of = donors.ipc.as_ref().map(|donor| donor.pid);
         if let Some((exit, delay)) = lost {

@@ -127,6 +127,10 @@ fn hear(engine: &Arc<Engine>, watched: &mut Watched) -> bool {
             engine.hear_health(container, found);
             true
         }
+        Ok(Some(Event::Ready)) => {
+            container.update(|state| state.is_held = false);
+            true
+        }
         Ok(Some(Event::Oom)) => {
             engine.tell(container, "oom", &[]);
             true
@@ -240,6 +244,7 @@ impl Engine {
             state.pid = started.pid;
             state.started_at = started.started_at;
             state.restarts = started.restarts;
+            state.is_held = started.is_held;
             state.exit_code = 0;
             state.oom_killed = false;
             if let Some(health) = &mut state.health {

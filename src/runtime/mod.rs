@@ -30,6 +30,7 @@ mod oom;
 mod options;
 mod pivot;
 mod plan;
+pub mod plug;
 mod procfs;
 mod program;
 pub mod ps;

@@ -41,10 +41,10 @@ impl Supervisor {
 
     fn start(&mut self) -> Result<Reply> {
         self.first()?;
-        if self.run.started.is_some() || self.run.failure.is_some() {
+        if self.run.started.is_some() || self.run.is_held || self.run.failure.is_some() {
             return Err(Error::conflict("the container is already started"));
         }
-        self.start_program()?;
+        self.start_or_hold()?;
         Ok(self.state())
     }
 
@@ -103,7 +103,10 @@ impl Supervisor {
     fn exec(&mut self, request: Request, client: Option<OwnedFd>) -> Result<Reply> {
         self.first()?;
         if self.run.started.is_none() {
-            return Err(Error::conflict("the container is not started"));
+            return Err(Error::conflict(match self.run.is_held {
+                true => "the container waits for a device",
+                false => "the container is not started",
+            }));
         }
         let mut process = request
             .process
@@ -214,7 +217,8 @@ impl Supervisor {
         let task = self.tasks.first();
         let is_alive = task.is_some_and(|task| task.code.is_none());
         Reply {
-            running: Some(self.run.started.is_some() && is_alive),
+            running: Some((self.run.started.is_some() || self.run.is_held) && is_alive),
+            is_held: Some(self.run.is_held),
             pid: task.map(|task| task.pid),
             started_at: self.started_at.clone(),
             execs: Some(self.execs()),

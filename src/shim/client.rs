@@ -47,6 +47,8 @@ pub struct Started {
     pub pid: i32,
     pub started_at: String,
     pub restarts: u32,
+    /// Not yet: it waits for a device.
+    pub is_held: bool,
 }
 
 pub struct State {
@@ -60,6 +62,7 @@ pub struct State {
     /// It waits for its next start.
     pub is_paused: bool,
     pub is_waiting: bool,
+    pub is_held: bool,
     /// The user has sent it a signal.
     pub is_stopped: bool,
     pub health: Option<Health>,
@@ -99,6 +102,8 @@ pub enum Event {
     Health(Health),
     /// It was started again.
     Start(Started),
+    /// The device that it waited for is there.
+    Ready,
     ExecExit {
         id: String,
         code: i32,
@@ -313,6 +318,7 @@ impl Shim {
             restarts: reply.restarts.unwrap_or(0),
             is_paused: reply.is_paused.unwrap_or(false),
             is_waiting: reply.is_waiting.unwrap_or(false),
+            is_held: reply.is_held.unwrap_or(false),
             is_stopped: reply.is_stopped.unwrap_or(false),
             health: reply.health,
             execs: reply.execs.unwrap_or_default(),
@@ -392,6 +398,7 @@ fn started(reply: Reply) -> Started {
         pid: reply.pid.unwrap_or(0),
         started_at: reply.started_at.unwrap_or_default(),
         restarts: reply.restarts.unwrap_or(0),
+        is_held: reply.is_held.unwrap_or(false),
     }
 }
 
@@ -479,6 +486,7 @@ impl Watch {
                         code: reply.exit_code.unwrap_or(0),
                     }));
                 }
+                Some("ready") => return Ok(Some(Event::Ready)),
                 Some("oom") => return Ok(Some(Event::Oom)),
                 Some("pause") => return Ok(Some(Event::Paused(true))),
                 Some("unpause") => return Ok(Some(Event::Paused(false))),

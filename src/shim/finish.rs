@@ -46,6 +46,9 @@ impl Supervisor {
     pub fn finish(&mut self) {
         self.tell_oom();
         self.tell_last_health();
+        if let Some(hotplug) = &mut self.hotplug {
+            hotplug.end();
+        }
         let mut exit = self.exit();
         let (_, finished) = self.run.finished.unwrap_or((Time::now(), Instant::now()));
         let started = self.run.started.unwrap_or(finished);

@@ -79,7 +79,7 @@ json_struct! {
         pub started_at: Option<String>,
         pub running: Option<bool>,
         pub exit_code: Option<i32>,
-        /// `exit`, `start`, `execexit`, `health` or `oom`.
+        /// `exit`, `start`, `ready`, `execexit`, `health` or `oom`.
         pub event: Option<String>,
         pub id: Option<String>,
         /// The end of the last run, where there was one.
@@ -90,6 +90,8 @@ json_struct! {
         pub execs: Option<Vec<String>>,
         /// It waits for its next start.
         pub is_waiting: Option<bool>,
+        /// Its program is kept back until a device is there.
+        pub is_held: Option<bool>,
         /// The user has sent it a signal.
         pub is_stopped: Option<bool>,
         /// As an event with results: the container's last words about it.

@@ -18,6 +18,7 @@ pub mod exit;
 pub mod finish;
 pub mod health;
 pub mod helper;
+pub mod hotplug;
 pub mod keys;
 pub mod log;
 pub mod message;

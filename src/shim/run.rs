@@ -17,6 +17,7 @@ use crate::shim::attached::Attached;
 use crate::shim::backend::Backend;
 use crate::shim::exit::Exit;
 use crate::shim::helper::{self, Made};
+use crate::shim::hotplug::Hotplug;
 use crate::shim::message::Reply;
 use crate::shim::serve::{Supervisor, WHO};
 use crate::shim::task::{Streams, Task};
@@ -34,6 +35,8 @@ pub struct Run {
     /// `memory.events`, where there is a memory controller.
     pub oom_events: Option<File>,
     pub oom_kills: u64,
+    /// Its program is kept back until there is a device that it needs.
+    pub is_held: bool,
     /// Its program runs, or has run.
     pub started: Option<Instant>,
     /// Why the program never ran.
@@ -82,11 +85,37 @@ impl Supervisor {
             oom_events: oom_events.map(File::from),
             ..Run::default()
         };
+        match &mut self.hotplug {
+            Some(hotplug) => hotplug.begin(pid, self.run.group.as_ref()),
+            None => Ok(()),
+        }
+    }
+
+    /// Let the program run, now or when the devices that it needs are there.
+    pub fn start_or_hold(&mut self) -> Result<()> {
+        if self.hotplug.as_ref().is_none_or(Hotplug::is_complete) {
+            return self.start_program();
+        }
+        self.run.is_held = true;
+        self.started_at = Some(Time::now().rfc3339());
         Ok(())
     }
 
+    /// What it was waiting for is there.
+    pub fn release(&mut self) {
+        self.run.is_held = false;
+        match self.start_program() {
+            Ok(()) => self.tell(&Reply {
+                event: Some("ready".to_string()),
+                ..self.state()
+            }),
+            // The process is reaped, and then the end is told.
+            Err(error) => log::line(WHO, &error),
+        }
+    }
+
     /// Let the program run.
-    pub fn start_program(&mut self) -> Result<()> {
+    fn start_program(&mut self) -> Result<()> {
         match self.backend.start() {
             Ok(()) => {
                 let now = Instant::now();
@@ -133,7 +162,7 @@ impl Supervisor {
                 return self.finish();
             }
         }
-        match self.start_program() {
+        match self.start_or_hold() {
             Ok(()) => self.tell(&Reply {
                 event: Some("start".to_string()),
                 ..self.state()

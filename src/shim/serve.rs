@@ -13,6 +13,7 @@ use crate::shim::call::Call;
 use crate::shim::config::Config;
 use crate::shim::exit::Exit;
 use crate::shim::health::Health;
+use crate::shim::hotplug::Hotplug;
 use crate::shim::log::writer::Writer;
 use crate::shim::message::Reply;
 use crate::shim::policy::Restarts;
@@ -61,6 +62,7 @@ pub struct Supervisor {
     pub started_at: Option<String>,
     pub restarts: Restarts,
     pub health: Option<Health>,
+    pub hotplug: Option<Hotplug>,
     /// Between two runs: when the next one begins.
     pub waiting: Option<Instant>,
     /// How the last run ended.
@@ -154,6 +156,9 @@ impl Supervisor {
             // Told as an exception when the file has changed since it was last read.
             add(Token::Oom, events.as_fd(), PollFlags::PRI);
         }
+        if let Some(hotplug) = &self.hotplug {
+            add(Token::Devices, hotplug.fd(), PollFlags::IN);
+        }
         if let Some(listener) = &self.listener
             && self.calls.len() < CALLS_MAX
         {
@@ -225,6 +230,7 @@ impl Supervisor {
         match token {
             Token::Signals => self.take_signals(),
             Token::Oom => self.take_oom(),
+            Token::Devices => self.plug(),
             Token::Listener => self.accept(),
             Token::Log => {
                 if let Some(log) = &mut self.log {
@@ -402,6 +408,7 @@ impl Supervisor {
 enum Token {
     Signals,
     Oom,
+    Devices,
     Listener,
     Log,
     Call(usize),

@@ -7,6 +7,7 @@ use crate::shim::config::{self, Config};
 use crate::shim::exit;
 use crate::shim::health::Health;
 use crate::shim::helper;
+use crate::shim::hotplug::Hotplug;
 use crate::shim::log::writer::Writer;
 use crate::shim::policy::{Policy, Restarts};
 use crate::shim::run::Run;
@@ -66,6 +67,7 @@ impl Supervisor {
             started_at: None,
             restarts,
             health,
+            hotplug: Hotplug::open(run_dir)?,
             waiting: delay.map(|delay| Instant::now() + delay),
             last,
             buffer: Pages::default(),

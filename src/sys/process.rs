@@ -237,8 +237,9 @@ fn unmapped(call: &str, kind: &str, id: u32, errno: Errno) -> Error {
     }
 }
 
-pub fn set_umask(mask: u32) {
-    rustix::process::umask(Mode::from_raw_mode(mask & 0o777));
+/// Answers the one before.
+pub fn set_umask(mask: u32) -> u32 {
+    rustix::process::umask(Mode::from_raw_mode(mask & 0o777)).bits()
 }
 
 pub fn set_no_new_privileges() -> Result<()> {

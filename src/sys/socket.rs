@@ -280,6 +280,15 @@ pub fn set_tcp_options(socket: impl AsFd) {
 
 /// A socket for speaking with the kernel (netlink(7)), and its port.
 pub fn netlink(protocol: u32) -> Result<(OwnedFd, u32)> {
+    open_netlink(protocol, 0)
+}
+
+/// One that hears what is told to `groups`, a bit for each.
+pub fn netlink_group(protocol: u32, groups: u32) -> Result<OwnedFd> {
+    open_netlink(protocol, groups).map(|(socket, _)| socket)
+}
+
+fn open_netlink(protocol: u32, groups: u32) -> Result<(OwnedFd, u32)> {
     let made = || -> std::result::Result<(OwnedFd, u32), Errno> {
         let socket = rustix::net::socket_with(
             AddressFamily::NETLINK,
@@ -289,7 +298,7 @@ pub fn netlink(protocol: u32) -> Result<(OwnedFd, u32)> {
             NonZero::new(protocol).map(Protocol::from_raw),
         )?;
         // The kernel chooses the port.
-        rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+        rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
         let own = SocketAddrNetlink::try_from(rustix::net::getsockname(&socket)?)?;
         Ok((socket, own.pid()))
     };

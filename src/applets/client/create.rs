@@ -93,6 +93,11 @@ pub const FLAGS: &[Flag] = &[
     )
     .into(Place::Other(values::device_cgroup_rule)),
     flag(
+        "--device-match match",
+        "Add host devices by what they are, also those that come later: subsystem=, devname=, vendor=, product=, serial=, perm=rwm, mode=, wait, on-remove=SIGNAL",
+    )
+    .into(Place::Other(mount::device_match)),
+    flag(
         "--disable-content-trust",
         "Skip image verification (default true)",
     ),

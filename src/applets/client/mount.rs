@@ -305,6 +305,31 @@ pub fn gpus(create: &mut Create, value: &str) -> Result<()> {
     ask_for_device(create, &request.finish())
 }
 
+/// `subsystem=tty,vendor=0403,devname=ttyUSB*,perm=rw,wait`: our engine's own driver of devices.
+pub fn device_match(create: &mut Create, value: &str) -> Result<()> {
+    let mut options = Object::new();
+    let mut seen: Vec<String> = Vec::new();
+    for field in fields(value)? {
+        let (key, text) = field.split_once('=').unwrap_or((&field, ""));
+        let key = key.trim().to_ascii_lowercase();
+        if seen.contains(&key) {
+            return Err(Error::invalid(format!(
+                "device match key '{key}' can be specified only once"
+            )));
+        }
+        options.text(&key, text.trim());
+        seen.push(key);
+    }
+    let mut request = Object::new();
+    request
+        .text("Driver", "tug.match")
+        .put("Count", "0")
+        .put("DeviceIDs", "null")
+        .put("Capabilities", "[[\"match\"]]")
+        .put("Options", &options.finish());
+    ask_for_device(create, &request.finish())
+}
+
 /// A device by the name that CDI knows it by.
 pub fn cdi(create: &mut Create, name: &str) -> Result<()> {
     let mut request = Object::new();
@@ -569,6 +594,21 @@ mod tests {
         ] {
             assert_eq!(told(gpus, value), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn devices_may_be_said_by_what_they_are() {
+        assert_eq!(
+            told(
+                device_match,
+                "subsystem=tty,vendor=0403,devname=ttyUSB*,wait"
+            ),
+            r#"{"DeviceRequests":[{"Driver":"tug.match","Count":0,"DeviceIDs":null,"Capabilities":[["match"]],"Options":{"subsystem":"tty","vendor":"0403","devname":"ttyUSB*","wait":""}}]}"#
+        );
+        assert_eq!(
+            told(device_match, "devname=a,devname=b"),
+            "device match key 'devname' can be specified only once"
+        );
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! | limits whose controller this host lacks; labels and profiles without their module | warned |
 //! | ports published with the network `none` or `host` | warned, as nothing is published there |
 //! | `CpuRealtimePeriod CpuRealtimeRuntime IOMaximumIOps IOMaximumBandwidth Isolation Cgroup` | refused |
-//! | `DeviceRequests StorageOpt`; `UsernsMode` but for `host` | refused: no such driver, quota, mapping |
+//! | `DeviceRequests` of our driver `tug.match` (see `device_match`) | work |
+//! | other `DeviceRequests`, `StorageOpt`; `UsernsMode` but for `host` | refused: no such driver, quota, mapping |
 //! | `Links MacAddress PortBindings PublishAllPorts` with a port, networks by name, addresses | refused until there are networks |
 //! | `VolumeDriver Volumes`, volumes and images in `Binds` and `Mounts` | refused until there are volumes |
 //! | `Consistency`, `z` and `Z` of binds, `ContainerIDFile ArgsEscaped` | kept and shown; they change nothing on Linux |
@@ -22,6 +23,7 @@ pub mod restart;
 mod security;
 
 use crate::engine::config::Options;
+use crate::engine::device_match;
 use crate::engine::spec;
 use crate::engine::spec::resources::Controllers;
 use crate::engine::spec::wanted;
@@ -83,9 +85,12 @@ fn check_possible(config: &Config, host: &HostConfig) -> Result<()> {
             "Invalid isolation: {isolation:?} - linux only supports 'default'"
         )));
     }
-    if let Some(request) = host.device_requests.iter().flatten().next() {
-        return Err(no_driver(request.node()));
+    for request in host.device_requests.iter().flatten() {
+        if !device_match::is_one(request.node()) {
+            return Err(no_driver(request.node()));
+        }
     }
+    device_match::of(host)?;
     if host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()) {
         return Err(Error::invalid(
             "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
