@@ -1,7 +1,9 @@
 //! Network devices of the host that are given to a container (config.json's `netDevices`).
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Result};
 use crate::json::map::Map;
+use crate::net::address::HEADER;
+use crate::net::link::{self, IFF_UP, IFNAMSIZ, change, find};
 use crate::net::namespace;
 use crate::net::netlink::{self, Message, NETLINK_ROUTE, Netlink};
 use crate::oci::spec::NetDevice;
@@ -10,13 +12,6 @@ use linux_raw_sys::netlink as kernel;
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// With the zero byte at its end (netdevice(7)).
-const IFNAMSIZ: usize = 16;
-
-/// Length of struct ifaddrmsg.
-const ADDRESS_HEADER: usize = 8;
-
-const IFF_UP: u32 = 1;
 const IFA_F_PERMANENT: u32 = 0x80;
 
 /// Whether the kernel takes such names.
@@ -25,10 +20,7 @@ pub fn check(devices: &Map<NetDevice>) -> Result<()> {
     for (name, device) in devices {
         let inside = name_inside(name, device);
         for name in [name.as_str(), inside] {
-            let is_good =
-                |byte: u8| byte != b'/' && byte != b':' && !byte.is_ascii_whitespace() && byte != 0;
-            let fits = !name.is_empty() && name.len() < IFNAMSIZ && name.bytes().all(is_good);
-            if !fits || name == "." || name == ".." {
+            if !link::is_name(name) {
                 return Err(Error::invalid(format!(
                     "invalid network device name {name:?}"
                 )));
@@ -68,45 +60,28 @@ fn give_one(
     name: &str,
     inside: &str,
 ) -> Result<()> {
-    let index = index_of(here, name).context(|| "find")?;
+    let index = find(here, name)?.index();
     let addresses = addresses_of(here, index).context(|| "read addresses")?;
 
     // One message for both, so that the old name never shows in the container. The kernel takes
     // the device down and its addresses away.
-    let mut message = Message::new(kernel::RTM_NEWLINK as u32, 0, &link(index, 0));
+    let mut message = change(index, 0);
     let namespace = target.as_raw_fd().cast_unsigned();
     message
         .number(kernel::IFLA_NET_NS_FD as u32, namespace)
         .text(kernel::IFLA_IFNAME as u32, inside);
     here.ask(message).context(|| "move")?;
 
-    let index = index_of(there, inside).context(|| "find in the container")?;
+    let index = find(there, inside)?.index();
     for address in addresses {
         there
             .ask(address.message(index))
             .context(|| "add address")?;
     }
-    let up = Message::new(kernel::RTM_NEWLINK as u32, 0, &link(index, IFF_UP));
-    there.ask(up).context(|| "bring up").map(drop)
-}
-
-/// struct ifinfomsg; `flags` are to be set and no other changed.
-fn link(index: u32, flags: u32) -> Vec<u8> {
-    let mut bytes = vec![0; 4];
-    for number in [index, flags, flags] {
-        bytes.extend(number.to_ne_bytes());
-    }
-    bytes
-}
-
-fn index_of(netlink: &mut Netlink, name: &str) -> Result<u32> {
-    let mut message = Message::new(kernel::RTM_GETLINK as u32, 0, &link(0, 0));
-    message.text(kernel::IFLA_IFNAME as u32, name);
-    let answers = netlink.ask(message)?;
-    let answer = answers.first();
-    let answer =
-        answer.ok_or_else(|| Error::new(Kind::System, "the kernel tells nothing of it"))?;
-    Ok(netlink::number(answer, 4))
+    there
+        .ask(change(index, IFF_UP))
+        .context(|| "bring up")
+        .map(drop)
 }
 
 /// `%d` in a name stands for the first number that is free, as for the kernel.
@@ -116,8 +91,9 @@ fn free_name(there: &mut Netlink, name: &str) -> Result<String> {
     }
     for number in 0..=u16::MAX {
         let candidate = name.replacen("%d", &number.to_string(), 1);
-        let is_free = |found: Result<u32>| found.is_err_and(|error| is(&error, Errno::NODEV));
-        if candidate.len() < IFNAMSIZ && is_free(index_of(there, &candidate)) {
+        if candidate.len() < IFNAMSIZ
+            && find(there, &candidate).is_err_and(|error| is(&error, Errno::NODEV))
+        {
             return Ok(candidate);
         }
     }
@@ -148,7 +124,7 @@ impl Address {
 
 /// The addresses that somebody has set, of global scope: others mean something on the host alone.
 fn addresses_of(netlink: &mut Netlink, index: u32) -> Result<Vec<Address>> {
-    let message = Message::new(kernel::RTM_GETADDR as u32, 0, &[0; ADDRESS_HEADER]);
+    let message = Message::new(kernel::RTM_GETADDR as u32, 0, &[0; HEADER]);
     let answers = netlink.dump(&message)?;
     let own = answers
         .iter()
@@ -167,7 +143,7 @@ fn address(answer: &[u8]) -> Option<Address> {
         kernel::IFA_LOCAL as u32,
         kernel::IFA_BROADCAST as u32,
     ];
-    let attributes = netlink::attributes(answer.get(ADDRESS_HEADER..)?)
+    let attributes = netlink::attributes(answer.get(HEADER..)?)
         .filter(|(kind, _)| kept.contains(kind))
         .map(|(kind, value)| (kind, value.to_vec()));
     Some(Address {
@@ -213,7 +189,7 @@ mod tests {
 
     #[test]
     fn structures_have_the_kernels_sizes() {
-        assert_eq!(link(1, 0).len(), size_of::<kernel::ifinfomsg>());
-        assert_eq!(size_of::<kernel::ifaddrmsg>(), ADDRESS_HEADER);
+        assert_eq!(link::HEADER, size_of::<kernel::ifinfomsg>());
+        assert_eq!(size_of::<kernel::ifaddrmsg>(), HEADER);
     }
 }

@@ -1,11 +1,17 @@
 //! The network of a container: its own loopback, and devices that the host gives it.
 
+pub mod address;
+#[allow(dead_code)]
+pub mod bridge;
 pub mod device;
 // Until the shim serves it.
 #[allow(dead_code)]
 pub mod dns;
+pub mod endpoint;
 #[allow(dead_code)]
 pub mod firewall;
+#[allow(dead_code)]
+pub mod link;
 // Until engine and shim speak it.
 #[allow(dead_code)]
 pub mod namespace;
@@ -15,6 +21,8 @@ pub mod netlink;
 mod nft;
 #[allow(dead_code)]
 pub mod plan;
+pub mod route;
+pub mod sysctl;
 
 use crate::error::Result;
 use crate::sys::raw;

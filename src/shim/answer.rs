@@ -32,6 +32,10 @@ impl Supervisor {
                 self.restarts.policy = Policy::of(request.restart.as_ref());
                 Ok(Default::default())
             }
+            "network" => {
+                self.network.refresh(&self.run_dir)?;
+                Ok(Default::default())
+            }
             "pause" => self.freeze(true),
             "unpause" => self.freeze(false),
             "state" | "watch" => Ok(self.state()),

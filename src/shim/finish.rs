@@ -65,6 +65,7 @@ impl Supervisor {
         if let Err(error) = self.backend.delete() {
             log::line(WHO, error);
         }
+        self.network.give_up();
         match delay {
             Some(delay) => self.rest(exit, delay),
             None => self.leave(exit),

@@ -22,6 +22,7 @@ pub mod hotplug;
 pub mod keys;
 pub mod log;
 pub mod message;
+pub mod network;
 pub mod policy;
 pub mod run;
 pub mod serve;

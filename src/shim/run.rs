@@ -19,6 +19,7 @@ use crate::shim::exit::Exit;
 use crate::shim::helper::{self, Made};
 use crate::shim::hotplug::Hotplug;
 use crate::shim::message::Reply;
+use crate::shim::network::Network;
 use crate::shim::serve::{Supervisor, WHO};
 use crate::shim::task::{Streams, Task};
 use crate::sys::{fs, process, signal};
@@ -63,8 +64,13 @@ impl Supervisor {
             false => Streams::pipes(with_input, true)?,
         };
         let score = self.oom_score_adj;
-        let made = helper::make(score, || create(&self.run_dir, &self.backend, io, score))
-            .map_err(|error| pipes.explain(error))?;
+        let (run_dir, backend) = (&self.run_dir, &self.backend);
+        let network = &mut self.network;
+        let made = network.wire().and_then(|()| {
+            helper::make(score, || create(run_dir, backend, network, io, score))
+                .map_err(|error| pipes.explain(error))
+        });
+        let made = made.inspect_err(|_| self.network.give_up())?;
         let Made {
             pid,
             pidfd,
@@ -116,6 +122,7 @@ impl Supervisor {
 
     /// Let the program run.
     fn start_program(&mut self) -> Result<()> {
+        self.network.announce();
         match self.backend.start() {
             Ok(()) => {
                 let now = Instant::now();
@@ -181,10 +188,17 @@ impl Supervisor {
     }
 }
 
-fn create(run_dir: &Path, backend: &Backend, io: Io, oom_score_adj: Option<i32>) -> Result<Made> {
+fn create(
+    run_dir: &Path,
+    backend: &Backend,
+    network: &Network,
+    io: Io,
+    oom_score_adj: Option<i32>,
+) -> Result<Made> {
     let path = run_dir.join("bundle/config.json");
     let text = fs::read(&path)?;
-    let spec: Spec =
+    let mut spec: Spec =
         json::parse_bytes(&text, "config.json").context(|| format!("read {}", path.display()))?;
+    network.tell(&mut spec, backend.is_ours());
     backend.create(&spec, io, oom_score_adj).map(Made::from)
 }

@@ -16,6 +16,7 @@ use crate::shim::health::Health;
 use crate::shim::hotplug::Hotplug;
 use crate::shim::log::writer::Writer;
 use crate::shim::message::Reply;
+use crate::shim::network::Network;
 use crate::shim::policy::Restarts;
 use crate::shim::run::Run;
 use crate::shim::task::{CHUNK_BYTES, Part, Task};
@@ -63,6 +64,7 @@ pub struct Supervisor {
     pub restarts: Restarts,
     pub health: Option<Health>,
     pub hotplug: Option<Hotplug>,
+    pub network: Network,
     /// Between two runs: when the next one begins.
     pub waiting: Option<Instant>,
     /// How the last run ended.

@@ -9,6 +9,7 @@ use crate::shim::health::Health;
 use crate::shim::helper;
 use crate::shim::hotplug::Hotplug;
 use crate::shim::log::writer::Writer;
+use crate::shim::network::Network;
 use crate::shim::policy::{Policy, Restarts};
 use crate::shim::run::Run;
 use crate::shim::serve::Supervisor;
@@ -51,6 +52,7 @@ impl Supervisor {
         let policy = Policy::of(config.restart.as_ref());
         let restarts = Restarts::new(policy, config.restarts.unwrap_or(0));
         let health = config.health.as_ref().map(Health::new);
+        let network = Network::set_up(run_dir)?;
         let mut supervisor = Supervisor {
             run_dir: run_dir.to_path_buf(),
             config,
@@ -68,6 +70,7 @@ impl Supervisor {
             restarts,
             health,
             hotplug: Hotplug::open(run_dir)?,
+            network,
             waiting: delay.map(|delay| Instant::now() + delay),
             last,
             buffer: Pages::default(),

@@ -46,7 +46,7 @@ impl Message {
 
     /// An attribute.
     pub fn put(&mut self, kind: u32, value: &[u8]) -> &mut Message {
-        let at = self.open_as(kind);
+        let at = self.open_plain(kind);
         self.bytes.extend(value);
         self.close(at);
         self
@@ -59,7 +59,7 @@ impl Message {
 
     /// A string with its zero byte.
     pub fn text(&mut self, kind: u32, text: &str) -> &mut Message {
-        let at = self.open_as(kind);
+        let at = self.open_plain(kind);
         self.bytes.extend(text.as_bytes());
         self.bytes.push(0);
         self.close(at);
@@ -68,10 +68,11 @@ impl Message {
 
     /// Begin an attribute that holds those that follow, up to the `close` of what this returns.
     pub fn open(&mut self, kind: u32) -> usize {
-        self.open_as(kind | kernel::NLA_F_NESTED)
+        self.open_plain(kind | kernel::NLA_F_NESTED)
     }
 
-    fn open_as(&mut self, kind: u32) -> usize {
+    /// The same for older interfaces, which do not mark such attributes.
+    pub fn open_plain(&mut self, kind: u32) -> usize {
         let at = self.bytes.len();
         self.bytes.extend([0; 2]);
         self.bytes.extend((kind as u16).to_ne_bytes());
@@ -185,6 +186,16 @@ pub fn attribute(bytes: &[u8], kind: u32) -> Option<&[u8]> {
 pub fn number(bytes: &[u8], at: usize) -> u32 {
     let four = bytes.get(at..at + 4).and_then(|four| four.try_into().ok());
     four.map_or(0, u32::from_ne_bytes)
+}
+
+#[cfg(test)]
+impl Message {
+    /// As it is sent, in hex digits, with the number 0: to compare with what another program sends.
+    pub fn hex(self) -> String {
+        let mut bytes = Vec::new();
+        self.write(0, true, &mut bytes).unwrap();
+        crate::id::hex(&bytes)
+    }
 }
 
 #[cfg(test)]

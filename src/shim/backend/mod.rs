@@ -45,6 +45,11 @@ impl Backend {
         })
     }
 
+    /// A function of ours, and no other program.
+    pub fn is_ours(&self) -> bool {
+        self.other.is_none()
+    }
+
     /// Make the container up to the point where only its program is missing. `oom_score_adj` is
     /// for processes that do not say.
     pub fn create(&self, spec: &Spec, io: Io, oom_score_adj: Option<i32>) -> Result<Created> {

@@ -1,0 +1,167 @@
+//! The container's networks, as the engine's plan (`net::plan`) has them: a namespace for each run,
+//! wired anew from the same plan, whether there is an engine or not.
+//!
+//! The namespace is held by a descriptor of ours and by the container's processes. Nothing of it is on
+//! the host but the ends of its links, which the kernel takes away with it, however we end.
+
+use crate::error::{Context, Error, Result};
+use crate::json;
+use crate::log;
+use crate::net::endpoint;
+use crate::net::plan::{self, Endpoint, Plan};
+use crate::oci::spec::Spec;
+use crate::shim::serve::WHO;
+use crate::sys::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a bridge needs at most, as far as one can say that, to listen to a new port.
+const UNTIL_HEARD: Duration = Duration::from_millis(5);
+
+#[derive(Default)]
+pub struct Network {
+    plan: Plan,
+    /// There is a plan: the namespace is of our making.
+    is_planned: bool,
+    /// Of this run.
+    netns: Option<OwnedFd>,
+    /// What is wired in it.
+    joined: Vec<Endpoint>,
+}
+
+impl Network {
+    /// What the plan claims for all runs. Without a plan the runtime makes a namespace or joins one.
+    pub fn set_up(run_dir: &Path) -> Result<Network> {
+        let mut network = Network::default();
+        if let Some(plan) = read(run_dir)? {
+            network.plan = plan;
+            network.is_planned = true;
+        }
+        Ok(network)
+    }
+
+    /// A new namespace for a run, with everything in it. After an error there is none.
+    pub fn wire(&mut self) -> Result<()> {
+        if !self.is_planned {
+            return Ok(());
+        }
+        let netns = self.netns.insert(endpoint::namespace()?);
+        for wanted in self.plan.endpoints.iter().flatten() {
+            endpoint::join(netns, wanted)?;
+            self.joined.push(wanted.clone());
+        }
+        endpoint::set_routes(netns, &self.joined, true)
+    }
+
+    /// A run is over.
+    pub fn give_up(&mut self) {
+        let Some(netns) = self.netns.take() else {
+            return;
+        };
+        for endpoint in self.joined.drain(..) {
+            if let Err(error) = endpoint::silence(&netns, &endpoint) {
+                log::line(WHO, error);
+            }
+        }
+    }
+
+    /// The engine has written another plan: make the difference. What fails is tried again with the
+    /// next call.
+    pub fn refresh(&mut self, run_dir: &Path) -> Result<()> {
+        let plan = read(run_dir)?.filter(|_| self.is_planned);
+        self.plan =
+            plan.ok_or_else(|| Error::conflict("the container has no networks to change"))?;
+        let Some(netns) = &self.netns else {
+            // Between two runs; the next one begins with it.
+            return Ok(());
+        };
+        let wanted: Vec<&Endpoint> = self.plan.endpoints.iter().flatten().collect();
+        let stays = |old: &Endpoint| wanted.iter().any(|new| is_same_place(old, new));
+        while let Some(at) = self.joined.iter().position(|old| !stays(old)) {
+            endpoint::leave(netns, &self.joined[at])?;
+            self.joined.remove(at);
+        }
+        let mut is_new = false;
+        for new in wanted {
+            match self.joined.iter_mut().find(|old| is_same_place(old, new)) {
+                Some(old) => old.clone_from(new),
+                None => {
+                    endpoint::join(netns, new)?;
+                    self.joined.push(new.clone());
+                    is_new = true;
+                }
+            }
+        }
+        endpoint::set_routes(netns, &self.joined, false)?;
+        if is_new {
+            std::thread::sleep(UNTIL_HEARD);
+            self.announce();
+        }
+        Ok(())
+    }
+
+    /// The container begins, or has new places: let the neighbours know.
+    pub fn announce(&self) {
+        // An ipvlan link has no hardware address of its own to announce.
+        for endpoint in self
+            .joined
+            .iter()
+            .filter(|one| one.driver.as_deref() != Some("ipvlan"))
+        {
+            let told = self
+                .netns
+                .as_ref()
+                .map(|netns| endpoint::announce(netns, endpoint));
+            if let Some(Err(error)) = told {
+                log::line(WHO, error);
+            }
+        }
+    }
+
+    /// Let the container join the namespace, by a path that the runtime can open: ours is a copy of
+    /// this process, another one is not.
+    pub fn tell(&self, spec: &mut Spec, is_ours: bool) {
+        let Some(netns) = &self.netns else {
+            return;
+        };
+        let namespaces = spec
+            .linux
+            .iter_mut()
+            .flat_map(|linux| &mut linux.namespaces);
+        for namespace in namespaces.flatten() {
+            if namespace.kind.as_deref() == Some("network") && namespace.path.is_none() {
+                let process = if is_ours {
+                    String::from("self")
+                } else {
+                    std::process::id().to_string()
+                };
+                namespace.path = Some(format!("/proc/{process}/fd/{}", netns.as_raw_fd()));
+            }
+        }
+    }
+}
+
+fn read(run_dir: &Path) -> Result<Option<Plan>> {
+    let path = run_dir.join(plan::FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read(&path)?;
+    let plan = json::parse_bytes(&text, plan::FILE);
+    plan.map(Some)
+        .context(|| format!("read {}", path.display()))
+}
+
+/// Whether the link can stay what it is: routes and names change without it.
+fn is_same_place(old: &Endpoint, new: &Endpoint) -> bool {
+    let bare = |endpoint: &Endpoint| Endpoint {
+        gateway4: None,
+        gateway6: None,
+        is_default: None,
+        names: None,
+        links: None,
+        ..endpoint.clone()
+    };
+    bare(old) == bare(new)
+}
