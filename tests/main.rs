@@ -85,6 +85,7 @@ mod security;
 mod shim_lost;
 mod shutdown;
 mod slow_clients;
+mod start_order;
 mod stats;
 mod storage_driver;
 mod store_build;

@@ -54,6 +54,7 @@ pub mod runtimes;
 mod shared;
 mod spec;
 pub mod start;
+mod start_order;
 pub mod stats;
 pub mod stop;
 pub mod update;

@@ -3,6 +3,7 @@
 
 use crate::engine::boot::Boot;
 use crate::engine::container::{Container, Phase};
+use crate::engine::start_order::Order;
 use crate::engine::{Engine, lock, watch};
 use crate::error::{Kind, Result};
 use crate::shim::exit::Exit;
@@ -74,8 +75,8 @@ impl Engine {
         }
     }
 
-    /// Start what its policy wants up after a boot: each container in its turn, a few at a time,
-    /// while the engine serves already.
+    /// Start what its policy wants up after a boot: each container in its turn (see `start_order`),
+    /// a few at a time, while the engine serves already.
     pub(super) fn start_after_boot(self: &Arc<Engine>, boot: Boot) {
         let mut wanted = self.containers();
         wanted.retain(|container| {
@@ -86,17 +87,18 @@ impl Engine {
                 && policy.wants_at_boot(state.exit_code, state.is_stopped, state.restarts)
         });
         let threads = wanted.len().min(STARTERS);
-        // The newest stand first, and the last is taken first.
-        let work = Arc::new((Mutex::new(wanted), Mutex::new(threads), boot));
+        let order = Order::of(self, wanted);
+        let work = Arc::new((order, Mutex::new(threads), boot));
         if threads == 0 {
             self.boot_done(&work.2);
         }
         for _ in 0..threads {
             let (engine, work) = (Arc::clone(self), Arc::clone(&work));
             let spawned = watch::thread("boot", move || {
-                let (wanted, threads, boot) = &*work;
-                while let Some(container) = { lock(wanted).pop() } {
+                let (order, threads, boot) = &*work;
+                while let Some(container) = order.next(&engine) {
                     engine.start_for_boot(&container);
+                    order.done(&container);
                 }
                 let mut left = lock(threads);
                 *left -= 1;
