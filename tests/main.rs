@@ -97,4 +97,5 @@ mod tls;
 mod top;
 mod under_engines;
 mod update;
+mod volumes;
 mod websocket;

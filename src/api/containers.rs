@@ -5,6 +5,7 @@ use crate::engine::container::Container;
 use crate::engine::filter::Filters;
 use crate::engine::list;
 use crate::engine::prune;
+use crate::engine::remove::Removal;
 use crate::error::{Error, Result};
 use crate::json::object::Object;
 use crate::wire::container::{CreateRequest, CreateResponse};
@@ -34,6 +35,7 @@ pub fn create(call: &mut Call<'_>) -> Result<Reply> {
     let request = CreateRequest {
         config: parse_body(&body)?,
         placement: parse_body(&body)?,
+        is_step: false,
     };
     check_platform(call.query("platform"))?;
     Reply::json(201, &call.engine.create(call.query("name"), request)?)
@@ -171,7 +173,11 @@ pub fn remove(call: &mut Call<'_>) -> Result<Reply> {
     if call.flag("link") {
         return Err(Error::invalid("links are not supported yet"));
     }
-    call.engine.remove(&container, call.flag("force"))?;
+    let removal = Removal {
+        force: call.flag("force"),
+        volumes: call.flag("v"),
+    };
+    call.engine.remove(&container, removal)?;
     Ok(Reply::Status(204))
 }
 

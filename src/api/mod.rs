@@ -15,6 +15,7 @@ mod registries;
 mod routes;
 mod streams;
 mod system;
+mod volumes;
 
 use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, registry};
 use crate::error::{Error, Kind, Result};

@@ -2,7 +2,7 @@
 
 use crate::api::{
     Call, Reply, build, check, containers, exec, files, images, networks, registries, streams,
-    system,
+    system, volumes,
 };
 use crate::error::Result;
 use crate::http::query;
@@ -34,11 +34,12 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/networks/{}/connect", networks::unsupported),
     ("POST", "/networks/{}/disconnect", networks::unsupported),
     ("GET", "/plugins", system::no_plugins),
-    ("GET", "/volumes", system::no_volumes),
-    ("GET", "/volumes/{}", system::no_such_volume),
-    ("DELETE", "/volumes/{}", system::no_such_volume),
-    ("POST", "/volumes/create", system::volume_create),
-    ("POST", "/volumes/prune", system::volume_prune),
+    ("GET", "/volumes", volumes::list),
+    ("GET", "/volumes/{}", volumes::inspect),
+    ("PUT", "/volumes/{}", volumes::update),
+    ("DELETE", "/volumes/{}", volumes::remove),
+    ("POST", "/volumes/create", volumes::create),
+    ("POST", "/volumes/prune", volumes::prune),
     ("GET", "/containers/json", containers::list),
     ("POST", "/commit", files::commit),
     ("POST", "/containers/create", containers::create),

@@ -1,7 +1,6 @@
 //! The engine itself: ping, version, info, disk usage; and what Docker has that is not here.
 
 use crate::api::{Call, JSON, Reply, message};
-use crate::engine::filter::Filters;
 use crate::error::{Error, Result};
 
 /// Clients read the version from the headers, which every answer has; Docker's own adds these.
@@ -48,29 +47,6 @@ pub fn checkpoint(_call: &mut Call<'_>) -> Result<Reply> {
     Err(Error::unsupported(
         "checkpoint and restore are not supported",
     ))
-}
-
-pub fn no_volumes(_call: &mut Call<'_>) -> Result<Reply> {
-    let none = r#"{"Volumes":[],"Warnings":null}"#;
-    Ok(Reply::Json(200, none.to_string()))
-}
-
-pub fn no_such_volume(call: &mut Call<'_>) -> Result<Reply> {
-    let name = &call.name;
-    Err(Error::not_found(format!("get {name}: no such volume")))
-}
-
-pub fn volume_create(_call: &mut Call<'_>) -> Result<Reply> {
-    Err(Error::unsupported(
-        "named volumes are not supported yet: bind a directory of the host with -v /path:/path",
-    ))
-}
-
-pub fn volume_prune(call: &mut Call<'_>) -> Result<Reply> {
-    Filters::parse(call.query("filters"), &["all", "label", "label!"])?;
-    call.engine.tell_prune("volume", 0);
-    let none = r#"{"VolumesDeleted":[],"SpaceReclaimed":0}"#;
-    Ok(Reply::Json(200, none.to_string()))
 }
 
 pub fn no_plugins(_call: &mut Call<'_>) -> Result<Reply> {

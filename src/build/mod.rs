@@ -28,6 +28,7 @@ mod run;
 pub mod steps;
 
 use crate::engine::Engine;
+use crate::engine::remove::Removal;
 use crate::error::Result;
 use crate::json::map::Map;
 use crate::store::{staging, tree, usage};
@@ -76,7 +77,7 @@ pub fn sweep(engine: &Arc<Engine>) -> Result<()> {
         }
         for id in staging::names(&room.join(&name).join(run::CONTAINERS)).unwrap_or_default() {
             if let Ok(container) = engine.find(&id) {
-                engine.remove(&container, true)?;
+                engine.remove(&container, Removal::ALL)?;
             }
         }
     }

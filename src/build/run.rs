@@ -7,6 +7,7 @@ use crate::build::steps::{Change, Keep};
 use crate::build::{Request, caches};
 use crate::engine::Engine;
 use crate::engine::container::Container;
+use crate::engine::remove::Removal;
 use crate::engine::view::Purpose;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::id;
@@ -72,7 +73,7 @@ impl Bench<'_> {
                     id::short(&container.id)
                 ))?;
             }
-            self.engine.remove(&container, true)?;
+            self.engine.remove(&container, Removal::ALL)?;
         }
         // It stays, as the user's.
         forget(&note)?;
@@ -83,6 +84,7 @@ impl Bench<'_> {
     /// those of a container that is never started.
     pub fn change(&self, image: &str, change: Change<'_>, keep: Keep<'_>) -> Result<()> {
         let request = CreateRequest {
+            is_step: true,
             config: Config {
                 image: Some(image.to_string()),
                 cmd: Some(vec!["/".to_string()]),
@@ -104,7 +106,7 @@ impl Bench<'_> {
             .view(&container, Purpose::Write)
             .and_then(|view| change(&view.root))
             .and_then(|()| self.engine.read_changes(&container, |layer| keep(layer)));
-        let removed = self.engine.remove(&container, true);
+        let removed = self.engine.remove(&container, Removal::ALL);
         forget(&note)?;
         outcome.and(removed)
     }
@@ -126,6 +128,7 @@ impl Bench<'_> {
         report: &mut Report<'_>,
     ) -> Result<(Arc<Container>, PathBuf)> {
         let request = CreateRequest {
+            is_step: true,
             config: Config {
                 image: Some(command.image.to_string()),
                 cmd: Some(command.words),

@@ -13,6 +13,7 @@ use crate::engine::record::{Asked, Happened};
 use crate::engine::spec::wanted::{self, Wanted};
 use crate::engine::view::Writers;
 use crate::error::Result;
+use crate::json::map::Map;
 use crate::shim::client::{Attach, Shim};
 use crate::shim::policy::Policy;
 use crate::sys::poll::Bell;
@@ -40,6 +41,8 @@ pub struct Container {
     pub host: Arc<HostConfig>,
     /// Mounts of other containers (`--volumes-from`), as they were when it was created.
     pub inherited: Vec<MountRequest>,
+    /// What the engine has named: volumes by their places, and the ids of images that are mounted.
+    pub named: Map<String>,
     /// Its directory holds all its files, the image's among them: see `driver`.
     pub is_copied: bool,
     busy: Mutex<()>,
@@ -176,6 +179,7 @@ impl Container {
             config: asked.config.unwrap_or_default(),
             host: Arc::new(asked.host_config.unwrap_or_default()),
             inherited: asked.inherited.unwrap_or_default(),
+            named: asked.named.unwrap_or_default(),
             is_copied: asked.copied == Some(true),
             busy: Mutex::new(()),
             recording: Mutex::new(()),
@@ -241,7 +245,7 @@ impl Container {
 
     /// All mounts that were asked for.
     pub fn wanted(&self) -> Result<Vec<Wanted>> {
-        wanted::with_inherited(&self.host, &self.inherited)
+        wanted::with_inherited(&self.host, &self.inherited, &self.named)
     }
 
     /// Whether it disappears when it ends: its records need not survive a power cut.

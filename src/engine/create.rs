@@ -21,7 +21,11 @@ impl Engine {
             .filter(|name| !name.is_empty())
             .map(names::check)
             .transpose()?;
-        let CreateRequest { config, placement } = request;
+        let CreateRequest {
+            config,
+            placement,
+            is_step,
+        } = request;
         let image_name = config.image.clone().unwrap_or_default();
         if image_name.is_empty() {
             return Err(Error::invalid(
@@ -41,10 +45,10 @@ impl Engine {
             &mut warnings,
         )?;
         validate::network::check_endpoints(placement.networking_config, &host_config)?;
-        let inherited = self.inherited(&host_config)?;
+        let (inherited, named) = self.inherited(&host_config)?;
         host_config.runtime = Some(self.choose_runtime(host_config.runtime.as_deref())?);
-        let from_image = image.image.config.unwrap_or_default();
-        warn_of_volumes(&from_image, &mut warnings);
+        let mut from_image = image.image.config.unwrap_or_default();
+        from_image.volumes = from_image.volumes.filter(|_| !is_step);
         let id = id::random()?;
         let mut config = merge(config, &from_image);
         validate::check_config(&config)?;
@@ -58,13 +62,13 @@ impl Engine {
                 None => id::short(&id).to_string(),
             });
         }
-        host::make_sources(wanted::with_inherited(&host_config, &inherited)?)?;
+        host::make_sources(wanted::with_inherited(&host_config, &inherited, &named)?)?;
 
         let name = match name {
             Some(name) => self.reserve_name(name, &id).map(|()| name.to_string())?,
             None => self.invent_name(&id)?,
         };
-        let asked = Asked {
+        let mut asked = Asked {
             id: Some(id.clone()),
             name: Some(name.clone()),
             created: Some(Time::now().rfc3339()),
@@ -75,17 +79,24 @@ impl Engine {
             config: Some(config),
             host_config: Some(host_config),
             inherited: Some(inherited).filter(|list| !list.is_empty()),
+            named: Some(named),
             copied: self.copying.as_ref().map(|_| true),
         };
-        if let Err(error) = self.write_new(&id, &asked) {
+        let claim = self.claim_volumes(&mut asked).inspect_err(|_| {
+            self.release_name(&name, &id);
+        })?;
+        let made = self.write_new(&id, &asked).and_then(|()| {
+            let container = Container::new(asked, &Happened::default());
+            self.fill_volumes(&container).map(|()| Arc::new(container))
+        });
+        let made = made.inspect_err(|_| {
             // The way out copes with what is there of it.
             self.sweep(&id);
             self.release_name(&name, &id);
-            return Err(error.clone()).context(|| format!("create container {name}"));
-        }
-
-        let container = Arc::new(Container::new(asked, &Happened::default()));
+        });
+        let container = made.context(|| format!("create container {name}"))?;
         lock(&self.registry).containers.push(Arc::clone(&container));
+        claim.keep();
         self.tell(&container, "create", &[]);
         Ok(CreateResponse {
             id: Some(id),
@@ -123,14 +134,6 @@ fn copy_owner(from: &Path, to: &Path) -> Result<()> {
     copy().map_err(|e| Error::io(format_args!("copy mode and owner to {}", to.display()), &e))
 }
 
-fn warn_of_volumes(image: &oci::image::Config, warnings: &mut Vec<String>) {
-    for path in image.volumes.iter().flatten().map(|(path, _)| path) {
-        warnings.push(format!(
-            "the image declares a volume at {path}; volumes are not supported yet, so its content lives and dies with the container"
-        ));
-    }
-}
-
 /// What the request leaves open comes from the image (moby, runconfig: Merge).
 fn merge(mut config: Config, image: &oci::image::Config) -> Config {
     let text = |ours: &mut Option<String>, theirs: &Option<String>| {
@@ -141,6 +144,12 @@ fn merge(mut config: Config, image: &oci::image::Config) -> Config {
     text(&mut config.user, &image.user);
     text(&mut config.working_dir, &image.working_dir);
     text(&mut config.stop_signal, &image.stop_signal);
+    if let Some(volumes) = &image.volumes {
+        config
+            .volumes
+            .get_or_insert_default()
+            .extend(volumes.clone());
+    }
     config.volumes = config.volumes.filter(|map| !map.is_empty());
     if config.shell.as_ref().is_none_or(Vec::is_empty) {
         config.shell.clone_from(&image.shell);

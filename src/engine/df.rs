@@ -34,8 +34,7 @@ impl Engine {
                 .map(|summary| summary.map(|summary| json::to_string(&summary)))
                 .collect()
         })?;
-        // There are none yet.
-        add("Volumes", "volume", &|| Ok(Vec::new()))?;
+        add("Volumes", "volume", &|| self.volumes_used())?;
         add("BuildCache", "build-cache", &|| Ok(Vec::new()))?;
         let layers = match is_wanted("image") {
             true => self.images.usage().layers,

@@ -130,6 +130,15 @@ impl Engine {
         self.events.publish(event);
     }
 
+    /// Tell that `action` happened to a volume.
+    pub(super) fn tell_volume(&self, name: &str, action: &str, attributes: &[(&str, &str)]) {
+        let mut all = Map::from([("driver".to_string(), crate::volume::DRIVER.to_string())]);
+        for (key, value) in attributes {
+            all.insert((*key).into(), (*value).into());
+        }
+        self.events.publish(event("volume", action, name, all));
+    }
+
     /// Tell that `action` happened to the engine itself.
     pub(super) fn tell_daemon(&self, action: &str, mut attributes: Map<String>) {
         let name = super::host::name();

@@ -6,7 +6,7 @@ use crate::engine::config::Options;
 use crate::engine::container::Container;
 use crate::engine::spec;
 use crate::engine::spec::resources::Controllers;
-use crate::engine::spec::wanted::Wanted;
+use crate::engine::spec::wanted::{Kind, Wanted};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -50,8 +50,8 @@ pub fn name() -> String {
 
 /// Bind sources must exist, but `-v` makes a missing one, as Docker does.
 pub fn make_sources(wanted: Vec<Wanted>) -> Result<()> {
-    for mount in wanted {
-        let Some(source) = mount.source else { continue };
+    for mount in wanted.into_iter().filter(|mount| mount.kind == Kind::Bind) {
+        let source = mount.source;
         if Path::new(&source).exists() {
             continue;
         }

@@ -62,7 +62,7 @@ impl Engine {
             graph_driver: Some(self.graph_driver(container)),
             size_rw: None,
             size_root_fs: None,
-            mounts: Some(mounts::points(container)),
+            mounts: Some(mounts::points(container, &self.volumes)),
             config: Some(container.config.clone()),
             network_settings: Some(NetworkSettings {
                 sandbox_id: text(""),

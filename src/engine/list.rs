@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::json::map::Map;
 use crate::store::usage;
 use crate::time::Time;
+use crate::volume::Volumes;
 use crate::wire::container::{Summary, SummaryHostConfig, SummaryNetworks};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,7 @@ impl Engine {
 
 /// What the filters ask for, made ready for many containers.
 struct Wanted<'a> {
+    volumes: &'a Volumes,
     filters: &'a Filters,
     ids: Patterns,
     names: Patterns,
@@ -89,7 +91,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn read(engine: &Engine, filters: &'a Filters) -> Result<Wanted<'a>> {
+    fn read(engine: &'a Engine, filters: &'a Filters) -> Result<Wanted<'a>> {
         for (key, known) in [("status", &STATES[..]), ("health", &HEALTHS)] {
             let mut values = filters.get(key).iter();
             if let Some(value) = values.find(|value| !known.contains(&value.as_str())) {
@@ -112,6 +114,7 @@ impl<'a> Wanted<'a> {
         };
         let image = |name: &String| engine.images.id(name).ok();
         Ok(Wanted {
+            volumes: &engine.volumes,
             filters,
             ids: filters.patterns("id"),
             names: filters.patterns("name"),
@@ -149,7 +152,7 @@ impl<'a> Wanted<'a> {
             && filters.allows("network", |value| {
                 network::is_called(&container.host, value)
             })
-            && filters.allows("volume", |value| has_mount(container, value))
+            && filters.allows("volume", |value| has_mount(container, self.volumes, value))
             && filters.allows_labels(container.config.labels.as_ref())
             && has_port(&self.exposed, container.config.exposed_ports.as_ref())
             && has_port(&self.published, container.host.port_bindings.as_ref())
@@ -165,9 +168,9 @@ fn health(state: &State) -> &str {
 }
 
 /// Whether it has a volume or a bind mount of this name, source or place.
-fn has_mount(container: &Container, value: &str) -> bool {
+fn has_mount(container: &Container, volumes: &Volumes, value: &str) -> bool {
     let is = |text: &Option<String>| text.as_deref() == Some(value);
-    let points = mounts::points(container);
+    let points = mounts::points(container, volumes);
     points
         .iter()
         .any(|point| is(&point.name) || is(&point.source) || is(&point.destination))
@@ -246,7 +249,7 @@ impl Engine {
             network_settings: Some(SummaryNetworks {
                 networks: Some(Map::from([(mode.clone(), network::endpoint(&mode))])),
             }),
-            mounts: Some(mounts::points(container)),
+            mounts: Some(mounts::points(container, &self.volumes)),
         })
     }
 

@@ -60,6 +60,7 @@ pub mod stop;
 pub mod update;
 pub mod validate;
 pub mod view;
+pub mod volume;
 pub mod wait;
 pub mod watch;
 
@@ -69,6 +70,7 @@ use crate::error::{Error, Result};
 use crate::image::Images;
 use crate::image::readonly::{self, ReadOnly};
 use crate::json::map::Map;
+use crate::volume::Volumes;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -81,6 +83,7 @@ pub struct Engine {
     /// Replaced as a whole by a reload.
     settings: Mutex<Arc<Settings>>,
     pub images: Images,
+    volumes: Volumes,
     /// Why containers get copies of their image's files, and no overlay: see `driver`.
     copying: Option<String>,
     pub events: events::Log,
@@ -106,9 +109,11 @@ impl Engine {
     pub fn open(options: Options, settings: Settings) -> Result<Arc<Engine>> {
         validate::log::check_default(&options)?;
         readonly::mount_all(&options.stores, &options.exec_root)?;
+        let (volumes, notes) = Volumes::open(&options.data_root)?;
         let stores = ReadOnly::open_all(&options.stores, &options.exec_root);
         let engine = Arc::new(Engine {
             images: Images::open_with(&options.data_root, stores)?,
+            volumes,
             copying: driver::choose(&options)?,
             options,
             settings: Mutex::new(Arc::new(settings)),
@@ -116,6 +121,9 @@ impl Engine {
             registry: Mutex::new(Registry::default()),
             watcher: watch::Queue::new()?,
         });
+        for note in notes {
+            engine.note(note);
+        }
         let weak = Arc::downgrade(&engine);
         let ask = move || weak.upgrade().map_or(0, |engine| engine.reclaimable());
         engine.images.ask_for_reclaimable(Box::new(ask));

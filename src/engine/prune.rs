@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::engine::container::Container;
 use crate::engine::filter::Filters;
+use crate::engine::remove::Removal;
 use crate::error::{Kind, Result};
 use crate::time::Time;
 use crate::wire::image::Deleted;
@@ -23,7 +24,7 @@ impl Engine {
         let (mut removed, mut reclaimed) = (Vec::new(), 0);
         for container in self.containers().into_iter().filter(is_idle) {
             let (written, _) = self.sizes(&container)?;
-            match self.remove(&container, false) {
+            match self.remove(&container, Removal::default()) {
                 Ok(()) => {
                     removed.push(container.id.clone());
                     reclaimed += written;

@@ -6,6 +6,7 @@ use crate::engine::container::{Container, Phase};
 use crate::engine::{Engine, lock};
 use crate::error::{Context, Error, Result};
 use crate::json;
+use crate::json::map::Map;
 use crate::json::value::json_struct;
 use crate::store;
 use crate::time::NEVER;
@@ -31,6 +32,8 @@ json_struct! {
         pub host_config: Option<HostConfig>,
         /// `Container::inherited`.
         pub inherited: Option<Vec<MountRequest>>,
+        /// `Container::named`.
+        pub named: Option<Map<String>>,
         /// `Container::is_copied`.
         pub copied: Option<bool>,
     }

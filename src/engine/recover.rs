@@ -45,6 +45,7 @@ pub fn recover(engine: &Arc<Engine>) -> Result<()> {
         boot.begin()?;
     }
     sweep_strangers(engine, &run)?;
+    engine.recover_volumes();
     find_running(engine);
     if boot.is_starting {
         engine.start_after_boot(boot);

@@ -10,9 +10,26 @@ use crate::store::{staging, tree};
 use crate::sys::signal::{self, SIGKILL};
 use std::sync::Arc;
 
+/// What goes along with a container.
+#[derive(Clone, Copy, Default)]
+pub struct Removal {
+    /// The run, if it has one.
+    pub force: bool,
+    /// The volumes that it had for itself alone. With `--rm` they go in any case.
+    pub volumes: bool,
+}
+
+impl Removal {
+    pub const ALL: Removal = Removal {
+        force: true,
+        volumes: true,
+    };
+}
+
 impl Engine {
     /// What the user's `rm` asks for: a running container only with `force`.
-    pub fn remove(&self, container: &Arc<Container>, force: bool) -> Result<()> {
+    pub fn remove(&self, container: &Arc<Container>, removal: Removal) -> Result<()> {
+        let Removal { force, volumes } = removal;
         if container.is_running() {
             if !force {
                 return Err(still_up(&container.lock()));
@@ -55,6 +72,7 @@ impl Engine {
                 }
             }
         };
+        let volumes = volumes || container.is_disposable();
         // After a run the shim may still have output for slow clients: it leaves by itself.
         self.take_apart(container, before == Phase::Created)
             .context(|| format!("remove container {}", container.id))
@@ -63,12 +81,16 @@ impl Engine {
                     state.phase = Phase::Dead;
                     state.error.clone_from(&error.message);
                 });
-            })
+            })?;
+        if volumes {
+            self.remove_anonymous(container);
+        }
+        Ok(())
     }
 
     /// A container with `--rm` has ended, or could not start.
     pub(super) fn remove_ended(&self, container: &Arc<Container>) {
-        match self.remove(container, false) {
+        match self.remove(container, Removal::default()) {
             // Someone else is at it, or was.
             Err(error) if matches!(error.kind, Kind::Conflict | Kind::NotFound) => {}
             Err(error) => self.note(error),
@@ -79,6 +101,7 @@ impl Engine {
     fn take_apart(&self, container: &Container, kill_shim: bool) -> Result<()> {
         container.writers.stop();
         self.sweep_run(&container.id, kill_shim);
+        self.release_volumes(&container.id);
         let data_dir = self.data_dir(&container.id);
         let recording = lock(&container.recording);
         match container.is_disposable() {

@@ -5,6 +5,7 @@ use crate::engine::container::Container;
 use crate::engine::spec::wanted;
 use crate::engine::validate::modes;
 use crate::error::{Error, Kind, Result};
+use crate::json::map::Map;
 use crate::wire::container::{HostConfig, MountRequest};
 use std::sync::Arc;
 
@@ -67,17 +68,29 @@ impl Engine {
         })
     }
 
-    /// The mounts of the containers that `--volumes-from` names, as they are now.
-    pub(super) fn inherited(&self, host: &HostConfig) -> Result<Vec<MountRequest>> {
-        let mut all = Vec::new();
+    /// The mounts of the containers that `--volumes-from` names, as they are now; and what the engine
+    /// has named of them (`Container::named`).
+    pub(super) fn inherited(&self, host: &HostConfig) -> Result<(Vec<MountRequest>, Map<String>)> {
+        let own = wanted::of(host)?;
+        let (mut all, mut named) = (Vec::new(), Map::new());
         for text in host.volumes_from.iter().flatten() {
-            let (name, mode) = wanted::parse_donor(text)?;
-            let mounts = self.find(name).map_err(unfit)?.wanted()?.into_iter();
-            // As in Docker, what `--tmpfs` made is its container's own.
-            let listed = mounts.filter(|mount| !mount.is_unlisted);
-            all.extend(listed.map(|mount| wanted::inherit(mount, mode)));
+            let (donor, mode) = wanted::parse_donor(text)?;
+            let donor = self.find(donor).map_err(unfit)?;
+            for mut mount in donor.wanted()? {
+                let place = mount.destination.clone();
+                // As in Docker, what `--tmpfs` made is its container's own.
+                if mount.is_unlisted || own.iter().any(|own| own.destination == place) {
+                    continue;
+                }
+                named.remove(&place);
+                if let Some(name) = donor.named.get(&place) {
+                    mount.source.clone_from(name);
+                    named.insert(place, name.clone());
+                }
+                all.push(wanted::inherit(mount, mode));
+            }
         }
-        Ok(all)
+        Ok((all, named))
     }
 }
 

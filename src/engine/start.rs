@@ -76,6 +76,7 @@ impl Engine {
         // A client may have attached since.
         let joined = hand_over(&shim, container);
         self.persist(container);
+        self.tell_mounts(container);
         self.tell_network(container, "connect");
         self.tell(container, "start", &[]);
         self.watcher.add(container, watch);
@@ -113,6 +114,8 @@ impl Engine {
         host::make_sources(container.wanted()?)?;
         let donors = self.donors(container)?;
         self.write_files(container)?;
+        self.ready_volumes(container, &container.id)?;
+        let (sources, parts) = self.sources(container, &run_dir)?;
 
         let data_dir = self.data_dir(&container.id);
         if container.is_disposable() && !container.is_copied {
@@ -134,6 +137,7 @@ impl Engine {
             files_dir: files_dir.as_ref().unwrap_or(&data_dir),
             shm: donors.ipc.as_ref().map(|_| shm.as_path()),
             donors: &donors,
+            sources: &sources,
             options: &self.options,
             binary: &binary,
             controllers: host::controllers(),
@@ -155,6 +159,7 @@ impl Engine {
             write(&run_dir.join(hotplug::FILE), &json::to_string(&wishes))?;
         }
         let mut config = self.shim_config(container, &data_dir)?;
+        config.parts = Some(parts).filter(|parts| !parts.is_empty());
         config.shm_of = donors.ipc.as_ref().map(|donor| donor.pid);
         if let Some((exit, delay)) = lost {
             exit::write(&run_dir, exit)?;
@@ -199,6 +204,7 @@ impl Engine {
     /// Leave nothing of a failed start but its error.
     fn give_up(&self, container: &Container, error: &Error) {
         self.sweep_run(&container.id, true);
+        self.release_volumes(&container.id);
         container.update(|state| {
             state.shim = None;
             // Their connections close with this, which tells them.

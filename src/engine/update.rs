@@ -73,6 +73,7 @@ impl Engine {
             config: Some(container.config.clone()),
             host_config: Some(HostConfig::clone(host)),
             inherited: Some(container.inherited.clone()).filter(|list| !list.is_empty()),
+            named: Some(container.named.clone()).filter(|named| !named.is_empty()),
             copied: container.is_copied.then_some(true),
         };
         let _recording = lock(&container.recording);

@@ -1,8 +1,9 @@
 //! A container's files, for the verbs that read and write them from outside: whatever state it is in.
 
 use crate::engine::container::{Container, Phase};
+use crate::engine::spec::wanted::Kind;
 use crate::engine::{Engine, lock};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::image::view::{Base, Extra, View};
 use crate::shim::client::{self, Shim};
 use crate::store::staging::Staging;
@@ -69,12 +70,17 @@ impl Engine {
             Purpose::Layers => Vec::new(),
             _ => self.extra(container)?,
         };
+        // As long as we mount; the mounts themselves then hold what they show.
+        let _held = match purpose {
+            Purpose::Layers => None,
+            _ => Some(self.hold_volumes(container)?),
+        };
         let shim = container.lock().shim.clone();
         if let Some(shim) = shim {
             match self.mounted(container, &shim, &extra) {
                 // The container has ended. A shim unmounts before it stops to listen; it may stay for
                 // clients that have not read everything.
-                Err(error) if error.kind == Kind::Gone => {}
+                Err(error) if error.kind == ErrorKind::Gone => {}
                 view => return view.map(Arc::new),
             }
         }
@@ -141,7 +147,7 @@ impl Engine {
         Ok(view)
     }
 
-    /// The files as a shim has them mounted. `Kind::Gone`: it has left.
+    /// The files as a shim has them mounted. `ErrorKind::Gone`: it has left.
     fn mounted(&self, container: &Container, shim: &Shim, extra: &[Extra]) -> Result<View> {
         // 0 when it does not run.
         let pid = container.lock().pid;
@@ -168,14 +174,22 @@ impl Engine {
                     source: Some(source),
                     destination: Path::new("/etc").join(name),
                     readonly: false,
+                    subpath: String::new(),
                 });
             }
         }
         for wanted in container.wanted()? {
             let destination = PathBuf::from(&wanted.destination);
+            let source = match wanted.kind {
+                Kind::Tmpfs => None,
+                Kind::Bind => Some(PathBuf::from(wanted.source)),
+                Kind::Volume => Some(self.volumes.data(&wanted.source)),
+                Kind::Image => continue,
+            };
             extra.retain(|other| other.destination != destination);
             extra.push(Extra {
-                source: wanted.source.map(PathBuf::from),
+                source,
+                subpath: wanted.subpath,
                 destination,
                 readonly: wanted.readonly,
             });
@@ -192,7 +206,7 @@ fn is_readonly(container: &Container) -> bool {
 /// The shim's mount namespace. The number of a process may be another's by now; that the shim still
 /// serves after we have looked says that it was not.
 fn mounts_of(shim: &Shim, run_dir: &Path) -> Result<OwnedFd> {
-    let gone = || Error::new(Kind::Gone, "the container's shim has left");
+    let gone = || Error::new(ErrorKind::Gone, "the container's shim has left");
     let namespace = namespace::of_process(shim.pid(), "mnt").map_err(|_| gone())?;
     match client::connect(run_dir)?.pid() == shim.pid() {
         true => Ok(namespace),

@@ -203,6 +203,10 @@ impl Engine {
         if had_run {
             self.tell_die(container, exit);
         }
+        if !will_restart {
+            self.release_volumes(&container.id);
+            self.tell_unmounts(container);
+        }
         container.update(|state| {
             state.ends += 1;
             state.halts += u64::from(!will_restart);

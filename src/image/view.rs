@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::image::overlay;
 use crate::sys::mount::{self, Attributes};
 use crate::sys::{fs, namespace, thread};
+use crate::volume::part;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
@@ -47,6 +48,8 @@ pub struct Extra {
     pub source: Option<PathBuf>,
     pub destination: PathBuf,
     pub readonly: bool,
+    /// What is mounted of the source, if not all.
+    pub subpath: String,
 }
 
 pub struct View {
@@ -153,7 +156,7 @@ fn trees<'a>(
     let mut trees = Vec::new();
     for wanted in extra {
         let tree = match (&wanted.source, base) {
-            (Some(source), _) => source_tree(source)?,
+            (Some(source), _) => source_tree(source, &wanted.subpath)?,
             (None, Base::Mounted { container, .. }) => {
                 tmpfs_tree(container.as_ref(), &wanted.destination, own)?
             }
@@ -171,8 +174,13 @@ fn join(other: BorrowedFd<'_>) -> Result<()> {
 
 /// What a bind shows. Where its source is gone from the host there is nothing to show, and what is
 /// in the container can still be reached.
-fn source_tree(source: &Path) -> Result<Option<OwnedFd>> {
-    match mount::clone_tree(source, true) {
+fn source_tree(source: &Path, subpath: &str) -> Result<Option<OwnedFd>> {
+    let tree = match subpath {
+        "" => mount::clone_tree(source, true),
+        _ => part::open(source, subpath)
+            .and_then(|found| mount::clone_tree_of(found, true, source.display())),
+    };
+    match tree {
         Err(e) if crate::sys::is(&e, Errno::NOENT) => Ok(None),
         cloned => cloned.map(Some),
     }

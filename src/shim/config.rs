@@ -5,6 +5,7 @@ use crate::json;
 use crate::json::map::Map;
 use crate::json::value::json_struct;
 use crate::oci::image::HealthConfig;
+use crate::shim::parts::Part;
 use crate::sys::fs;
 use crate::wire::container::RestartPolicy;
 use std::path::Path;
@@ -47,6 +48,8 @@ json_struct! {
         pub open_stdin: Option<bool>,
         /// The process whose /dev/shm this container shares.
         pub shm_of: Option<i32>,
+        /// To be mounted before the container is made.
+        pub parts: Option<Vec<Part>>,
         /// Docker's StdinOnce: the container's stdin closes when the first client's does.
         pub stdin_once: Option<bool>,
         pub restart: Option<RestartPolicy>,

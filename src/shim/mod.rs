@@ -23,6 +23,7 @@ pub mod keys;
 pub mod log;
 pub mod message;
 pub mod network;
+pub mod parts;
 pub mod policy;
 pub mod run;
 pub mod serve;

@@ -10,6 +10,7 @@ use crate::shim::helper;
 use crate::shim::hotplug::Hotplug;
 use crate::shim::log::writer::Writer;
 use crate::shim::network::Network;
+use crate::shim::parts;
 use crate::shim::policy::{Policy, Restarts};
 use crate::shim::run::Run;
 use crate::shim::serve::Supervisor;
@@ -46,6 +47,7 @@ impl Supervisor {
 
         supervisor::private_mounts()?;
         mount(run_dir, &config)?;
+        parts::mount_all(config.parts.as_deref().unwrap_or_default())?;
         if let Some(pid) = config.shm_of {
             shm::share(pid, &run_dir.join(config::SHM))?;
         }

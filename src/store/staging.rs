@@ -87,18 +87,27 @@ pub fn discard(path: &Path) -> Result<()> {
 }
 
 fn take_away(path: &Path, durably: bool) -> Result<()> {
+    match set_off(path, durably)? {
+        Some(leaving) => tree::remove(&leaving),
+        None => Ok(()),
+    }
+}
+
+/// The first half of `remove`: `path` has its name no more. Answers what is left to be removed, if
+/// there was something.
+pub fn set_off(path: &Path, durably: bool) -> Result<Option<PathBuf>> {
     let Some(parent) = path.parent() else {
         return Err(Error::invalid(format!("remove {}", path.display())));
     };
     let leaving = parent.join(unused(OLD)?);
     match fs::rename(path, &leaving) {
-        Err(e) if sys::is(&e, rustix::io::Errno::NOENT) => return Ok(()),
+        Err(e) if sys::is(&e, rustix::io::Errno::NOENT) => return Ok(None),
         renamed => renamed?,
     }
     if durably {
         fs::sync_dir(parent)?;
     }
-    tree::remove(&leaving)
+    Ok(Some(leaving))
 }
 
 /// Remove what a crash or a power cut left half-made or half-removed in `parent`. Answers how many

@@ -69,13 +69,31 @@ pub fn open_without_links(
     resolve(root.as_fd(), path, flags, ResolveFlags::NO_SYMLINKS)
 }
 
+/// Open `path` below `root`. EXDEV where a link or `..` would lead out of it.
+pub fn open_beneath(
+    root: impl AsFd,
+    path: &Path,
+    flags: OFlags,
+) -> std::result::Result<OwnedFd, Errno> {
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    resolve_by(root.as_fd(), path, flags, how)
+}
+
 fn resolve(
     root: BorrowedFd<'_>,
     path: &Path,
     flags: OFlags,
     how: ResolveFlags,
 ) -> std::result::Result<OwnedFd, Errno> {
-    let how = ResolveFlags::IN_ROOT | how;
+    resolve_by(root, path, flags, ResolveFlags::IN_ROOT | how)
+}
+
+fn resolve_by(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    how: ResolveFlags,
+) -> std::result::Result<OwnedFd, Errno> {
     // EAGAIN: somebody renamed something somewhere while a `..` was resolved, and the kernel could
     // not prove that it stayed inside (openat2(2)). Nothing is wrong; ask again, but not for ever.
     for _ in 0..128 {

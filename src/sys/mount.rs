@@ -120,6 +120,37 @@ pub fn new_on(
     .map_err(|errno| failed("mount", kind, errno))
 }
 
+/// mount(2), as it was called before there were descriptors, with flags and propagation as numbers. For
+/// what users ask for in that call's words, and for file systems that take their data in one piece
+/// (nfs, cifs).
+pub fn plain(
+    device: &str,
+    target: &Path,
+    kind: &str,
+    (flags, propagation): (u32, u32),
+    data: &str,
+) -> std::result::Result<(), Errno> {
+    let flags = MountFlags::from_bits_retain(flags);
+    let data = CString::new(data).map_err(|_| Errno::INVAL)?;
+    rustix::mount::mount(device, target, kind, flags, data.as_c_str())?;
+    let outcome = || {
+        if propagation != 0 {
+            let kind = MountPropagationFlags::from_bits_retain(propagation);
+            rustix::mount::mount_change(target, kind)?;
+        }
+        // The kernel takes a bind as it is; its flags need a second call.
+        let of_bind = MountFlags::BIND | MountFlags::RDONLY;
+        match flags.contains(of_bind) {
+            true => rustix::mount::mount_remount(target, flags, c""),
+            false => Ok(()),
+        }
+    };
+    outcome().inspect_err(|_| {
+        // Not as it should be: better not at all.
+        let _ = rustix::mount::unmount(target, UnmountFlags::NOFOLLOW);
+    })
+}
+
 /// The flags of mount(2) for those of mount_setattr(2).
 fn old_flags(attributes: MountAttrFlags) -> MountFlags {
     let pairs = [

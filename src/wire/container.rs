@@ -47,6 +47,8 @@ json_struct! {
 pub struct CreateRequest {
     pub config: Config,
     pub placement: Placement,
+    /// Not of the API: it is a step of a build, where the image's volumes are plain directories.
+    pub is_step: bool,
 }
 
 json_struct! {
@@ -190,8 +192,8 @@ json_struct! {
         /// Of Docker Desktop.
         pub consistency: Option<String> = "Consistency",
         pub bind_options: Option<BindOptions> = "BindOptions",
-        pub volume_options: Option<Raw> = "VolumeOptions",
-        pub image_options: Option<Raw> = "ImageOptions",
+        pub volume_options: Option<VolumeOptions> = "VolumeOptions",
+        pub image_options: Option<ImageOptions> = "ImageOptions",
         pub tmpfs_options: Option<TmpfsOptions> = "TmpfsOptions",
         pub cluster_options: Option<Raw> = "ClusterOptions",
     }
@@ -207,6 +209,31 @@ json_struct! {
         /// An error where the kernel cannot make the mounts below read-only too.
         pub read_only_force_recursive: Option<bool> = "ReadOnlyForceRecursive",
         pub create_mountpoint: Option<bool> = "CreateMountpoint",
+    }
+
+    /// What a `--mount type=volume` may say more.
+    #[derive(Clone, Debug, Default)]
+    pub struct VolumeOptions {
+        /// Leave it empty, whatever the image has there.
+        pub no_copy: Option<bool> = "NoCopy",
+        pub labels: Option<Map<String>> = "Labels",
+        pub driver_config: Option<VolumeDriver> = "DriverConfig",
+        /// The directory in it that is mounted.
+        pub subpath: Option<String> = "Subpath",
+    }
+
+    /// Who makes the volume, if it is not there, and what he is told.
+    #[derive(Clone, Debug, Default)]
+    pub struct VolumeDriver {
+        pub name: Option<String> = "Name",
+        pub options: Option<Map<String>> = "Options",
+    }
+
+    /// What a `--mount type=image` may say more.
+    #[derive(Clone, Debug, Default)]
+    pub struct ImageOptions {
+        /// The directory in it that is mounted.
+        pub subpath: Option<String> = "Subpath",
     }
 
     /// What a `--mount type=tmpfs` may say more.

@@ -10,6 +10,7 @@ pub mod exec;
 pub mod image;
 pub mod stdcopy;
 pub mod system;
+pub mod volume;
 
 json_struct! {
     /// The body of every answer of 400 and above.

@@ -283,6 +283,8 @@ fn of_argument(verb: &Verb, n: usize, typed: &str, global: &Line) -> Candidates 
         // A name for a new one is nobody's to know.
         "NETWORK" if verb.about.starts_with("Create") => Vec::new(),
         "NETWORK" => networks(global),
+        "VOLUME" if verb.about.starts_with("Create") => Vec::new(),
+        "VOLUME" => volumes(global),
         "NAME|ID" => {
             let mut all = containers(verb, typed, global, "");
             all.extend(images(global));
@@ -346,6 +348,15 @@ fn networks(global: &Line) -> Candidates {
     all
 }
 
+fn volumes(global: &Line) -> Candidates {
+    let answer = ask(global, "/volumes").unwrap_or_default();
+    let mut all = Vec::new();
+    for volume in parse(&answer).map_or(Vec::new(), |answer| answer.at("Volumes").items()) {
+        all.push(pair(volume.at("Name").text(), &volume.at("Driver").text()));
+    }
+    all
+}
+
 fn images(global: &Line) -> Candidates {
     let answer = ask(global, "/images/json").unwrap_or_default();
     let mut all = Vec::new();
@@ -391,6 +402,8 @@ mod tests {
             ("network disc", "disconnect"),
             ("network create --driver m", "macvlan"),
             ("network create ", ""),
+            ("volume in", "inspect"),
+            ("volume create ", ""),
             ("load --inp", "--input"),
             ("load --input x", ":files"),
             ("completion z", "zsh"),

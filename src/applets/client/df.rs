@@ -4,7 +4,7 @@ use super::list::{self, Columns, Row};
 use super::options::{Options, Verb, flag};
 use super::ps::{self, FORMAT};
 use super::remote::{Engine, parse};
-use super::{format, human, images, print};
+use super::{format, human, images, print, volume};
 use crate::error::Result;
 use crate::json::node::Node;
 
@@ -155,9 +155,10 @@ fn verbose(usage: Node<'_>, format: Option<&str>) -> Result<u8> {
     }
     if let Some(format) = format.filter(|_| !is_table) {
         let document = format!(
-            "{{\"Images\":{},\"Containers\":{},\"Volumes\":[],\"BuildCache\":[]}}",
+            "{{\"Images\":{},\"Containers\":{},\"Volumes\":{},\"BuildCache\":[]}}",
             list::json(&images),
-            list::json(&containers)
+            list::json(&containers),
+            list::json(&volume::rows(usage))
         );
         return print::line(&format::document(format, &document)?).map(|()| 0);
     }
@@ -168,7 +169,7 @@ fn verbose(usage: Node<'_>, format: Option<&str>) -> Result<u8> {
          Local Volumes space usage:\n\n{}\nBuild cache usage: {}\n\n{}",
         list::render("table", &IMAGES, &images)?,
         list::render("table", &CONTAINERS, &containers)?,
-        print::table("VOLUME NAME\tLINKS\tSIZE"),
+        list::render("table", &volume::USAGE, &volume::rows(usage))?,
         cache.map_or("0B", |(_, size)| size),
         print::table("CACHE ID\tCACHE TYPE\tSIZE\tCREATED\tLAST USED\tUSAGE\tSHARED"),
     ))?;

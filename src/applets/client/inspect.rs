@@ -67,6 +67,15 @@ pub const NETWORK: Verb = Verb {
     ..VERB
 };
 
+pub const VOLUME: Verb = Verb {
+    names: &["volume inspect"],
+    usage: "[OPTIONS] VOLUME [VOLUME...]",
+    about: "Display detailed information on one or more volumes",
+    flags: &[&[FORMAT]],
+    main: |engine, options| inspect(engine, options, "volume"),
+    ..VERB
+};
+
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
     match options.get("type").unwrap_or("") {
         kind @ ("" | "container" | "image" | "network" | "volume") => {

@@ -71,6 +71,7 @@ fn escape(json: &str) -> String {
 fn title(field: &str, id: &str) -> String {
     match field {
         "ID" => id,
+        "Name" if id == "VOLUME NAME" => id,
         "RunningFor" | "CreatedSince" => "CREATED",
         "BlockIO" => "BLOCK I/O",
         "CPUPerc" => "CPU %",

@@ -63,6 +63,7 @@ mod top;
 mod update;
 mod values;
 mod version;
+mod volume;
 mod wait;
 
 use self::config::Config;
@@ -106,6 +107,12 @@ const VERBS: &[&Verb] = &[
     &network::REMOVE,
     &inspect::NETWORK,
     &prune::NETWORK,
+    &volume::CREATE,
+    &volume::LIST,
+    &volume::REMOVE,
+    &volume::UPDATE,
+    &inspect::VOLUME,
+    &prune::VOLUME,
     &pause::PAUSE,
     &port::VERB,
     &prune::CONTAINER,
@@ -133,13 +140,14 @@ const VERBS: &[&Verb] = &[
     &wait::VERB,
 ];
 
-const GROUPS: [(&str, &str); 6] = [
+const GROUPS: [(&str, &str); 7] = [
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("manifest", "Look at manifests in registries"),
     ("network", "Manage networks"),
     ("store", "Make stores of images for firmware"),
     ("system", "Manage the engine"),
+    ("volume", "Manage volumes"),
 ];
 
 /// Those that help names first, as Docker's does.

@@ -10,7 +10,10 @@ use crate::json::map::Map;
 use crate::json::node::quote;
 use crate::json::object::{self, Object};
 use crate::json::value::Raw;
-use crate::wire::container::{BindOptions, EndpointSettings, MountRequest, TmpfsOptions};
+use crate::wire::container::{
+    BindOptions, EndpointSettings, ImageOptions, MountRequest, TmpfsOptions, VolumeDriver,
+    VolumeOptions,
+};
 
 /// The fields of one line of CSV; a quoted one may hold commas (Go's encoding/csv).
 pub fn fields(line: &str) -> Result<Vec<String>> {
@@ -72,8 +75,6 @@ pub fn mount(create: &mut Create, value: &str) -> Result<()> {
         kind: Some("volume".to_string()),
         ..MountRequest::default()
     };
-    let mut volume = Volume::default();
-    let mut image_subpath = None;
     for field in fields(value)? {
         let (key, text) = field.split_once('=').unwrap_or((&field, ""));
         let key = key.to_ascii_lowercase();
@@ -105,14 +106,12 @@ pub fn mount(create: &mut Create, value: &str) -> Result<()> {
             "bind-nonrecursive" => bind(&mut mount).non_recursive = boolean()?,
             "bind-recursive" => bind_recursive(bind(&mut mount), text)?,
             "bind-create-src" => bind(&mut mount).create_mountpoint = boolean()?,
-            "volume-subpath" => volume.set("Subpath", quote(text)),
-            "volume-nocopy" => {
-                volume.set("NoCopy", boolean()?.unwrap_or_default().to_string());
-            }
-            "volume-label" => volume.labels.push(text.to_string()),
-            "volume-driver" => volume.driver = some(),
-            "volume-opt" => volume.options.push(text.to_string()),
-            "image-subpath" => image_subpath = some(),
+            "volume-subpath" => volume(&mut mount).subpath = some(),
+            "volume-nocopy" => volume(&mut mount).no_copy = boolean()?,
+            "volume-label" => add_pair(&mut volume(&mut mount).labels, text),
+            "volume-driver" => volume_driver(&mut mount).name = some(),
+            "volume-opt" => add_pair(&mut volume_driver(&mut mount).options, text),
+            "image-subpath" => mount.image_options = Some(ImageOptions { subpath: some() }),
             "tmpfs-size" => {
                 let bytes = human::parse_size(text).map_err(|_| invalid())?;
                 tmpfs(&mut mount).size_bytes = Some(bytes);
@@ -127,11 +126,6 @@ pub fn mount(create: &mut Create, value: &str) -> Result<()> {
                 )));
             }
         }
-    }
-    mount.volume_options = volume.finish()?;
-    if let Some(path) = image_subpath {
-        let text = Object::new().text("Subpath", &path).finish();
-        mount.image_options = Some(json::parse(&text, "image-subpath")?);
     }
     check(&mount)?;
     create.host.mounts.get_or_insert_default().push(mount);
@@ -214,38 +208,20 @@ fn check(mount: &MountRequest) -> Result<()> {
     Ok(())
 }
 
-/// VolumeOptions of the API, which nobody here looks into.
-#[derive(Default)]
-struct Volume {
-    members: Vec<(&'static str, String)>,
-    labels: Vec<String>,
-    driver: Option<String>,
-    options: Vec<String>,
+fn volume(mount: &mut MountRequest) -> &mut VolumeOptions {
+    mount.volume_options.get_or_insert_default()
 }
 
-impl Volume {
-    fn set(&mut self, name: &'static str, value: String) {
-        self.members.push((name, value));
-    }
+fn volume_driver(mount: &mut MountRequest) -> &mut VolumeDriver {
+    volume(mount).driver_config.get_or_insert_default()
+}
 
-    fn finish(self) -> Result<Option<Raw>> {
-        let mut object = Object::new();
-        for (name, value) in &self.members {
-            object.put(name, value);
-        }
-        if !self.labels.is_empty() {
-            object.put("Labels", &pairs(&self.labels));
-        }
-        if self.driver.is_some() || !self.options.is_empty() {
-            let mut driver = Object::new();
-            driver.text("Name", self.driver.as_deref().unwrap_or_default());
-            driver.put("Options", &pairs(&self.options));
-            object.put("DriverConfig", &driver.finish());
-        }
-        match object.finish().as_str() {
-            "{}" => Ok(None),
-            text => Ok(Some(Raw(text.to_string()))),
-        }
+/// One `name=value` more.
+fn add_pair(map: &mut Option<Map<String>>, pair: &str) {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    if !name.is_empty() {
+        let map = map.get_or_insert_default();
+        map.insert(name.to_string(), value.to_string());
     }
 }
 

@@ -44,6 +44,21 @@ pub const NETWORK: Verb = Verb {
     ..CONTAINER
 };
 
+pub const VOLUME: Verb = Verb {
+    names: &["volume prune"],
+    about: "Remove unused local volumes",
+    flags: &[&[
+        flag(
+            "-a, --all",
+            "Remove all unused volumes, not just anonymous ones",
+        ),
+        FILTER,
+        FORCE,
+    ]],
+    main: |engine, options| one(engine, options, &VOLUMES),
+    ..CONTAINER
+};
+
 pub const SYSTEM: Verb = Verb {
     names: &["system prune"],
     about: "Remove unused data",
@@ -93,6 +108,8 @@ const CACHES: Kind = Kind {
 fn one(engine: &Engine, options: &Options, kind: &Kind) -> Result<u8> {
     let warning = match (kind.list, options.is("all")) {
         ("ContainersDeleted", _) => "all stopped containers",
+        ("VolumesDeleted", false) => "anonymous local volumes not used by at least one container",
+        ("VolumesDeleted", true) => "all local volumes not used by at least one container",
         ("NetworksDeleted", _) => "all custom networks not used by at least one container",
         (_, false) => "all dangling images",
         (_, true) => "all images without at least one container associated to them",
@@ -184,6 +201,7 @@ fn confirm(options: &Options, warning: &str) -> Result<bool> {
 fn prune(engine: &Engine, options: &Options, kind: &Kind) -> Result<i64> {
     // The images' own option is a filter to the engine.
     let more = match (kind.list, options.is("all")) {
+        ("VolumesDeleted", true) if !options.is("volumes") => Some(("all", "1")),
         ("ImagesDeleted", true) => Some(("dangling", "false")),
         ("ImagesDeleted", false) => Some(("dangling", "true")),
         _ => None,

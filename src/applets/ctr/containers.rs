@@ -4,6 +4,7 @@ use super::{Ctr, print_list};
 use crate::applets::client::options::Options;
 use crate::applets::client::print;
 use crate::engine::record;
+use crate::engine::remove::Removal;
 use crate::error::Result;
 use crate::json;
 use crate::json::node;
@@ -43,7 +44,7 @@ pub fn info(ctr: &Ctr, options: &mut Options) -> Result<u8> {
 pub fn remove(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     ctr.as_engine("rm", |engine| {
         for name in &options.args {
-            engine.remove(&engine.find(name)?, false)?;
+            engine.remove(&engine.find(name)?, Removal::default())?;
             print::line(name)?;
         }
         Ok(0)

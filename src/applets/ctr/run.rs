@@ -11,6 +11,7 @@ use crate::applets::client::options::{Flag, Options, Tables, flag};
 use crate::applets::client::print;
 use crate::engine::Engine;
 use crate::engine::container::{Container, Phase};
+use crate::engine::remove::Removal;
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::shim::client::{self, Attach};
@@ -72,6 +73,7 @@ fn request(create: &Create) -> CreateRequest {
             host_config: Some(create.host.clone()),
             networking_config: None,
         },
+        is_step: false,
     }
 }
 
@@ -193,7 +195,7 @@ fn remove(ctr: &Ctr, id: &str) -> Result<()> {
             return Ok(());
         };
         // Recovery may be at it already.
-        let _ = engine.remove(&container, false);
+        let _ = engine.remove(&container, Removal::default());
         let is_gone = container.wait_until(&|s| s.phase == Phase::Removed, None, Some(REMOVAL))?;
         match is_gone {
             true => Ok(()),

@@ -4,6 +4,7 @@
 //! sense has been refused by `validate` when the container was created.
 
 pub mod mounts;
+mod parts;
 pub mod resources;
 pub mod seccomp;
 pub mod security;
@@ -29,6 +30,8 @@ pub struct Place<'a> {
     /// /dev/shm of the container whose IPC namespace it shares.
     pub shm: Option<&'a Path>,
     pub donors: &'a Donors,
+    /// Where volumes and images are, by their places in the container.
+    pub sources: &'a Map<String>,
     pub options: &'a Options,
     /// Our own executable, which is also the init.
     pub binary: &'a Path,

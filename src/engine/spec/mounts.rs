@@ -3,10 +3,11 @@
 
 use crate::engine::container::Container;
 use crate::engine::host;
-use crate::engine::spec::wanted::{PRIVATE, Wanted};
+use crate::engine::spec::wanted::{Kind, PRIVATE, Wanted};
 use crate::engine::spec::{INIT, Place, security};
 use crate::error::Result;
 use crate::oci::spec::Mount;
+use crate::volume::{DRIVER, Volumes};
 use crate::wire::container::{HostConfig, MountPoint};
 
 /// All mounts, in the order in which they are to be made.
@@ -28,7 +29,7 @@ pub fn all(container: &Container, place: &Place<'_>) -> Result<Vec<Mount>> {
         let same = |wanted: &Wanted| Some(&wanted.destination) == mount.destination.as_ref();
         !wanted.iter().any(same)
     });
-    mounts.extend(wanted.into_iter().map(into_mount));
+    mounts.extend(wanted.into_iter().map(|mount| into_mount(mount, place)));
     Ok(mounts)
 }
 
@@ -90,27 +91,32 @@ fn defaults(asked: &HostConfig, place: &Place<'_>) -> Vec<Mount> {
 }
 
 /// A mount that was asked for, as the runtime takes it.
-fn into_mount(wanted: Wanted) -> Mount {
-    let mut options = wanted.options;
-    let kind = if wanted.source.is_some() {
-        "bind"
-    } else {
-        "tmpfs"
+fn into_mount(wanted: Wanted, place: &Place<'_>) -> Mount {
+    let is_bind = wanted.kind != Kind::Tmpfs;
+    let source = match (wanted.kind, place.sources.get(&wanted.destination)) {
+        (Kind::Tmpfs, _) => "tmpfs".to_string(),
+        (_, Some(source)) => source.clone(),
+        (_, None) => wanted.source,
     };
-    if wanted.source.is_some() {
+    let mut options = wanted.options;
+    if is_bind {
         let bind = if wanted.is_shallow { "bind" } else { "rbind" };
-        options.extend([bind.to_string(), wanted.propagation]);
+        let propagation = match wanted.kind {
+            Kind::Bind => wanted.propagation,
+            _ => PRIVATE.to_string(),
+        };
+        options.extend([bind.to_string(), propagation]);
     }
     if wanted.readonly {
         // As Docker does since 25: also what is mounted below, where the kernel can.
         let is_shallow = wanted.is_shallow_readonly || !host::makes_readonly_recursively();
-        let deep = wanted.source.is_some() && !is_shallow;
+        let deep = is_bind && !is_shallow;
         options.push(if deep { "rro" } else { "ro" }.to_string());
     }
     Mount {
         destination: Some(wanted.destination),
-        kind: Some(kind.to_string()),
-        source: Some(wanted.source.unwrap_or_else(|| "tmpfs".to_string())),
+        kind: Some(if is_bind { "bind" } else { "tmpfs" }.to_string()),
+        source: Some(source),
         options: Some(options),
         ..Mount::default()
     }
@@ -128,24 +134,28 @@ pub fn root_propagation(container: &Container) -> Option<String> {
 }
 
 /// As inspect lists them.
-pub fn points(container: &Container) -> Vec<MountPoint> {
+pub fn points(container: &Container, volumes: &Volumes) -> Vec<MountPoint> {
     let wanted = container.wanted().unwrap_or_default();
     let listed = wanted.into_iter().filter(|mount| !mount.is_unlisted);
-    listed.map(point).collect()
+    listed.map(|mount| point(mount, volumes)).collect()
 }
 
-fn point(wanted: Wanted) -> MountPoint {
-    let kind = if wanted.source.is_some() {
-        "bind"
-    } else {
-        "tmpfs"
+fn point(wanted: Wanted, volumes: &Volumes) -> MountPoint {
+    let (name, source, driver) = match wanted.kind {
+        Kind::Volume => {
+            let data = volumes.data(&wanted.source).display().to_string();
+            (Some(wanted.source), data, Some(DRIVER.to_string()))
+        }
+        // Mounted in the shim's mount namespace only.
+        Kind::Image => (Some(wanted.source), String::new(), None),
+        Kind::Bind | Kind::Tmpfs => (None, wanted.source, None),
     };
     MountPoint {
-        kind: Some(kind.to_string()),
-        name: None,
-        source: Some(wanted.source.unwrap_or_default()),
+        kind: Some(wanted.kind.name().to_string()),
+        name,
+        source: Some(source),
         destination: Some(wanted.destination),
-        driver: None,
+        driver,
         mode: Some(wanted.mode),
         rw: Some(!wanted.readonly),
         propagation: Some(wanted.propagation),

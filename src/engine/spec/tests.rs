@@ -46,6 +46,7 @@ fn built(config: Config, host: HostConfig) -> Spec {
         files_dir: Path::new("/data"),
         shm: None,
         donors: &Donors::default(),
+        sources: &Map::new(),
         seccomp: seccomp::Host {
             has_seccomp: true,
             kernel: "6.1",

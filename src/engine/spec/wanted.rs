@@ -3,13 +3,39 @@
 //! What is said about mistakes is moby's (volume/mounts, linux_parser.go).
 
 use crate::error::{Error, Result};
-use crate::wire::container::{BindOptions, HostConfig, MountRequest, TmpfsOptions};
+use crate::json::map::Map;
+use crate::wire::container::{
+    BindOptions, Config, HostConfig, ImageOptions, MountRequest, TmpfsOptions, VolumeOptions,
+};
 
-/// A bind mount or tmpfs, whichever way it was spelled.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Tmpfs,
+    Bind,
+    Volume,
+    Image,
+}
+
+impl Kind {
+    /// As the API names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Tmpfs => "tmpfs",
+            Kind::Bind => "bind",
+            Kind::Volume => "volume",
+            Kind::Image => "image",
+        }
+    }
+}
+
+/// A mount, whichever way it was spelled.
+#[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// None: a tmpfs.
-    pub source: Option<String>,
+    pub kind: Kind,
+    /// Of a bind the directory; of a volume its name, and until it has got one nothing; of an image
+    /// what the user calls it.
+    pub source: String,
     pub destination: String,
     pub readonly: bool,
     /// Of a bind: `rprivate`, `rslave`…
@@ -26,6 +52,10 @@ pub struct Wanted {
     pub create_source: bool,
     /// Of `Tmpfs`, which inspect does not list.
     pub is_unlisted: bool,
+    /// Of a volume.
+    pub volume: VolumeOptions,
+    /// Of a volume or an image: the directory in it that is mounted, if not all.
+    pub subpath: String,
 }
 
 /// Docker's default for a bind mount.
@@ -39,7 +69,7 @@ const PROPAGATIONS: [&str; 6] = [
 pub fn of(host: &HostConfig) -> Result<Vec<Wanted>> {
     let mut all = Vec::new();
     for text in host.binds.iter().flatten() {
-        all.push(parse_bind(text)?);
+        all.push(parse_bind(text, host.volume_driver.as_deref())?);
     }
     for request in host.mounts.iter().flatten() {
         all.push(parse_mount(request)?);
@@ -65,65 +95,130 @@ pub fn of(host: &HostConfig) -> Result<Vec<Wanted>> {
 }
 
 /// The same, and what was `inherited` from other containers at create, where nothing takes its
-/// place.
-pub fn with_inherited(host: &HostConfig, inherited: &[MountRequest]) -> Result<Vec<Wanted>> {
+/// place; and the volumes that the engine has named, by their places.
+pub fn with_inherited(
+    host: &HostConfig,
+    inherited: &[MountRequest],
+    named: &Map<String>,
+) -> Result<Vec<Wanted>> {
     let own = of(host)?;
     let mut all = Vec::new();
     for request in inherited {
-        let mount = parse_mount(request)?;
+        let mut mount = parse_mount(request)?;
         let same = |other: &Wanted| other.destination == mount.destination;
         if !own.iter().any(same) {
             all.retain(|other| !same(other));
+            // It is the donor's.
+            mount.mode.clear();
             all.push(mount);
         }
     }
     all.extend(own);
+    for (destination, name) in named.iter() {
+        match all
+            .iter_mut()
+            .find(|mount| mount.destination == *destination)
+        {
+            Some(mount) if mount.kind == Kind::Volume && mount.source.is_empty() => {
+                mount.source.clone_from(name);
+            }
+            Some(_) => {}
+            None => all.push(Wanted {
+                mode: String::new(),
+                source: name.clone(),
+                ..volume(destination)
+            }),
+        }
+    }
     Ok(all)
 }
 
-/// `source:destination[:options]` of `-v`.
-fn parse_bind(text: &str) -> Result<Wanted> {
+/// Where the config (the image's, too) wants a volume without a name and nothing else is mounted.
+pub fn unnamed(config: &Config, all: &[Wanted]) -> Result<Vec<Wanted>> {
+    let mut unnamed: Vec<Wanted> = Vec::new();
+    for place in config.volumes.iter().flat_map(Map::keys) {
+        let destination = check_destination(place)?;
+        let mut known = all.iter().chain(&unnamed);
+        if !known.any(|mount| mount.destination == destination) {
+            unnamed.push(volume(&destination));
+        }
+    }
+    Ok(unnamed)
+}
+
+fn volume(destination: &str) -> Wanted {
+    Wanted {
+        kind: Kind::Volume,
+        destination: destination.to_string(),
+        // What Docker writes here for SELinux, and shows everywhere.
+        mode: "z".to_string(),
+        ..Wanted::default()
+    }
+}
+
+/// `source:destination[:options]` of `-v`, or a destination alone.
+fn parse_bind(text: &str, driver: Option<&str>) -> Result<Wanted> {
     let invalid =
         |why: &str| Error::invalid(format!("invalid volume specification: '{text}'{why}"));
     let parts: Vec<&str> = text.split(':').collect();
     let (source, destination, mode) = match parts[..] {
         // What looks like a path and a mode is neither a bind nor a volume.
         [_, mode] if is_mode(mode) => return Err(invalid("")),
-        [source, destination] => (source, destination, ""),
-        [source, destination, mode] => (source, destination, mode),
+        [destination] if !destination.is_empty() => ("", destination, ""),
+        [source, destination] if !source.is_empty() => (source, destination, ""),
+        [source, destination, mode] if !source.is_empty() => (source, destination, mode),
         _ => return Err(invalid("")),
     };
-    if source.is_empty() {
-        return Err(invalid(""));
-    }
     if !is_mode(mode) {
         return Err(Error::invalid(format!("invalid mode: {mode}")));
     }
-    if !source.starts_with('/') {
-        return Err(Error::invalid(format!(
-            "volume \"{source}\": named volumes are not supported yet"
-        )));
-    }
+    let is_bind = source.starts_with('/');
+    let kind = if is_bind { Kind::Bind } else { Kind::Volume };
     let bad = |why: &dyn std::fmt::Display| {
-        invalid(&format!(": invalid mount config for type \"bind\": {why}"))
+        let name = kind.name();
+        invalid(&format!(": invalid mount config for type {name:?}: {why}"))
     };
-    if mode.split(',').any(|option| option == "nocopy") {
-        return Err(bad(&"field VolumeOptions must not be specified"));
-    }
+    let nocopy = mode.split(',').any(|option| option == "nocopy");
     let propagation = mode.split(',').find(|option| PROPAGATIONS.contains(option));
-    Ok(Wanted {
-        source: Some(clean(source)),
-        destination: check_destination(destination).map_err(|error| bad(&error))?,
-        readonly: mode.split(',').any(|option| option == "ro"),
-        propagation: propagation.unwrap_or(PRIVATE).to_string(),
-        mode: mode.to_string(),
-        create_source: true,
-        ..Wanted::default()
-    })
+    match kind {
+        Kind::Bind if nocopy => return Err(bad(&"field VolumeOptions must not be specified")),
+        Kind::Volume if propagation.is_some() => {
+            return Err(bad(&"field BindOptions must not be specified"));
+        }
+        _ => {}
+    }
+    let destination = check_destination(destination).map_err(|error| bad(&error))?;
+    let readonly = mode.split(',').any(|option| option == "ro");
+    if is_bind {
+        return Ok(Wanted {
+            kind,
+            source: clean(source),
+            destination,
+            readonly,
+            propagation: propagation.unwrap_or(PRIVATE).to_string(),
+            mode: mode.to_string(),
+            create_source: true,
+            ..Wanted::default()
+        });
+    }
+    let mut wanted = Wanted {
+        source: source.to_string(),
+        readonly,
+        ..volume(&destination)
+    };
+    if !mode.is_empty() {
+        wanted.mode = mode.to_string();
+    }
+    wanted.volume.no_copy = nocopy.then_some(true);
+    if let Some(driver) = driver.filter(|driver| !driver.is_empty()) {
+        let config = wanted.volume.driver_config.get_or_insert_default();
+        config.name = Some(driver.to_string());
+    }
+    Ok(wanted)
 }
 
-/// Whether `mode` is options of a bind, at most one of each kind. SELinux labels and Docker Desktop's
-/// consistency are known and have nothing to do here.
+/// Whether `mode` is options of a bind or a volume, at most one of each kind. SELinux labels and
+/// Docker Desktop's consistency are known and have nothing to do here.
 fn is_mode(mode: &str) -> bool {
     const KINDS: [&[&str]; 5] = [
         &["rw", "ro"],
@@ -176,6 +271,8 @@ fn parse_mount(request: &MountRequest) -> Result<Wanted> {
     }
     let wanted = match kind {
         "bind" => mount_bind(request).map_err(|error| invalid(&error))?,
+        "volume" => mount_volume(request).map_err(|error| invalid(&error))?,
+        "image" => mount_image(request).map_err(|error| invalid(&error))?,
         "tmpfs" if request.source.as_ref().is_some_and(|text| !text.is_empty()) => {
             return Err(invalid(&"field Source must not be specified"));
         }
@@ -187,7 +284,7 @@ fn parse_mount(request: &MountRequest) -> Result<Wanted> {
         }
         _ => {
             return Err(Error::invalid(format!(
-                "mounts of type \"{kind}\" are not supported yet"
+                "mounts of type \"{kind}\" are not supported"
             )));
         }
     };
@@ -196,6 +293,60 @@ fn parse_mount(request: &MountRequest) -> Result<Wanted> {
         readonly: request.read_only == Some(true),
         ..wanted
     })
+}
+
+fn mount_volume(request: &MountRequest) -> Result<Wanted> {
+    let options = request.volume_options.clone().unwrap_or_default();
+    let source = request.source.clone().unwrap_or_default();
+    let subpath = options.subpath.clone().unwrap_or_default();
+    if !subpath.is_empty() && source.is_empty() {
+        return Err(Error::invalid(
+            "must not set Subpath when using anonymous volumes",
+        ));
+    }
+    check_subpath(&subpath)?;
+    Ok(Wanted {
+        source,
+        subpath,
+        volume: options,
+        ..volume("")
+    })
+}
+
+fn mount_image(request: &MountRequest) -> Result<Wanted> {
+    let source = request.source.clone().unwrap_or_default();
+    if source.is_empty() {
+        return Err(Error::invalid("field Source must not be empty"));
+    }
+    let options = request.image_options.clone().unwrap_or_default();
+    let subpath = options.subpath.unwrap_or_default();
+    check_subpath(&subpath)?;
+    Ok(Wanted {
+        kind: Kind::Image,
+        source,
+        subpath,
+        propagation: PRIVATE.to_string(),
+        ..Wanted::default()
+    })
+}
+
+/// By its text alone; where its links lead is seen when it is mounted.
+fn check_subpath(path: &str) -> Result<()> {
+    let mut depth = 0i32;
+    let leaves = path.split('/').any(|part| {
+        depth += match part {
+            "" | "." => 0,
+            ".." => -1,
+            _ => 1,
+        };
+        depth < 0
+    });
+    match path.starts_with('/') || leaves {
+        true => Err(Error::invalid(
+            "subpath must be a relative path within the volume",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn mount_bind(request: &MountRequest) -> Result<Wanted> {
@@ -217,7 +368,8 @@ fn mount_bind(request: &MountRequest) -> Result<Wanted> {
         )));
     }
     Ok(Wanted {
-        source: Some(clean(source)),
+        kind: Kind::Bind,
+        source: clean(source),
         propagation: match propagation.as_str() {
             "" => PRIVATE.to_string(),
             _ => propagation,
@@ -337,30 +489,46 @@ fn tmpfs(destination: &str, given: &[&str]) -> Wanted {
 
 /// As another container inherits it, with `mode` behind the name of its donor.
 pub fn inherit(mount: Wanted, mode: &str) -> MountRequest {
-    let is_bind = mount.source.is_some();
     let readonly = mount.readonly || mode.split(',').any(|option| option == "ro");
-    let value = |option: &String, name: &str| option.strip_prefix(name).map(str::to_string);
-    let find = |name| mount.options.iter().find_map(|option| value(option, name));
-    let execs = mount.options.iter().any(|option| option == "exec");
-    MountRequest {
-        kind: Some(if is_bind { "bind" } else { "tmpfs" }.to_string()),
+    let mut request = MountRequest {
+        kind: Some(mount.kind.name().to_string()),
         target: Some(mount.destination.clone()),
         read_only: Some(readonly),
-        bind_options: is_bind.then(|| BindOptions {
-            propagation: Some(mount.propagation.clone()),
-            non_recursive: Some(mount.is_shallow),
-            read_only_non_recursive: Some(readonly && mount.is_shallow_readonly),
-            create_mountpoint: Some(mount.create_source),
-            ..BindOptions::default()
-        }),
-        tmpfs_options: (!is_bind).then(|| TmpfsOptions {
-            size_bytes: find("size=").and_then(|size| size.parse().ok()),
-            mode: find("mode=").and_then(|mode| u32::from_str_radix(&mode, 8).ok()),
-            options: execs.then(|| vec![vec!["exec".to_string()]]),
-        }),
-        source: mount.source,
         ..MountRequest::default()
+    };
+    let subpath = Some(mount.subpath).filter(|path| !path.is_empty());
+    match mount.kind {
+        Kind::Bind => {
+            request.bind_options = Some(BindOptions {
+                propagation: Some(mount.propagation.clone()),
+                non_recursive: Some(mount.is_shallow),
+                read_only_non_recursive: Some(readonly && mount.is_shallow_readonly),
+                create_mountpoint: Some(mount.create_source),
+                ..BindOptions::default()
+            });
+        }
+        Kind::Volume => {
+            request.volume_options = Some(VolumeOptions {
+                no_copy: Some(true),
+                subpath,
+                ..VolumeOptions::default()
+            });
+        }
+        Kind::Image => request.image_options = Some(ImageOptions { subpath }),
+        Kind::Tmpfs => {
+            let value = |option: &String, name: &str| option.strip_prefix(name).map(str::to_string);
+            let find = |name| mount.options.iter().find_map(|option| value(option, name));
+            let execs = mount.options.iter().any(|option| option == "exec");
+            request.tmpfs_options = Some(TmpfsOptions {
+                size_bytes: find("size=").and_then(|size| size.parse().ok()),
+                mode: find("mode=").and_then(|mode| u32::from_str_radix(&mode, 8).ok()),
+                options: execs.then(|| vec![vec!["exec".to_string()]]),
+            });
+            return request;
+        }
     }
+    request.source = Some(mount.source);
+    request
 }
 
 /// `ID[:mode]` of `--volumes-from`.
@@ -413,19 +581,22 @@ mod tests {
     use super::*;
 
     fn refusal(text: &str) -> String {
-        parse_bind(text).unwrap_err().to_string()
+        parse_bind(text, None).unwrap_err().to_string()
     }
 
     #[test]
     fn a_bind_is_read_as_docker_reads_it() {
-        let plain = parse_bind("/srv/./data/:/data//").unwrap();
-        assert_eq!(plain.source.as_deref(), Some("/srv/data"));
+        let plain = parse_bind("/srv/./data/:/data//", None).unwrap();
+        assert_eq!(
+            (plain.kind, plain.source.as_str()),
+            (Kind::Bind, "/srv/data")
+        );
         assert_eq!(
             (plain.destination.as_str(), plain.readonly),
             ("/data", false)
         );
         assert_eq!(plain.propagation, "rprivate");
-        let careful = parse_bind("/a:/b:ro,rslave,z").unwrap();
+        let careful = parse_bind("/a:/b:ro,rslave,z", None).unwrap();
         assert_eq!((careful.readonly, &*careful.propagation), (true, "rslave"));
     }
 
@@ -433,11 +604,15 @@ mod tests {
     fn a_bind_that_makes_no_sense_is_refused() {
         for (text, expected) in [
             ("/a:/b:ro:x", "invalid volume specification: '/a:/b:ro:x'"),
-            ("/a", "invalid volume specification: '/a'"),
+            ("", "invalid volume specification: ''"),
             ("/a:ro", "invalid volume specification: '/a:ro'"),
             (
-                "data:/b",
-                "volume \"data\": named volumes are not supported yet",
+                "data:/b:rslave",
+                "invalid volume specification: 'data:/b:rslave': invalid mount config for type \"volume\": field BindOptions must not be specified",
+            ),
+            (
+                "data:/",
+                "invalid volume specification: 'data:/': invalid mount config for type \"volume\": invalid specification: destination can't be '/'",
             ),
             (
                 "/a:b",
@@ -500,12 +675,28 @@ mod tests {
                 "invalid mount config for type \"tmpfs\": invalid option: suid",
             ),
             (
-                r#"{"Type":"volume","Target":"/x"}"#,
-                "mounts of type \"volume\" are not supported yet",
+                r#"{"Type":"volume","Target":"/x","VolumeOptions":{"Subpath":"a"}}"#,
+                "invalid mount config for type \"volume\": must not set Subpath when using anonymous volumes",
+            ),
+            (
+                r#"{"Type":"volume","Source":"v1","Target":"/x","VolumeOptions":{"Subpath":"a/../../b"}}"#,
+                "invalid mount config for type \"volume\": subpath must be a relative path within the volume",
+            ),
+            (
+                r#"{"Type":"image","Source":"v1","Target":"/x","ImageOptions":{"Subpath":"/a"}}"#,
+                "invalid mount config for type \"image\": subpath must be a relative path within the volume",
+            ),
+            (
+                r#"{"Type":"image","Target":"/x"}"#,
+                "invalid mount config for type \"image\": field Source must not be empty",
+            ),
+            (
+                r#"{"Type":"volume","Source":"v1","Target":"/x","BindOptions":{}}"#,
+                "invalid mount config for type \"volume\": field BindOptions must not be specified",
             ),
             (
                 r#"{"Type":"npipe","Target":"/x"}"#,
-                "mounts of type \"npipe\" are not supported yet",
+                "mounts of type \"npipe\" are not supported",
             ),
         ] {
             let request = crate::json::parse(text, "test").unwrap();
@@ -553,12 +744,12 @@ mod tests {
             binds: Some(vec!["/c:/y".into()]),
             ..HostConfig::default()
         };
-        let all = with_inherited(&host, &inherited).unwrap();
+        let all = with_inherited(&host, &inherited, &Map::new()).unwrap();
         let seen: Vec<_> = all
             .iter()
             .map(|mount| {
                 (
-                    mount.source.as_deref().unwrap(),
+                    &*mount.source,
                     &*mount.destination,
                     mount.readonly,
                     &*mount.propagation,
@@ -580,5 +771,48 @@ mod tests {
                     .starts_with("invalid mode: ")
             );
         }
+    }
+
+    #[test]
+    fn volumes_have_names_or_get_some() {
+        let host = HostConfig {
+            binds: Some(vec!["data:/a:ro,nocopy".into(), "/b".into()]),
+            volume_driver: Some("local".into()),
+            ..HostConfig::default()
+        };
+        let donor = inherit(
+            Wanted {
+                source: "theirs".into(),
+                ..volume("/c")
+            },
+            "",
+        );
+        let named = [("/b", "first"), ("/c", "theirs"), ("/d", "second")];
+        let mut map = Map::new();
+        map.extend(named.map(|(at, name)| (at.to_string(), name.to_string())));
+        let all = with_inherited(&host, &[donor], &map).unwrap();
+        let seen: Vec<_> = all
+            .iter()
+            .map(|mount| (&*mount.destination, &*mount.source, &*mount.mode))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("/c", "theirs", ""),
+                ("/a", "data", "ro,nocopy"),
+                ("/b", "first", "z"),
+                ("/d", "second", "")
+            ]
+        );
+        assert!(all.iter().all(|mount| mount.kind == Kind::Volume));
+        let driver = all[1].volume.driver_config.clone().unwrap();
+        assert_eq!(driver.name.as_deref(), Some("local"));
+        assert_eq!(all[1].volume.no_copy, Some(true));
+
+        let config = r#"{"Volumes":{"/a":{},"/e/":{},"/e":{}}}"#;
+        let config = crate::json::parse(config, "test").unwrap();
+        let more = unnamed(&config, &all).unwrap();
+        let more: Vec<&str> = more.iter().map(|mount| &*mount.destination).collect();
+        assert_eq!(more, ["/e"]);
     }
 }

@@ -11,7 +11,6 @@
 //! | `DeviceRequests` of our driver `tug.match` (see `device_match`) | work |
 //! | other `DeviceRequests`, `StorageOpt`; `UsernsMode` but for `host` | refused: no such driver, quota, mapping |
 //! | `Links MacAddress PortBindings PublishAllPorts` with a port, networks by name, addresses | refused until there are networks |
-//! | `VolumeDriver Volumes`, volumes and images in `Binds` and `Mounts` | refused until there are volumes |
 //! | `Consistency`, `z` and `Z` of binds, `ContainerIDFile ArgsEscaped` | kept and shown; they change nothing on Linux |
 //! | all others | work |
 
@@ -125,16 +124,10 @@ fn check_possible(config: &Config, host: &HostConfig) -> Result<()> {
         list.as_ref().is_some_and(|list| !list.is_empty())
     }
     let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let volumes = config.volumes.as_ref();
     let asked = [
         (text(&host.cgroup), "HostConfig.Cgroup"),
         (text(&config.mac_address), "--mac-address"),
         (some(&host.links), "--link"),
-        (text(&host.volume_driver), "--volume-driver"),
-        (
-            volumes.is_some_and(|map| !map.is_empty()),
-            "an anonymous volume (-v /path)",
-        ),
     ];
     match asked.iter().find(|(is_asked, _)| *is_asked) {
         Some((_, name)) => Err(not_yet(format_args!("{name}"))),
@@ -311,10 +304,6 @@ mod tests {
     #[test]
     fn a_config_that_makes_no_sense_is_refused() {
         for (config, sentence) in [
-            (
-                r#"{"Volumes":{"/data":{}}}"#,
-                "an anonymous volume (-v /path) is not supported yet",
-            ),
             (
                 r#"{"Healthcheck":{"Interval":5}}"#,
                 "Interval in Healthcheck cannot be less than 1ms",

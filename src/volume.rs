@@ -1,1 +1,0 @@
-//! Named volumes: nothing here yet.
