@@ -72,6 +72,7 @@ use crate::image::readonly::{self, ReadOnly};
 use crate::json::map::Map;
 use crate::volume::Volumes;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The version of the API that we speak, and the oldest that we understand.
@@ -89,6 +90,8 @@ pub struct Engine {
     pub events: events::Log,
     registry: Mutex<Registry>,
     watcher: watch::Queue,
+    /// Containers are being stopped because the engine ends: none is to be started on its own.
+    is_leaving: AtomicBool,
 }
 
 /// Guarded by `Engine::registry`.
@@ -120,6 +123,7 @@ impl Engine {
             events: events::Log::new(),
             registry: Mutex::new(Registry::default()),
             watcher: watch::Queue::new()?,
+            is_leaving: AtomicBool::new(false),
         });
         for note in notes {
             engine.note(note);

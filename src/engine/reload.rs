@@ -71,6 +71,7 @@ impl Engine {
     /// not their users who stopped them: the next engine starts those again that their policies
     /// want up.
     pub fn stop_all(self: &Arc<Engine>, hurry: BorrowedFd<'_>) {
+        self.is_leaving.store(true, Ordering::Release);
         if let Err(error) = Boot::of(&self.options.exec_root).and_then(|boot| boot.again()) {
             self.note(error);
         }

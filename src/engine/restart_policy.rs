@@ -10,6 +10,7 @@ use crate::shim::exit::Exit;
 use crate::shim::policy::Restarts;
 use crate::time::{self, Time};
 use crate::wire::container::HostConfig;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 /// So many containers are started at a time when the host has come back.
@@ -125,6 +126,10 @@ impl Engine {
     }
 
     fn boot_done(&self, boot: &Boot) {
+        // The next engine begins like one after a boot.
+        if self.is_leaving.load(Ordering::Acquire) {
+            return;
+        }
         if let Err(error) = boot.done() {
             self.note(error);
         }

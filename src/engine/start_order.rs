@@ -9,6 +9,7 @@ use crate::engine::container::{Container, State};
 use crate::engine::spec::wanted;
 use crate::engine::validate::modes;
 use crate::engine::{Engine, lock};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -78,7 +79,9 @@ impl Order {
     /// The next that can be started; waits for it. `None`: there is none left.
     pub fn next(&self, engine: &Engine) -> Option<Arc<Container>> {
         let mut jobs = lock(&self.jobs);
-        while jobs.iter().any(|job| job.stage == Stage::Waiting) {
+        while jobs.iter().any(|job| job.stage == Stage::Waiting)
+            && !engine.is_leaving.load(Ordering::Acquire)
+        {
             if let Some(job) = choose(&mut jobs, Instant::now()).and_then(|at| jobs.get_mut(at)) {
                 job.stage = Stage::Starting;
                 let name = job.container.name();
