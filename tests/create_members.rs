@@ -108,7 +108,7 @@ const MEMBERS: &[Row] = &[
     ("HostConfig", "PublishAllPorts", "true", Kept),
     ("HostConfig", "ReadonlyRootfs", "true", Kept),
     ("HostConfig", "SecurityOpt", r#"["no-new-privileges"]"#, Kept),
-    ("HostConfig", "StorageOpt", r#"{"size":"1g"}"#, Refused("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")),
+    ("HostConfig", "StorageOpt", r#"{"size":"1g"}"#, Kept),
     ("HostConfig", "Tmpfs", r#"{"/t":"size=1m"}"#, Kept),
     ("HostConfig", "UTSMode", r#""host""#, Kept),
     ("HostConfig", "UsernsMode", r#""host""#, Kept),

@@ -84,6 +84,7 @@ mod secrets;
 mod security;
 mod shim_lost;
 mod shutdown;
+mod sizes;
 mod slow_clients;
 mod start_order;
 mod stats;

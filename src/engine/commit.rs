@@ -10,7 +10,6 @@ use crate::image::pack::{Form, Packer};
 use crate::image::reference::Reference;
 use crate::json::map::Map;
 use crate::oci::image;
-use crate::sys::fs;
 use crate::wire::container::Config;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -84,10 +83,10 @@ impl Engine {
         read: impl FnOnce(&mut dyn Read) -> Result<T>,
     ) -> Result<T> {
         let layers = self.layers(container)?;
-        let upper = self.upper(container);
+        let upper = self.upper(container)?;
         // A copy has much that has not changed, and lacks what was removed.
         let changed = match container.is_copied {
-            true => Some(changes(&layers.view.root, &fs::open_dir(&upper)?, true)?),
+            true => Some(changes(&layers.view.root, &upper, true)?),
             false => None,
         };
         let leave_out = |path: &[u8], named: &OwnedFd| match &changed {
@@ -96,7 +95,7 @@ impl Engine {
         };
         let removed = changed.iter().flatten();
         let removed = removed.filter(|(_, kind)| *kind == changes::Kind::Deleted);
-        let mut packer = Packer::new(fs::open_path(&upper)?, b"", Form::Layer)?
+        let mut packer = Packer::new(upper, b"", Form::Layer)?
             .leave_out(&leave_out)
             .hide(removed.map(|(path, _)| &path[1..]));
         read(&mut packer)

@@ -19,6 +19,8 @@ pub struct Options {
     pub stores: Vec<PathBuf>,
     /// `overlay2`, `vfs`, or empty: see `driver`.
     pub storage_driver: String,
+    /// What a container may write that asks for no size.
+    pub layer_bytes_max: Option<u64>,
     pub log_driver: String,
     pub log_opts: Map<String>,
     pub default_ulimits: Vec<Ulimit>,
@@ -53,6 +55,7 @@ impl Default for Options {
             exec_root: PathBuf::from("/run/tug"),
             stores: Vec::new(),
             storage_driver: String::new(),
+            layer_bytes_max: None,
             log_driver: "json-file".to_string(),
             log_opts: Map::new(),
             default_ulimits: Vec::new(),

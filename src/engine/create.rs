@@ -11,8 +11,6 @@ use crate::oci;
 use crate::store::staging::Staging;
 use crate::time::Time;
 use crate::wire::container::{Config, CreateRequest, CreateResponse};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::sync::Arc;
 
 impl Engine {
@@ -110,10 +108,9 @@ impl Engine {
         let parent = self.containers_dir();
         let new = Staging::new(&parent)?;
         let image_id = asked.image_id.as_deref().unwrap_or_default();
-        self.make_files(new.path(), image_id, durable)?;
-        if let Some(top) = self.images.lower_dirs(image_id)?.first() {
-            copy_owner(top, &new.path().join("upper"))?;
-        }
+        let host = asked.host_config.as_ref();
+        let bytes = self.layer_bytes_max(host.and_then(|host| host.storage_opt.as_ref()))?;
+        self.make_files(new.path(), image_id, bytes, durable)?;
         record::write_asked(new.path(), asked, durable)?;
         new.keep(&parent.join(id))?;
         if durable {
@@ -121,17 +118,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// The upper directory is what a container sees as the mode and owner of its `/`.
-fn copy_owner(from: &Path, to: &Path) -> Result<()> {
-    let copy = || {
-        let metadata = std::fs::metadata(from)?;
-        std::os::unix::fs::chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
-        let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
-        std::fs::set_permissions(to, mode)
-    };
-    copy().map_err(|e| Error::io(format_args!("copy mode and owner to {}", to.display()), &e))
 }
 
 /// What the request leaves open comes from the image (moby, runconfig: Merge).

@@ -8,10 +8,12 @@ use crate::engine::config::Options;
 use crate::engine::container::Container;
 use crate::error::{Context, Error, Result};
 use crate::image::view::{Base, View};
+use crate::store::limit;
 use crate::store::staging::{self, Staging};
 use crate::store::tree;
 use crate::sys::{fs, mount};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Docker's names for the two.
@@ -109,18 +111,42 @@ impl Engine {
         }
     }
 
-    /// The directory for a container's files, in `dir`, which is in the making.
-    pub(super) fn make_files(&self, dir: &Path, image_id: &str, durable: bool) -> Result<()> {
-        let upper = dir.join("upper");
-        staging::make_dir(&upper)?;
-        if self.copying.is_none() {
-            return staging::make_dir(&dir.join("work"));
+    /// The directory for a container's files, in `dir`, which is in the making. They may take
+    /// `bytes`.
+    pub(super) fn make_files(
+        &self,
+        dir: &Path,
+        image_id: &str,
+        bytes: Option<u64>,
+        durable: bool,
+    ) -> Result<()> {
+        let names: &[&str] = match self.copying {
+            None => &["upper", "work"],
+            Some(_) => &["upper"],
+        };
+        let made = limit::make(dir, names, bytes)?;
+        let upper = made.path("upper");
+        if self.copying.is_some() {
+            self.images.check_room(self.images.size(image_id)?)?;
+            self.images.merge(image_id, &upper)?;
         }
-        self.images.check_room(self.images.size(image_id)?)?;
-        self.images.merge(image_id, &upper)?;
-        match durable {
-            true => fs::sync_file_system(dir),
-            false => Ok(()),
+        if let Some(top) = self.images.lower_dirs(image_id)?.first() {
+            copy_owner(top, &upper)?;
         }
+        if durable && (self.copying.is_some() || bytes.is_some()) {
+            fs::sync_file_system(&upper)?;
+        }
+        Ok(())
     }
+}
+
+/// The upper directory is what a container sees as the mode and owner of its `/`.
+fn copy_owner(from: &Path, to: &Path) -> Result<()> {
+    let copy = || {
+        let metadata = std::fs::metadata(from)?;
+        std::os::unix::fs::chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+        let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
+        std::fs::set_permissions(to, mode)
+    };
+    copy().map_err(|e| Error::io(format_args!("copy mode and owner to {}", to.display()), &e))
 }

@@ -9,6 +9,7 @@ use crate::json;
 use crate::json::map::Map;
 use crate::json::node::members;
 use crate::json::object::{self, Object};
+use crate::store::limit;
 use crate::wire::container::{GraphDriver, Health, HostConfig, Inspect, NetworkSettings, State};
 
 impl Engine {
@@ -82,7 +83,7 @@ impl Engine {
                 data: None,
             };
         }
-        let data_dir = self.data_dir(&container.id);
+        let files = limit::place(&self.data_dir(&container.id));
         let layers = self
             .images
             .lower_dirs(&container.image_id)
@@ -91,8 +92,8 @@ impl Engine {
         let rootfs = self.run_dir(&container.id).join("bundle/rootfs");
         let data = [
             ("LowerDir", layers.join(":")),
-            ("UpperDir", data_dir.join("upper").display().to_string()),
-            ("WorkDir", data_dir.join("work").display().to_string()),
+            ("UpperDir", files.join("upper").display().to_string()),
+            ("WorkDir", files.join("work").display().to_string()),
             // Mounted in the shim's mount namespace only.
             ("MergedDir", rootfs.display().to_string()),
         ];

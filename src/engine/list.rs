@@ -7,7 +7,7 @@ use crate::engine::network;
 use crate::engine::spec::mounts;
 use crate::error::{Error, Result};
 use crate::json::map::Map;
-use crate::store::usage;
+use crate::store::{limit, usage};
 use crate::time::Time;
 use crate::volume::Volumes;
 use crate::wire::container::{Summary, SummaryHostConfig, SummaryNetworks};
@@ -264,7 +264,11 @@ impl Engine {
     /// The bytes that a container has written, and those together with its image's. A copy of the
     /// image is its own.
     pub(super) fn sizes(&self, container: &Container) -> Result<(u64, u64)> {
-        let written = usage::bytes(&self.data_dir(&container.id).join("upper"))?;
+        let data_dir = self.data_dir(&container.id);
+        let written = match limit::used_bytes(&data_dir) {
+            Some(bytes) => bytes,
+            None => usage::bytes(&data_dir.join("upper"))?,
+        };
         if container.is_copied {
             return Ok((written, written));
         }

@@ -6,7 +6,7 @@ use crate::engine::{Engine, lock};
 use crate::error::{Context, Error, Kind, Result};
 use crate::shim::backend::Backend;
 use crate::shim::{client, config};
-use crate::store::{staging, tree};
+use crate::store::{limit, staging, tree};
 use crate::sys::signal::{self, SIGKILL};
 use std::sync::Arc;
 
@@ -103,6 +103,9 @@ impl Engine {
         self.sweep_run(&container.id, kill_shim);
         self.release_volumes(&container.id);
         let data_dir = self.data_dir(&container.id);
+        if let Err(error) = limit::release(&data_dir, "upper") {
+            self.note(error);
+        }
         let recording = lock(&container.recording);
         match container.is_disposable() {
             true => staging::discard(&data_dir)?,

@@ -9,7 +9,7 @@ use crate::shim::client::{self, Shim, Watch};
 use crate::shim::config;
 use crate::shim::exit::{self, Exit};
 use crate::shim::hotplug::{self, Wishes};
-use crate::store::{staging, tree};
+use crate::store::{limit, staging, tree};
 use crate::sys::poll;
 use rustix::event::PollFlags;
 use std::os::fd::AsFd;
@@ -118,13 +118,6 @@ impl Engine {
         let (sources, parts) = self.sources(container, &run_dir)?;
 
         let data_dir = self.data_dir(&container.id);
-        if container.is_disposable() && !container.is_copied {
-            // A volatile overlay leaves a mark there, lest someone trusts its upper directory after
-            // a crash. `restart` does.
-            let work = data_dir.join("work");
-            tree::remove(&work)?;
-            staging::make_dir(&work)?;
-        }
         let binary = std::env::current_exe().map_err(|e| Error::io("find this binary", &e))?;
         // Another container's network comes with its names.
         let files_dir = donors
@@ -182,11 +175,13 @@ impl Engine {
             .as_ref()
             .map_or(self.runtime_root(), |other| other.root.clone());
         let layers = self.lower_dirs(container)?;
+        let files = limit::place(data_dir);
         let mut config = config::Config {
             id: Some(container.id.clone()),
             layers: Some(layers.iter().filter_map(|layer| text(layer)).collect()),
-            upper: text(&data_dir.join("upper")),
-            work: text(&data_dir.join("work")),
+            disk_of: text(data_dir).filter(|_| files != data_dir),
+            upper: text(&files.join("upper")),
+            work: text(&files.join("work")),
             volatile: Some(container.is_disposable()),
             runtime_root: text(&runtime_root),
             runtime_path: other.as_ref().and_then(|other| text(&other.path)),

@@ -6,6 +6,7 @@ use crate::engine::{Engine, lock};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::image::view::{Base, Extra, View};
 use crate::shim::client::{self, Shim};
+use crate::store::limit;
 use crate::store::staging::Staging;
 use crate::sys::{namespace, process};
 use std::os::fd::OwnedFd;
@@ -119,12 +120,14 @@ impl Engine {
         })
     }
 
-    pub(super) fn upper(&self, container: &Container) -> PathBuf {
-        self.data_dir(&container.id).join("upper")
+    /// What the container has changed, running or not.
+    pub(super) fn upper(&self, container: &Container) -> Result<OwnedFd> {
+        limit::open(&self.data_dir(&container.id), "upper")
     }
 
     fn unmounted(&self, container: &Container, extra: &[Extra]) -> Result<View> {
-        let mut layers = vec![self.upper(container)];
+        let files = limit::place(&self.data_dir(&container.id));
+        let mut layers = vec![files.join("upper")];
         layers.extend(self.lower_dirs(container)?);
         let place = self.data_dir(&container.id);
         View::open(&Base::Layers(&layers), extra, &place, true)
@@ -137,10 +140,11 @@ impl Engine {
         }
         let layers = self.lower_dirs(container)?;
         let data_dir = self.data_dir(&container.id);
+        let files = limit::place(&data_dir);
         let base = Base::Writable {
             layers: &layers,
-            upper: &data_dir.join("upper"),
-            work: &data_dir.join("work"),
+            upper: &files.join("upper"),
+            work: &files.join("work"),
         };
         let view = Arc::new(View::open(&base, extra, &data_dir, is_readonly(container))?);
         turn.view = Arc::downgrade(&view);
@@ -152,11 +156,9 @@ impl Engine {
         // 0 when it does not run.
         let pid = container.lock().pid;
         let run_dir = self.run_dir(&container.id);
-        let upper = self.upper(container);
         let base = Base::Mounted {
             shim: mounts_of(shim, &run_dir)?,
             rootfs: &run_dir.join("bundle/rootfs"),
-            copy: container.is_copied.then_some(&upper),
             container: inner(pid),
         };
         let place = self.data_dir(&container.id);

@@ -178,7 +178,7 @@ fn mount_file(path: &Path, place: &Path) -> Result<()> {
     let tree = if is_device {
         mount(path)
     } else {
-        match loops::attach(path, block_bytes) {
+        match loops::attach(path, block_bytes, true) {
             Ok((_device, name)) => mount(&name),
             // Linux 6.12 can do without a loop device (CONFIG_EROFS_FS_BACKED_BY_FILE).
             Err(error) => mount(path).map_err(|_| error),

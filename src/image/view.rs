@@ -10,6 +10,7 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::overlay;
+use crate::store::limit;
 use crate::sys::mount::{self, Attributes};
 use crate::sys::{fs, namespace, thread};
 use crate::volume::part;
@@ -26,8 +27,6 @@ pub enum Base<'a> {
     Mounted {
         shim: OwnedFd,
         rootfs: &'a Path,
-        /// What is mounted there, where it is no overlay.
-        copy: Option<&'a Path>,
         /// The mount namespace of the container itself.
         container: Option<OwnedFd>,
     },
@@ -67,8 +66,9 @@ const HARMLESS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV
 const STACK_BYTES: usize = 64 << 10;
 
 impl View {
-    /// `place` is a directory of ours to mount on, in the namespace that is made. `extra` are sorted,
-    /// parents first. `readonly`: all but them.
+    /// `place` is a directory of ours to mount on, in the namespace that is made; if it has a disk
+    /// (`store::limit`) which `base` names, that is attached before. `extra` are sorted, parents first.
+    /// `readonly`: all but them.
     pub fn open(base: &Base<'_>, extra: &[Extra], place: &Path, readonly: bool) -> Result<View> {
         let mut made = None;
         let lost = || Err(Error::invalid("the thread that mounts has panicked"));
@@ -87,16 +87,23 @@ fn make(base: &Base<'_>, extra: &[Extra], place: &Path, readonly: bool) -> Resul
     let own = namespace::of_thread("mnt")?;
     // Before anything is mounted: from then on a path below `place` leads into the container's tree.
     let trees = trees(base, extra, own.as_fd())?;
+    let upper = match base {
+        Base::Mounted { .. } => None,
+        Base::Layers(layers) => layers.first().map(PathBuf::as_path),
+        Base::Writable { upper, .. } => Some(*upper),
+    };
+    if upper.is_some_and(|upper| upper.parent() == Some(&limit::place(place))) {
+        limit::attach(place)?;
+    }
     let (root, writable) = match base {
-        Base::Mounted {
-            shim, rootfs, copy, ..
-        } => {
+        Base::Mounted { shim, rootfs, .. } => {
             join(shim.as_fd())?;
             let tree = mount::clone_tree(rootfs, false);
             join(own.as_fd())?;
             let tree = tree?;
-            // Without the mount the directory is a bare one: it was unmounted just now.
-            if !is_mounted(&tree, *copy)? {
+            // Without the mount it is the bare directory that we see here: it was unmounted just now.
+            let bare = fs::stat(fs::open_path(rootfs)?.as_fd())?;
+            if fs::is_same(&fs::stat(tree.as_fd())?, &bare) {
                 return Err(Error::new(
                     Kind::Gone,
                     "the shim has unmounted the container",
@@ -137,14 +144,6 @@ fn make(base: &Base<'_>, extra: &[Extra], place: &Path, readonly: bool) -> Resul
         root,
         _namespace: own,
     })
-}
-
-fn is_mounted(tree: &OwnedFd, copy: Option<&Path>) -> Result<bool> {
-    let Some(copy) = copy else {
-        return mount::is_overlay(tree);
-    };
-    let copy = fs::stat(fs::open_path(copy)?.as_fd())?;
-    Ok(fs::is_same(&fs::stat(tree.as_fd())?, &copy))
 }
 
 /// What is to be mounted in the tree, detached.

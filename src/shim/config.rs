@@ -33,6 +33,8 @@ json_struct! {
         pub log_attrs: Option<Map<String>>,
         /// Directories of the image's layers, absolute, top first.
         pub layers: Option<Vec<String>>,
+        /// Whose disk (`store::limit`) is to be attached first.
+        pub disk_of: Option<String>,
         /// The container's own overlay directories. Without `upper` nothing is mounted on `rootfs`.
         pub upper: Option<String>,
         pub work: Option<String>,

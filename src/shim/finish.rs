@@ -5,8 +5,10 @@ use crate::log;
 use crate::shim::exit::{self, Exit};
 use crate::shim::message::Reply;
 use crate::shim::serve::{Supervisor, WHO, remove_socket};
+use crate::store::limit;
 use crate::sys::{process, signal, supervisor};
 use crate::time::Time;
+use std::path::Path;
 use std::time::Instant;
 
 /// Ended execs whose codes are kept.
@@ -108,10 +110,14 @@ impl Supervisor {
     /// Tell the last end. After the telling nothing of the run directory is touched, for it may be
     /// the next shim's.
     fn leave(&mut self, exit: Exit) {
-        if self.config.upper.is_some()
-            && let Err(error) = supervisor::unmount(&self.run_dir.join("bundle/rootfs"))
-        {
-            log::line(WHO, error);
+        let rootfs = self.config.upper.as_ref();
+        let rootfs = rootfs.map(|_| self.run_dir.join("bundle/rootfs"));
+        let disk_of = self.config.disk_of.as_ref();
+        let disk = disk_of.map(|dir| limit::place(Path::new(dir)));
+        for mounted in rootfs.iter().chain(&disk) {
+            if let Err(error) = supervisor::unmount(mounted) {
+                log::line(WHO, error);
+            }
         }
         self.listener = None;
         remove_socket(&self.run_dir);

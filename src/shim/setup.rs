@@ -15,6 +15,7 @@ use crate::shim::policy::{Policy, Restarts};
 use crate::shim::run::Run;
 use crate::shim::serve::Supervisor;
 use crate::shim::shm;
+use crate::store::{limit, tree};
 use crate::sys::memory::Pages;
 use crate::sys::signal::{self, Set};
 use crate::sys::{socket, stream, supervisor};
@@ -91,13 +92,17 @@ fn mount(run_dir: &Path, config: &Config) -> Result<()> {
     let Some(upper) = &config.upper else {
         return Ok(());
     };
+    if let Some(dir) = &config.disk_of {
+        limit::attach(Path::new(dir))?;
+    }
+    let volatile = config.volatile.unwrap_or(false);
     let layers: Vec<PathBuf> = config.layers.iter().flatten().map(PathBuf::from).collect();
-    let work = config.work.as_deref().unwrap_or_default();
-    overlay::mount(
-        &layers,
-        Path::new(upper),
-        Path::new(work),
-        &run_dir.join("bundle/rootfs"),
-        config.volatile.unwrap_or(false),
-    )
+    let work = Path::new(config.work.as_deref().unwrap_or_default());
+    if volatile && !layers.is_empty() {
+        // A volatile overlay leaves a mark there, lest someone trusts its upper directory after a
+        // crash. `restart` does.
+        tree::remove(&work.join("work"))?;
+    }
+    let rootfs = run_dir.join("bundle/rootfs");
+    overlay::mount(&layers, Path::new(upper), work, &rootfs, volatile)
 }

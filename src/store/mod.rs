@@ -4,6 +4,8 @@
 //! rename: what is half-made or half-removed has a name that says so (`staging`), and the next
 //! start sweeps it away. Knows nothing of what the files mean.
 
+pub mod ext4;
+pub mod limit;
 pub mod record;
 pub mod staging;
 pub mod tree;

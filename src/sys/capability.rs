@@ -108,6 +108,18 @@ pub fn permitted() -> Result<u64> {
         .map_err(|errno| failed("capget", "self", errno))
 }
 
+/// Do `work` without the capability `bit`: the thread has it again afterwards.
+pub fn without<T>(bit: u64, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let sets =
+        rustix::thread::capabilities(None).map_err(|errno| failed("capget", "self", errno))?;
+    let [effective, permitted, inheritable] =
+        [sets.effective, sets.permitted, sets.inheritable].map(|set| set.bits());
+    set(effective & !bit, permitted, inheritable)?;
+    let done = work();
+    set(effective, permitted, inheritable)?;
+    done
+}
+
 /// Make the ambient set what `wanted` says.
 pub fn set_ambient(wanted: u64) -> Result<()> {
     match rustix::thread::clear_ambient_capability_set() {

@@ -512,6 +512,11 @@ pub fn rewind(dir: BorrowedFd<'_>) -> Result<()> {
         .map_err(|errno| failed("lseek", "directory", errno))
 }
 
+/// flock(2), exclusive: waits until no other open file holds it.
+pub fn lock(file: impl AsFd, name: &Path) -> Result<()> {
+    flock(file.as_fd(), FlockOperation::LockExclusive, name).map(drop)
+}
+
 /// flock(2), exclusive, without waiting; false when another open file holds it. The lock goes
 /// when the last descriptor of this open file does.
 pub fn try_lock(file: impl AsFd, name: &Path) -> Result<bool> {

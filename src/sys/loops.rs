@@ -1,4 +1,4 @@
-//! Loop devices (loop(4)): a file that is read like a disk.
+//! Loop devices (loop(4)): a file that is used like a disk.
 
 use crate::error::{Error, Result};
 use crate::sys::raw::{self, LoopConfig, LoopInfo};
@@ -13,14 +13,16 @@ const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
 
-/// A read-only loop device over `path`, and its descriptor: the kernel takes the device apart when
+/// A loop device over `path`, and its descriptor: the kernel takes the device apart when
 /// its last user (this descriptor, a mount) has gone. One that is there already serves again, so
 /// that what was read of it is in memory once. `block_bytes` is the unit in which it will be read,
 /// where that is known: then the file's own file system need not keep a second copy in memory.
-pub fn attach(path: &Path, block_bytes: u32) -> Result<(File, PathBuf)> {
+/// Who writes must keep others off meanwhile: two devices over one file would not see each other.
+pub fn attach(path: &Path, block_bytes: u32, readonly: bool) -> Result<(File, PathBuf)> {
+    let open = |path: &Path| open(path, readonly);
     let file = open(path)?;
     let stat = fs::stat(file.as_fd())?;
-    if let Some(found) = find(stat.st_dev, stat.st_ino) {
+    if let Some(found) = find(stat.st_dev, stat.st_ino, readonly) {
         return Ok(found);
     }
     let control = open(Path::new("/dev/loop-control"))?;
@@ -30,7 +32,10 @@ pub fn attach(path: &Path, block_bytes: u32) -> Result<(File, PathBuf)> {
         info: LoopInfo::new(),
         reserved: [0; 8],
     };
-    config.info.flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+    config.info.flags = LO_FLAGS_AUTOCLEAR;
+    if readonly {
+        config.info.flags |= LO_FLAGS_READ_ONLY;
+    }
     if block_bytes > 0 {
         config.info.flags |= LO_FLAGS_DIRECT_IO;
     }
@@ -49,16 +54,20 @@ pub fn attach(path: &Path, block_bytes: u32) -> Result<(File, PathBuf)> {
     }
 }
 
-/// A loop device of the same kind over the file that these numbers name.
-fn find(device: u64, inode: u64) -> Option<(File, PathBuf)> {
-    let wanted = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+/// A loop device of the same kind over the file that these numbers name. To write, any is better than
+/// a second one.
+fn find(device: u64, inode: u64, readonly: bool) -> Option<(File, PathBuf)> {
+    let wanted = match readonly {
+        true => LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR,
+        false => 0,
+    };
     for entry in std::fs::read_dir("/sys/block").ok()?.flatten() {
         // Only those that are set up have this directory; opening the others is for nothing.
         if !entry.path().join("loop").exists() {
             continue;
         }
         let name = Path::new("/dev").join(entry.file_name());
-        let Ok(opened) = File::open(&name) else {
+        let Ok(opened) = open(&name, readonly) else {
             continue;
         };
         let mut info = LoopInfo::new();
@@ -73,6 +82,7 @@ fn find(device: u64, inode: u64) -> Option<(File, PathBuf)> {
     None
 }
 
-fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|e| Error::io(format_args!("open {}", path.display()), &e))
+fn open(path: &Path, readonly: bool) -> Result<File> {
+    let opened = File::options().read(true).write(!readonly).open(path);
+    opened.map_err(|e| Error::io(format_args!("open {}", path.display()), &e))
 }

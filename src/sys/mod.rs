@@ -23,6 +23,7 @@ pub mod namespace;
 pub mod notify;
 pub mod poll;
 pub mod process;
+pub mod quota;
 pub mod random;
 pub mod raw;
 pub mod schedule;

@@ -258,11 +258,6 @@ pub fn is_tmpfs(place: impl AsFd) -> Result<bool> {
     is_of(place.as_fd(), linux_raw_sys::general::TMPFS_MAGIC)
 }
 
-/// Whether `place` is on an overlay.
-pub fn is_overlay(place: impl AsFd) -> Result<bool> {
-    is_of(place.as_fd(), linux_raw_sys::general::OVERLAYFS_SUPER_MAGIC)
-}
-
 fn is_of(place: BorrowedFd<'_>, magic: u32) -> Result<bool> {
     file_system(place).map(|found| found == magic)
 }

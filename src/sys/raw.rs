@@ -587,3 +587,39 @@ pub fn loop_status(device: BorrowedFd<'_>, info: &mut LoopInfo) -> Result<(), Er
     };
     check(result).map(drop)
 }
+
+/// ioctl(2) with a structure that the kernel reads or writes.
+pub fn ioctl<T>(file: BorrowedFd<'_>, request: u32, data: &mut T) -> Result<(), Errno> {
+    // SAFETY: the structure lives across the call. The request's number tells its size to the kernel,
+    // and whoever has such a number in sys sees to it that both are the same.
+    let result = unsafe {
+        syscall(
+            kernel::__NR_ioctl as c_long,
+            file.as_raw_fd() as c_long,
+            request as c_long,
+            std::ptr::from_mut(data),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// quotactl_fd(2), Linux 5.14.
+pub fn quotactl_fd<T>(
+    file: BorrowedFd<'_>,
+    command: u32,
+    id: u32,
+    data: &mut T,
+) -> Result<(), Errno> {
+    // SAFETY: the structure lives across the call, and is at least as large as the kernel's for this
+    // command (sys::quota has them).
+    let result = unsafe {
+        syscall(
+            kernel::__NR_quotactl_fd as c_long,
+            file.as_raw_fd() as c_long,
+            command as c_long,
+            id as c_long,
+            std::ptr::from_mut(data),
+        )
+    };
+    check(result).map(drop)
+}

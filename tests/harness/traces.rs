@@ -29,6 +29,7 @@ fn now(dir: &Path, ids: &BTreeSet<String>) -> Vec<String> {
             .map(|path| format!("cgroup {}", path.display())),
     );
     found.extend(sockets(dir));
+    found.extend(loops(dir, ids));
     found
 }
 
@@ -210,6 +211,16 @@ fn sockets(dir: &Path) -> Vec<String> {
         .lines()
         .filter(|line| speaks_of(line, dir, &BTreeSet::new()))
         .map(|line| format!("socket {line}"))
+        .collect()
+}
+
+/// Loop devices over files of ours.
+fn loops(dir: &Path, ids: &BTreeSet<String>) -> Vec<String> {
+    let files = entries(Path::new("/sys/block")).into_iter();
+    files
+        .filter_map(|device| fs::read_to_string(device.join("loop/backing_file")).ok())
+        .filter(|file| speaks_of(file, dir, ids))
+        .map(|file| format!("loop device over {}", file.trim_end()))
         .collect()
 }
 

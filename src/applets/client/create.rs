@@ -264,7 +264,7 @@ pub const FLAGS: &[Flag] = &[
     .into(Place::Integer(|c| &mut c.config.stop_timeout)),
     flag(
         "--storage-opt list",
-        "Storage driver options for the container",
+        "size=10G: what the container may write",
     )
     .into(Place::Other(values::storage_opt)),
     flag("--sysctl map", "Sysctl options").into(Place::Other(values::sysctl)),

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::id;
 use crate::image::Record;
 use crate::json::node;
-use crate::store::{staging, usage};
+use crate::store::{limit, staging, usage};
 use std::path::PathBuf;
 
 struct Snapshot {
@@ -55,7 +55,7 @@ fn all(ctr: &Ctr) -> Result<Vec<Snapshot>> {
         let layers = image.and_then(|image| image.image.rootfs.as_ref());
         let top = layers.and_then(|rootfs| rootfs.diff_ids.as_ref()?.last().cloned());
         all.push(Snapshot {
-            path: ctr.data_dir(&id).join("upper"),
+            path: limit::place(&ctr.data_dir(&id)).join("upper"),
             key: id,
             parent: top.unwrap_or_default(),
             is_layer: false,
@@ -99,7 +99,10 @@ pub fn usage(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     for snapshot in wanted {
         let bytes = match snapshot.is_layer {
             true => content::layer_bytes(ctr, snapshot.key.trim_start_matches("sha256:")),
-            false => usage::bytes(&snapshot.path)?,
+            false => match limit::used_bytes(&ctr.data_dir(&snapshot.key)) {
+                Some(bytes) => bytes,
+                None => usage::bytes(&snapshot.path)?,
+            },
         };
         let size = bytes.div_ceil(1024);
         rows.push_str(&format!("{}\t{size} KiB\n", snapshot.key));
@@ -155,7 +158,7 @@ pub fn mounts(ctr: &Ctr, options: &mut Options) -> Result<u8> {
             let store = ctr.images()?;
             let layers = store.lower_dirs(&image_id)?;
             let lower: Vec<String> = layers.iter().map(|l| l.display().to_string()).collect();
-            let work = ctr.data_dir(&snapshot.key).join("work");
+            let work = snapshot.path.with_file_name("work");
             format!(
                 "mount -t overlay overlay {target} -o index=off,workdir={},upperdir={path},lowerdir={}",
                 work.display(),

@@ -158,6 +158,10 @@ const FLAGS: &[Flag] = &[
         "overlay2, or vfs: a copy of the image for each container (default overlay2, where it can be mounted)",
     ),
     flag(
+        "--storage-opt list",
+        "overlay2.size=10G: what a container may write that asks for no size (0: all there is)",
+    ),
+    flag(
         "--store-ro list",
         "Read-only store of images beside the data root: a directory, or one EROFS file (see 'tug store build')",
     ),
@@ -258,6 +262,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("runtimes", "add-runtime", Form::Runtimes),
     ("shutdown-timeout", "shutdown-timeout", Form::Number),
     ("storage-driver", "storage-driver", Form::Text),
+    ("storage-opts", "storage-opt", Form::List),
     ("store-ro", "store-ro", Form::List),
     ("tls", "tls", Form::Switch),
     ("tlscacert", "tlscacert", Form::Text),

@@ -4,6 +4,7 @@ use super::options::{Given, TlsFiles};
 use crate::applets::client::human;
 use crate::engine::config::{Level, Options, Settings};
 use crate::engine::runtimes::{Runtimes, check};
+use crate::engine::validate::size;
 use crate::error::{Error, Result};
 use crate::json::map::Map;
 use crate::registry::proxy::Proxies;
@@ -28,6 +29,7 @@ pub fn options(given: &Given) -> Result<Options> {
             .map(|path| absolute("store-ro", path))
             .collect::<Result<_>>()?,
         storage_driver: storage_driver(given)?,
+        layer_bytes_max: layer_bytes_max(given)?,
         log_driver: text(given, "log-driver", &default.log_driver),
         log_opts: pairs(given, "log-opt")?,
         default_ulimits: given
@@ -182,6 +184,23 @@ fn storage_driver(given: &Given) -> Result<String> {
             "driver not supported: {driver}: use overlay2 or vfs"
         ))),
     }
+}
+
+/// Docker's only option of a storage driver that means something here.
+fn layer_bytes_max(given: &Given) -> Result<Option<u64>> {
+    let mut size = None;
+    for option in given.all("storage-opt") {
+        match option.split_once('=') {
+            Some(("overlay2.size" | "vfs.size" | "size", text)) => size = Some(size::parse(text)?),
+            _ => {
+                let option = option.split('=').next().unwrap_or_default();
+                return Err(Error::invalid(format!(
+                    "overlay2: unknown option {option}: use overlay2.size=SIZE"
+                )));
+            }
+        }
+    }
+    Ok(size)
 }
 
 /// Settings that have one sensible value here. A file made for dockerd may give it.

@@ -8,8 +8,8 @@
 //! | limits whose controller this host lacks; labels and profiles without their module | warned |
 //! | ports published with the network `none` or `host` | warned, as nothing is published there |
 //! | `CpuRealtimePeriod CpuRealtimeRuntime IOMaximumIOps IOMaximumBandwidth Isolation Cgroup` | refused |
-//! | `DeviceRequests` of our driver `tug.match` (see `device_match`) | work |
-//! | other `DeviceRequests`, `StorageOpt`; `UsernsMode` but for `host` | refused: no such driver, quota, mapping |
+//! | `DeviceRequests` of our driver `tug.match` (see `device_match`), `StorageOpt` `size` | work |
+//! | other `DeviceRequests`, `StorageOpt`; `UsernsMode` but for `host` | refused: no such driver, option, mapping |
 //! | `Links MacAddress PortBindings PublishAllPorts` with a port, networks by name, addresses | refused until there are networks |
 //! | `Consistency`, `z` and `Z` of binds, `ContainerIDFile ArgsEscaped` | kept and shown; they change nothing on Linux |
 //! | all others | work |
@@ -20,6 +20,7 @@ pub mod modes;
 pub mod network;
 pub mod restart;
 mod security;
+pub mod size;
 
 use crate::engine::config::Options;
 use crate::engine::device_match;
@@ -90,11 +91,7 @@ fn check_possible(config: &Config, host: &HostConfig) -> Result<()> {
         }
     }
     device_match::of(host)?;
-    if host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()) {
-        return Err(Error::invalid(
-            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-        ));
-    }
+    size::of(host.storage_opt.as_ref())?;
     if host
         .annotations
         .as_ref()
@@ -274,10 +271,7 @@ mod tests {
                 r#"{"DeviceRequests":[{"Driver":"nvidia","Capabilities":[["gpu","compute"],["x"]]}]}"#,
                 "could not select device driver \"nvidia\" with capabilities: [[gpu compute] [x]]",
             ),
-            (
-                r#"{"StorageOpt":{"size":"1g"}}"#,
-                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-            ),
+            (r#"{"StorageOpt":{"sizes":"1g"}}"#, "unknown option sizes"),
             (
                 r#"{"Annotations":{"":"x"}}"#,
                 "invalid Annotations: the empty string is not permitted as an annotation key",

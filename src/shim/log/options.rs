@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::json::map::Map;
 use crate::shim::log::syslog::Syslog;
+use crate::store::limit::parse_size;
 
 pub type Given = Map<String>;
 
@@ -166,7 +167,7 @@ fn buffer(given: &Given) -> Result<Option<usize>> {
         ));
     }
     let size = size.map(|text| {
-        size_of(text, 1024)
+        parse_size(text, 1024)
             .map(|size| usize::try_from(size).unwrap_or(usize::MAX))
             .map_err(|error| prefixed("error parsing option max-buffer-size", &error))
     });
@@ -189,7 +190,7 @@ fn json_file(given: &Given) -> Result<Files> {
     let bytes_max = match size {
         None => Some(FILE_BYTES_MAX),
         Some("-1") => None,
-        Some(text) => match size_of(text, 1000).map_err(|error| failed(&error))? {
+        Some(text) => match parse_size(text, 1000).map_err(|error| failed(&error))? {
             0 => return Err(failed("max-size must be a positive number")),
             bytes => Some(bytes),
         },
@@ -223,7 +224,7 @@ fn local(given: &Given, prefix: &str, bytes_max: u64, count_max: u32) -> Result<
     let bytes_max = match get("max-size") {
         None => Some(bytes_max),
         Some("-1") => None,
-        Some(text) => match size_of(text, 1024).map_err(|e| invalid("max-size", text, &e))? {
+        Some(text) => match parse_size(text, 1024).map_err(|e| invalid("max-size", text, &e))? {
             0 => return Err(failed("max size should be a positive number")),
             bytes => Some(bytes),
         },
@@ -279,41 +280,6 @@ fn truth(text: &str) -> std::result::Result<bool, String> {
             "strconv.ParseBool: parsing \"{text}\": invalid syntax"
         )),
     }
-}
-
-/// go-units' sizes: `10m`, `1.5GiB`, `512`. json-file counts in powers of 1000, the others of 1024.
-fn size_of(text: &str, base: u64) -> std::result::Result<u64, String> {
-    bytes(text, base).ok_or_else(|| format!("invalid size: '{text}'"))
-}
-
-fn bytes(text: &str, base: u64) -> Option<u64> {
-    let lower = text.to_ascii_lowercase();
-    let lower = lower.strip_suffix('b').unwrap_or(&lower);
-    let lower = lower.strip_suffix('i').unwrap_or(lower);
-    let power = lower.bytes().last().and_then(|last| {
-        let letters = b"kmgtp";
-        letters.iter().position(|letter| *letter == last)
-    });
-    let number = match power {
-        Some(_) => lower.get(..lower.len() - 1)?,
-        None => lower,
-    };
-    let unit = base.checked_pow(power.map_or(0, |power| power as u32 + 1))?;
-
-    let (whole, fraction) = number
-        .trim_end()
-        .split_once('.')
-        .unwrap_or((number.trim_end(), "0"));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
-        return None;
-    }
-    let part = fraction.parse::<u64>().ok()?.checked_mul(unit)? / 10u64.pow(fraction.len() as u32);
-    whole
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(unit)?
-        .checked_add(part)
 }
 
 #[cfg(test)]
@@ -448,22 +414,5 @@ mod tests {
         assert_eq!(buffer(&[("mode", "non-blocking")]), Some(1_000_000));
         let pairs = [("mode", "non-blocking"), ("max-buffer-size", "4k")];
         assert_eq!(buffer(&pairs), Some(4096));
-    }
-
-    #[test]
-    fn sizes_are_read_as_go_units_does() {
-        for (text, base, expected) in [
-            ("10m", 1000, 10_000_000),
-            ("10m", 1024, 10 << 20),
-            ("1KiB", 1024, 1024),
-            ("1.5k", 1024, 1536),
-            ("1 gb", 1000, 1_000_000_000),
-            ("7", 1000, 7),
-        ] {
-            assert_eq!(bytes(text, base), Some(expected), "{text}");
-        }
-        for bad in ["", "m", "-2", "1.2.3k", "k1", "99999999999g"] {
-            assert_eq!(bytes(bad, 1024), None, "{bad}");
-        }
     }
 }
