@@ -7,6 +7,7 @@ mod client;
 mod ctr;
 mod engine;
 mod init;
+mod proxy;
 mod runtime;
 mod shim;
 
@@ -54,6 +55,12 @@ const APPLETS: &[Applet] = &[
         links: &["tug-init", "docker-init", "tini"],
         about: "process 1 of a container: forwards signals, reaps orphans",
         main: init::main,
+    },
+    Applet {
+        name: "proxy",
+        links: &["tug-proxy", "docker-proxy"],
+        about: "carries the traffic of published ports where no rule does",
+        main: proxy::main,
     },
     Applet {
         name: "ctr",

@@ -23,6 +23,7 @@ mod nft;
 pub mod plan;
 pub mod route;
 pub mod sysctl;
+pub mod proxy;
 
 use crate::error::Result;
 use crate::sys::raw;

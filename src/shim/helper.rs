@@ -60,9 +60,8 @@ pub fn make(oom_score_adj: Option<i32>, work: impl FnOnce() -> Result<Made>) -> 
         .map_err(|errno| failed("clone3", "helper of the shim", errno))?;
     let Forked::Parent { pidfd: helper, .. } = forked else {
         drop(ours);
-        if let Some(adjustment) = oom_score_adj {
-            let _ = std::fs::write(OOM_SCORE_ADJ, adjustment.to_string());
-        }
+        set_oom_score_adj(oom_score_adj);
+        process::lower_descriptors();
         answer(theirs.as_fd(), work());
         raw::exit(0)
     };
@@ -133,6 +132,13 @@ pub fn oom_score_adj() -> Option<i32> {
         .trim()
         .parse()
         .ok()
+}
+
+/// In a child.
+pub fn set_oom_score_adj(adjustment: Option<i32>) {
+    if let Some(adjustment) = adjustment {
+        let _ = std::fs::write(OOM_SCORE_ADJ, adjustment.to_string());
+    }
 }
 
 /// When memory runs out, a container dies and is reported; with its shim the report would die. An

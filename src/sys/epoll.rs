@@ -42,6 +42,15 @@ impl Epoll {
             .map_err(|errno| failed("epoll_ctl", "EPOLL_CTL_ADD", errno))
     }
 
+    /// Tell `token` once each time that `fd` begins to be readable, closed by its peer or, where
+    /// `writes` too, writable (EPOLLET): whoever is told uses it up.
+    pub fn add_edges(&self, fd: impl AsFd, token: u64, writes: bool) -> Result<()> {
+        let mut flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        flags.set(EventFlags::OUT, writes);
+        epoll::add(&self.fd, fd, EventData::new_u64(token), flags)
+            .map_err(|errno| failed("epoll_ctl", "EPOLL_CTL_ADD", errno))
+    }
+
     /// Whoever has the descriptor elsewhere goes on using it: closing ours would not be enough.
     pub fn remove(&self, fd: impl AsFd) {
         let _ = epoll::delete(&self.fd, fd);
@@ -49,13 +58,30 @@ impl Epoll {
 
     /// The tokens of what is ready; none when `timeout` has passed. `None` waits for ever.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Vec<u64>> {
+        self.fill(timeout)?;
+        Ok(self.events.iter().map(|e| e.data.u64()).collect())
+    }
+
+    /// The same into `ready`, with what has happened to each.
+    pub fn wait_edges(
+        &mut self,
+        ready: &mut Vec<(u64, EventFlags)>,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        self.fill(timeout)?;
+        ready.clear();
+        ready.extend(self.events.iter().map(|e| (e.data.u64(), e.flags)));
+        Ok(())
+    }
+
+    fn fill(&mut self, timeout: Option<Duration>) -> Result<()> {
         let timeout = timeout.map(|t| Timespec {
             tv_sec: t.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: t.subsec_nanos().into(),
         });
         self.events.clear();
         match epoll::wait(&self.fd, spare_capacity(&mut self.events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(self.events.iter().map(|e| e.data.u64()).collect()),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(failed("epoll_wait", "set", errno)),
         }
     }

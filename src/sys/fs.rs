@@ -201,6 +201,14 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     write().map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
 }
 
+/// A file that has no name and lies in memory (memfd_create(2)), to be read from its beginning.
+pub fn in_memory(name: &CStr, content: &[u8]) -> Result<OwnedFd> {
+    let file = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)
+        .map_err(|errno| failed("memfd_create", name.to_string_lossy(), errno))?;
+    write_at(file.as_fd(), content, 0)?;
+    Ok(file)
+}
+
 /// fsync(2).
 pub fn sync(file: impl AsFd, name: &Path) -> Result<()> {
     rustix::fs::fsync(file).map_err(|errno| failed("fsync", name.display(), errno))

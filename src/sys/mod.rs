@@ -10,6 +10,7 @@ pub mod capability;
 pub mod cgroup;
 pub mod epoll;
 pub mod fs;
+pub mod inet;
 pub mod init;
 pub mod letters;
 pub mod loops;

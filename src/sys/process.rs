@@ -12,6 +12,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::str::SplitAsciiWhitespace;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// When `pid` was started, in clock ticks since boot: with the number, the process's identity.
 /// `None` when there is no such process, or when it has ended and waits to be reaped.
@@ -262,6 +263,9 @@ pub fn set_limit(
     rustix::process::prlimit(pid.and_then(Pid::from_raw), resource, limits).map(drop)
 }
 
+/// The soft limit before it was raised; 0 as long as it was not.
+static SOFT_BEFORE: AtomicU64 = AtomicU64::new(0);
+
 /// How many descriptors we may have, once as many as possible are allowed: the soft limit is low for
 /// programs that use select(2). Answers the number, and the soft limit that was there before.
 pub fn raise_descriptors() -> (u64, u64) {
@@ -271,8 +275,25 @@ pub fn raise_descriptors() -> (u64, u64) {
         before.maximum.unwrap_or(u64::MAX),
     );
     match set_limit(None, Resource::Nofile, hard, hard) {
-        Ok(()) => (hard, soft),
+        Ok(()) => {
+            let _ = SOFT_BEFORE.compare_exchange(0, soft, Ordering::Relaxed, Ordering::Relaxed);
+            (hard, soft)
+        }
         Err(_) => (soft, soft),
+    }
+}
+
+/// How many we may have now.
+pub fn soft_descriptors() -> u64 {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current.unwrap_or(u64::MAX)
+}
+
+/// In a child whose program is somebody else's: the limit that was there before, if we have raised it.
+pub fn lower_descriptors() {
+    let soft = SOFT_BEFORE.load(Ordering::Relaxed);
+    if soft > 0 {
+        set_soft_descriptors(soft);
     }
 }
 

@@ -1,0 +1,408 @@
+//! A container's published ports on the host: their sockets, and the process that serves them.
+//!
+//! A port is claimed by a socket that is bound for it, from before the container is made until it has
+//! ended for good, whatever becomes of the engine. Where the packet filter's rules lead the traffic
+//! to the container nothing ever arrives at these sockets. What does arrive (from loopback, for a
+//! container without an address of that family, on a kernel without rules) waits in the kernel until
+//! `tug proxy` runs, one for all ports, and that one only runs while there is something to carry:
+//!
+//! ```text
+//!   shim                                   proxy (fork, exec)
+//!     | holds and watches the sockets
+//!     | something arrives
+//!     | -- the sockets; where they lead --> | accepts, carries
+//!     | watches no more                     | a minute of silence
+//!     | <---------------------- exit code - |
+//!     | watches again; what has arrived meanwhile is still there
+//! ```
+
+use crate::error::{Error, Kind, Result};
+use crate::log;
+use crate::net::plan::{Plan, Port};
+use crate::shim::helper;
+use crate::shim::serve::WHO;
+use crate::sys::epoll::Epoll;
+use crate::sys::inet::{self, Protocol};
+use crate::sys::namespace::{self, Forked};
+use crate::sys::{failed, fs, init, process, raw, signal, stream};
+use rustix::io::Errno;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// A proxy that has ended sooner is not started again at once.
+const LIFE_MIN: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Descriptors that a shim needs beside these sockets.
+const OTHERS: u64 = 256;
+
+#[derive(Default)]
+pub struct Ports {
+    claims: Vec<Claim>,
+    /// All their sockets, while there are any to be served.
+    epoll: Option<Epoll>,
+    proxy: Option<Proxy>,
+    /// There is a container that could answer.
+    is_open: bool,
+    not_before: Option<Instant>,
+    oom_score_adj: Option<i32>,
+}
+
+struct Claim {
+    socket: OwnedFd,
+    protocol: Protocol,
+    host: SocketAddr,
+    target: SocketAddr,
+}
+
+struct Proxy {
+    pid: i32,
+    pidfd: OwnedFd,
+    started_at: Instant,
+}
+
+impl Ports {
+    /// Bind every port of the plan. After an error none is.
+    pub fn claim(plan: &Plan) -> Result<Ports> {
+        let mut ports = Ports {
+            oom_score_adj: helper::oom_score_adj(),
+            ..Ports::default()
+        };
+        ports.update(plan).map(|()| ports)
+    }
+
+    /// Make it so that the plan's ports are claimed and no others. After an error it is as before.
+    pub fn update(&mut self, plan: &Plan) -> Result<()> {
+        let is_served = plan.proxies != Some(false);
+        let wanted = wanted(plan)?;
+        let is_same = |claim: &Claim, (protocol, host, _): &Wanted| {
+            claim.protocol == *protocol && claim.host == *host
+        };
+        make_room(wanted.len());
+        let mut new = Vec::new();
+        for one in &wanted {
+            if !self.claims.iter().any(|claim| is_same(claim, one)) {
+                new.extend(bind(one, is_served)?);
+            }
+        }
+        let is_changed = !new.is_empty() || self.claims.len() != wanted.len();
+        self.claims
+            .retain(|claim| wanted.iter().any(|one| is_same(claim, one)));
+        self.claims.append(&mut new);
+        let mut is_led_elsewhere = false;
+        for claim in &mut self.claims {
+            if let Some((_, _, target)) = wanted.iter().find(|one| is_same(claim, one)) {
+                is_led_elsewhere |= claim.target != *target;
+                claim.target = *target;
+            }
+        }
+        if is_changed || is_led_elsewhere {
+            self.stop();
+            self.epoll = None;
+        }
+        if is_served && !self.claims.is_empty() && self.epoll.is_none() {
+            let epoll = Epoll::new()?;
+            for claim in &self.claims {
+                epoll.add(&claim.socket, 0)?;
+            }
+            self.epoll = Some(epoll);
+        }
+        Ok(())
+    }
+
+    /// A container runs behind the ports, or none does: then whoever comes waits for the next run.
+    pub fn open(&mut self, is_open: bool) {
+        self.is_open = is_open;
+        if !is_open {
+            self.stop();
+        }
+    }
+
+    /// Readable when a proxy is needed; `None` while one runs or none may.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        let is_needed = self.is_open
+            && self.proxy.is_none()
+            && self.not_before.is_none_or(|at| at <= Instant::now());
+        self.epoll.as_ref().filter(|_| is_needed).map(AsFd::as_fd)
+    }
+
+    /// When to ask for `fd` again.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.not_before
+            .filter(|at| self.proxy.is_none() && self.is_open && *at > Instant::now())
+    }
+
+    /// Something has arrived.
+    pub fn ready(&mut self) {
+        match self.start() {
+            Ok(proxy) => self.proxy = Some(proxy),
+            Err(error) => {
+                log::line(WHO, error);
+                self.not_before = Some(Instant::now() + PAUSE);
+            }
+        }
+    }
+
+    /// A child of ours has been reaped. Whether it was the proxy.
+    pub fn has_ended(&mut self, pid: i32) -> bool {
+        let Some(proxy) = self.proxy.take_if(|proxy| proxy.pid == pid) else {
+            return false;
+        };
+        let now = Instant::now();
+        let is_early = now < proxy.started_at + LIFE_MIN;
+        self.not_before = is_early.then(|| now + PAUSE);
+        true
+    }
+
+    /// It carries what it has read already, and ends.
+    fn stop(&mut self) {
+        if let Some(proxy) = &self.proxy {
+            let _ = process::signal(&proxy.pidfd, signal::SIGTERM);
+        }
+    }
+
+    fn start(&self) -> Result<Proxy> {
+        let mut list = String::new();
+        for claim in &self.claims {
+            let number = claim.socket.as_raw_fd();
+            list.push_str(&format!(
+                "{number} {} {}\n",
+                claim.protocol.name(),
+                claim.target
+            ));
+        }
+        // Not a pipe: that could be full before there is a reader.
+        let list = fs::in_memory(c"ports", list.as_bytes())?;
+        let forked = namespace::fork(0, None::<OwnedFd>)
+            .map_err(|errno| failed("clone3", "tug proxy", errno))?;
+        match forked {
+            Forked::Parent { pid, pidfd } => Ok(Proxy {
+                pid,
+                pidfd,
+                started_at: Instant::now(),
+            }),
+            Forked::Child => {
+                let error = self.become_proxy(&list);
+                log::line(WHO, error);
+                raw::exit(1)
+            }
+        }
+    }
+
+    /// In the new process. Comes back only with an error.
+    fn become_proxy(&self, list: &OwnedFd) -> Error {
+        let prepared = || {
+            init::signal_on_parent_death(signal::SIGTERM)?;
+            helper::set_oom_score_adj(self.oom_score_adj);
+            let null = stream::null()?;
+            process::set_stdio(list, null, rustix::stdio::stderr())
+                .map_err(|errno| failed("dup2", "standard streams", errno))?;
+            process::c_strings(&["tug-proxy", "-sockets"])
+        };
+        let args = match prepared() {
+            Ok(args) => args,
+            Err(error) => return error,
+        };
+        for claim in &self.claims {
+            inet::bequeath(&claim.socket);
+        }
+        raw::reset_signals();
+        failed(
+            "execve",
+            "tug proxy",
+            process::exec(c"/proc/self/exe", &args, &[]),
+        )
+    }
+}
+
+/// Protocol, where on the host, where to.
+type Wanted = (Protocol, SocketAddr, SocketAddr);
+
+/// Port by port.
+fn wanted(plan: &Plan) -> Result<Vec<Wanted>> {
+    let mut all = Vec::new();
+    for port in plan.ports.iter().flatten() {
+        let broken = || Error::invalid(format!("network.json: no port of a container: {port:?}"));
+        let (protocol, host, target) = ends(port).ok_or_else(broken)?;
+        for number in 0..port.count.unwrap_or(1) {
+            let next = |address: SocketAddr| {
+                let port = address.port().checked_add(number)?;
+                Some(SocketAddr::new(address.ip(), port))
+            };
+            let pair = next(host).zip(next(target));
+            let (host, target) = pair.ok_or_else(broken)?;
+            all.push((protocol, host, target));
+        }
+    }
+    Ok(all)
+}
+
+/// The first of them.
+fn ends(port: &Port) -> Option<Wanted> {
+    let address = |ip: &Option<String>, number: Option<u16>| {
+        let ip: IpAddr = ip.as_deref()?.parse().ok()?;
+        Some(SocketAddr::new(ip, number?))
+    };
+    Some((
+        Protocol::named(port.protocol.as_deref().unwrap_or("tcp"))?,
+        address(&port.host_ip, port.host_port)?,
+        address(&port.container_ip, port.container_port)?,
+    ))
+}
+
+/// A socket for each port, and the limit is low for programs that use select(2).
+fn make_room(sockets: usize) {
+    if sockets as u64 + OTHERS > process::soft_descriptors() {
+        process::raise_descriptors();
+    }
+}
+
+/// None where the host has no IPv6 and all its addresses are meant.
+fn bind(wanted: &Wanted, is_served: bool) -> Result<Option<Claim>> {
+    let (protocol, host, target) = *wanted;
+    match claim(protocol, &host, is_served) {
+        Ok(socket) => Ok(Some(Claim {
+            socket,
+            protocol,
+            host,
+            target,
+        })),
+        Err(Errno::AFNOSUPPORT) if host.is_ipv6() && host.ip().is_unspecified() => Ok(None),
+        // Docker's sentence.
+        Err(errno) => Err(Error::with_errno(
+            Kind::System,
+            Some(errno.raw_os_error()),
+            format!(
+                "failed to bind host port {host}/{}: {}",
+                protocol.name(),
+                inet::words(errno)
+            ),
+        )),
+    }
+}
+
+fn claim(
+    protocol: Protocol,
+    host: &SocketAddr,
+    is_served: bool,
+) -> std::result::Result<OwnedFd, Errno> {
+    let socket = inet::open(protocol, &host.ip())?;
+    match (protocol, is_served) {
+        // Two sockets with SO_REUSEADDR could both have the address of a datagram socket.
+        (Protocol::Udp, true) => inet::bind(&socket, host)?,
+        (Protocol::Udp, false) => {
+            inet::take_nothing(&socket)?;
+            inet::bind(&socket, host)?;
+        }
+        // Of two that share an address only one can listen. Connections of an earlier run of the
+        // container keep the address busy for a minute for those that do not.
+        (_, true) => {
+            inet::reuse_address(&socket)?;
+            inet::bind(&socket, host)?;
+            inet::listen(&socket)?;
+        }
+        // Nobody will accept: whoever comes is refused by the kernel.
+        (_, false) => inet::bind(&socket, host)?,
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(ports: &[(&str, &str, u16, u16, &str)]) -> Plan {
+        let port = |(protocol, host_ip, host_port, count, container_ip): &(_, _, _, _, _)| Port {
+            protocol: Some(String::from(*protocol)),
+            host_ip: Some(String::from(*host_ip)),
+            host_port: Some(*host_port),
+            container_port: Some(80),
+            count: Some(*count),
+            container_ip: Some(String::from(*container_ip)),
+        };
+        Plan {
+            ports: Some(ports.iter().map(port).collect()),
+            ..Plan::default()
+        }
+    }
+
+    fn free_port() -> u16 {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn a_range_is_as_many_ports() {
+        let plan = plan(&[
+            ("tcp", "0.0.0.0", 8000, 3, "10.0.0.2"),
+            ("udp", "::", 53, 1, "10.0.0.2"),
+        ]);
+        let texts: Vec<String> = wanted(&plan)
+            .unwrap()
+            .iter()
+            .map(|(protocol, host, target)| format!("{} {host} {target}", protocol.name()))
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                "tcp 0.0.0.0:8000 10.0.0.2:80",
+                "tcp 0.0.0.0:8001 10.0.0.2:81",
+                "tcp 0.0.0.0:8002 10.0.0.2:82",
+                "udp [::]:53 10.0.0.2:80",
+            ]
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for ports in [
+            ("icmp", "0.0.0.0", 1, 1, "10.0.0.2"),
+            ("tcp", "0.0.0", 1, 1, "10.0.0.2"),
+            ("tcp", "0.0.0.0", 1, 1, "web"),
+            ("tcp", "0.0.0.0", 65535, 2, "10.0.0.2"),
+        ] {
+            assert!(wanted(&plan(&[ports])).is_err(), "{ports:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_is_told_in_dockers_words_and_no_other_stays_claimed() {
+        for protocol in ["tcp", "udp"] {
+            let (taken, free) = (free_port(), free_port());
+            let one = plan(&[(protocol, "127.0.0.1", taken, 1, "10.0.0.2")]);
+            let both = plan(&[
+                (protocol, "127.0.0.1", free, 1, "10.0.0.2"),
+                (protocol, "127.0.0.1", taken, 1, "10.0.0.2"),
+            ]);
+            let first = Ports::claim(&one).unwrap();
+            let error = Ports::claim(&both).map(drop).unwrap_err();
+            assert_eq!(
+                error.message,
+                format!(
+                    "failed to bind host port 127.0.0.1:{taken}/{protocol}: address already in use"
+                )
+            );
+            drop(first);
+            drop(Ports::claim(&both).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_nobody_serves_is_claimed_and_refuses() {
+        let number = free_port();
+        let mut plan = plan(&[
+            ("tcp", "127.0.0.1", number, 1, "10.0.0.2"),
+            ("udp", "127.0.0.1", number, 1, "10.0.0.2"),
+        ]);
+        plan.proxies = Some(false);
+        let mut ports = Ports::claim(&plan).unwrap();
+        ports.open(true);
+        assert!(ports.fd().is_none());
+        let address = ("127.0.0.1", number);
+        let refused = std::net::TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        assert!(std::net::TcpListener::bind(address).is_err());
+        assert!(std::net::UdpSocket::bind(address).is_err());
+    }
+}
