@@ -65,6 +65,7 @@ mod pause;
 mod power_cuts;
 mod power_loss;
 mod propagation;
+mod proxy;
 mod prune;
 mod pull;
 mod registry;

@@ -21,9 +21,9 @@ pub mod netlink;
 mod nft;
 #[allow(dead_code)]
 pub mod plan;
+pub mod proxy;
 pub mod route;
 pub mod sysctl;
-pub mod proxy;
 
 use crate::error::Result;
 use crate::sys::raw;

@@ -4,6 +4,7 @@ use crate::error::Kind;
 use crate::log;
 use crate::shim::exit::{self, Exit};
 use crate::shim::message::Reply;
+use crate::shim::ports::Ports;
 use crate::shim::serve::{Supervisor, WHO, remove_socket};
 use crate::store::limit;
 use crate::sys::{process, signal, supervisor};
@@ -120,6 +121,8 @@ impl Supervisor {
             }
         }
         self.listener = None;
+        // Its ports too may be the next one's.
+        self.network.ports = Ports::default();
         remove_socket(&self.run_dir);
         self.tell(&Reply {
             event: Some("exit".to_string()),

@@ -25,8 +25,6 @@ pub mod message;
 pub mod network;
 pub mod parts;
 pub mod policy;
-// Until the shim has networks.
-#[allow(dead_code)]
 pub mod ports;
 pub mod run;
 pub mod serve;

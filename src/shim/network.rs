@@ -10,6 +10,7 @@ use crate::log;
 use crate::net::endpoint;
 use crate::net::plan::{self, Endpoint, Plan};
 use crate::oci::spec::Spec;
+use crate::shim::ports::Ports;
 use crate::shim::serve::WHO;
 use crate::sys::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -28,6 +29,7 @@ pub struct Network {
     netns: Option<OwnedFd>,
     /// What is wired in it.
     joined: Vec<Endpoint>,
+    pub ports: Ports,
 }
 
 impl Network {
@@ -35,6 +37,7 @@ impl Network {
     pub fn set_up(run_dir: &Path) -> Result<Network> {
         let mut network = Network::default();
         if let Some(plan) = read(run_dir)? {
+            network.ports = Ports::claim(&plan)?;
             network.plan = plan;
             network.is_planned = true;
         }
@@ -56,6 +59,7 @@ impl Network {
 
     /// A run is over.
     pub fn give_up(&mut self) {
+        self.ports.open(false);
         let Some(netns) = self.netns.take() else {
             return;
         };
@@ -72,6 +76,7 @@ impl Network {
         let plan = read(run_dir)?.filter(|_| self.is_planned);
         self.plan =
             plan.ok_or_else(|| Error::conflict("the container has no networks to change"))?;
+        self.ports.update(&self.plan)?;
         let Some(netns) = &self.netns else {
             // Between two runs; the next one begins with it.
             return Ok(());

@@ -24,7 +24,8 @@ use crate::shim::serve::WHO;
 use crate::sys::epoll::Epoll;
 use crate::sys::inet::{self, Protocol};
 use crate::sys::namespace::{self, Forked};
-use crate::sys::{failed, fs, init, process, raw, signal, stream};
+use crate::sys::{failed, fs, init, poll, process, raw, signal, stream};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -33,6 +34,9 @@ use std::time::{Duration, Instant};
 /// A proxy that has ended sooner is not started again at once.
 const LIFE_MIN: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a proxy that is to end may take.
+const END_MAX: Duration = Duration::from_millis(500);
 
 /// Descriptors that a shim needs beside these sockets.
 const OTHERS: u64 = 256;
@@ -144,22 +148,26 @@ impl Ports {
         }
     }
 
-    /// A child of ours has been reaped. Whether it was the proxy.
-    pub fn has_ended(&mut self, pid: i32) -> bool {
-        let Some(proxy) = self.proxy.take_if(|proxy| proxy.pid == pid) else {
-            return false;
-        };
-        let now = Instant::now();
-        let is_early = now < proxy.started_at + LIFE_MIN;
-        self.not_before = is_early.then(|| now + PAUSE);
-        true
+    /// A child of ours has been reaped, the proxy perhaps.
+    pub fn has_ended(&mut self, pid: i32) {
+        if let Some(proxy) = self.proxy.take_if(|proxy| proxy.pid == pid) {
+            let now = Instant::now();
+            let is_early = now < proxy.started_at + LIFE_MIN;
+            self.not_before = is_early.then(|| now + PAUSE);
+        }
     }
 
-    /// It carries what it has read already, and ends.
+    /// Have the proxy carry what has arrived already, and end: it holds the sockets too.
     fn stop(&mut self) {
-        if let Some(proxy) = &self.proxy {
-            let _ = process::signal(&proxy.pidfd, signal::SIGTERM);
+        let Some(Proxy { pidfd, .. }) = self.proxy.take() else {
+            return;
+        };
+        let _ = process::signal(&pidfd, signal::SIGTERM);
+        let ended = poll::wait(&[(pidfd.as_fd(), PollFlags::IN)], Some(END_MAX));
+        if !ended.is_ok_and(|events| events.iter().any(|events| !events.is_empty())) {
+            let _ = process::signal(&pidfd, signal::SIGKILL);
         }
+        let _ = process::reap(&pidfd);
     }
 
     fn start(&self) -> Result<Proxy> {
@@ -213,6 +221,12 @@ impl Ports {
             "tug proxy",
             process::exec(c"/proc/self/exe", &args, &[]),
         )
+    }
+}
+
+impl Drop for Ports {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -127,6 +127,7 @@ impl Supervisor {
             Ok(()) => {
                 let now = Instant::now();
                 self.run.started = Some(now);
+                self.network.ports.open(true);
                 if let Some(health) = &mut self.health {
                     health.begin(now);
                 }

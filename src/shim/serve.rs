@@ -161,6 +161,9 @@ impl Supervisor {
         if let Some(hotplug) = &self.hotplug {
             add(Token::Devices, hotplug.fd(), PollFlags::IN);
         }
+        if let Some(ports) = self.network.ports.fd() {
+            add(Token::Ports, ports, PollFlags::IN);
+        }
         if let Some(listener) = &self.listener
             && self.calls.len() < CALLS_MAX
         {
@@ -203,6 +206,7 @@ impl Supervisor {
             .chain(log)
             .chain(stragglers.filter(|_| self.listener.is_some()))
             .chain(self.waiting)
+            .chain(self.network.ports.deadline())
             .chain(self.health.as_ref().and_then(Health::deadline))
             .chain(idle)
             .min()
@@ -233,6 +237,7 @@ impl Supervisor {
             Token::Signals => self.take_signals(),
             Token::Oom => self.take_oom(),
             Token::Devices => self.plug(),
+            Token::Ports => self.network.ports.ready(),
             Token::Listener => self.accept(),
             Token::Log => {
                 if let Some(log) = &mut self.log {
@@ -281,6 +286,7 @@ impl Supervisor {
             }
         }
         while let Ok(Some(ended)) = signal::reap() {
+            self.network.ports.has_ended(ended.pid);
             let task = self.tasks.iter_mut();
             let task = task
                 .enumerate()
@@ -411,6 +417,7 @@ enum Token {
     Signals,
     Oom,
     Devices,
+    Ports,
     Listener,
     Log,
     Call(usize),

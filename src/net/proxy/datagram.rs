@@ -151,3 +151,74 @@ impl Flows {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Proxy;
+    use super::*;
+    use std::net::UdpSocket;
+
+    fn proxy() -> (Proxy, SocketAddr) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let service = Service {
+            socket: socket.into(),
+            protocol: Protocol::Udp,
+            target: address,
+        };
+        (Proxy::new(vec![service]).unwrap(), address)
+    }
+
+    impl Proxy {
+        fn arrive(&mut self, client: SocketAddr) -> bool {
+            let flow = self
+                .flows
+                .flow((0, client), &self.services[0], &mut self.common);
+            flow.map(|flow| flow.used_at = self.common.now).is_some()
+        }
+
+        fn has(&mut self, client: SocketAddr) -> bool {
+            self.flows.place(&(0, client)).is_ok()
+        }
+    }
+
+    fn client(number: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, (number / 200) as u8, (number % 200) as u8], 9))
+    }
+
+    #[test]
+    fn a_flow_ends_ninety_seconds_after_its_last_datagram() {
+        let (mut proxy, _) = proxy();
+        let start = proxy.common.now;
+        assert!(proxy.arrive(client(1)) && proxy.arrive(client(2)));
+        proxy.common.now = start + Duration::from_secs(60);
+        assert!(proxy.arrive(client(2)));
+        for (seconds, first, second) in [(89, true, true), (91, false, true), (151, false, false)] {
+            proxy.common.now = start + Duration::from_secs(seconds);
+            proxy.flows.sweep(&mut proxy.common);
+            assert_eq!(
+                (proxy.has(client(1)), proxy.has(client(2))),
+                (first, second),
+                "{seconds}"
+            );
+        }
+        proxy.flows.forget_ended();
+        assert!(proxy.flows.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_flow_makes_room() {
+        let (mut proxy, _) = proxy();
+        proxy.common.room = 5;
+        let start = proxy.common.now;
+        for number in 0..20 {
+            proxy.common.now = start + Duration::from_secs(number);
+            assert!(proxy.arrive(client(number as usize)));
+        }
+        let kept: Vec<usize> = (0..20)
+            .filter(|number| proxy.has(client(*number)))
+            .collect();
+        assert_eq!(kept, [15, 16, 17, 18, 19]);
+        assert_eq!(proxy.common.room, 0);
+    }
+}

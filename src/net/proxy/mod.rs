@@ -37,7 +37,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Told to end, it carries what has arrived already, but no longer than this; and it ends as soon as
 /// for so long nothing has come.
 const LAST: Duration = Duration::from_millis(200);
-const QUIET: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(5);
 
 /// How often flows are looked through for those that are over.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -190,8 +190,8 @@ impl Proxy {
         let common = &mut self.common;
         match token >> 32 {
             SIGNAL => {
-                let is_told = signal::take(&self.signals).is_some();
-                common.ends_at = is_told.then(|| common.now + LAST);
+                let told = signal::take(&self.signals);
+                common.ends_at = common.ends_at.or(told.map(|_| common.now + LAST));
             }
             SERVICE => match self.services.get(at) {
                 Some(service) if service.protocol == Protocol::Udp => {
