@@ -69,10 +69,8 @@ struct Proxy {
 impl Ports {
     /// Bind every port of the plan. After an error none is.
     pub fn claim(plan: &Plan) -> Result<Ports> {
-        let mut ports = Ports {
-            oom_score_adj: helper::oom_score_adj(),
-            ..Ports::default()
-        };
+        let mut ports = Ports::default();
+        ports.oom_score_adj = helper::oom_score_adj();
         ports.update(plan).map(|()| ports)
     }
 
