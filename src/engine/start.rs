@@ -113,7 +113,7 @@ impl Engine {
         staging::make_dir(&bundle.join("rootfs"))?;
         host::make_sources(container.wanted()?)?;
         let donors = self.donors(container)?;
-        self.write_files(container)?;
+        self.write_name_files(container, None)?;
         self.ready_volumes(container, &container.id)?;
         let (sources, parts) = self.sources(container, &run_dir)?;
 
