@@ -26,8 +26,8 @@ use self::forward::{Client, Forwarder, Ground};
 use self::names::Table;
 use self::tcp::Connections;
 use crate::error::{Error, Result};
-use crate::net::namespace;
 use crate::net::plan::Plan;
+use crate::net::{firewall, namespace};
 use crate::sys::epoll::Epoll;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -186,9 +186,16 @@ fn listen() -> Result<(UdpSocket, TcpListener)> {
         let listener = TcpListener::bind((ADDRESS, port))?;
         udp.set_nonblocking(true)?;
         listener.set_nonblocking(true)?;
-        Ok((udp, listener))
+        let ports = (udp.local_addr()?.port(), listener.local_addr()?.port());
+        Ok((udp, listener, ports))
     };
-    sockets(PORT).map_err(|e: std::io::Error| Error::io(format_args!("listen on {ADDRESS}"), &e))
+    let failed = |e: std::io::Error| Error::io(format_args!("listen on {ADDRESS}"), &e);
+    let (udp, listener, ports) = sockets(0).map_err(failed)?;
+    if firewall::redirect_names(ports.0, ports.1).is_ok() {
+        return Ok((udp, listener));
+    }
+    let (udp, listener, _) = sockets(PORT).map_err(failed)?;
+    Ok((udp, listener))
 }
 
 #[cfg(test)]

@@ -480,3 +480,21 @@ fn a_thousand_queries_a_second_are_no_matter() {
         assert!(begin.elapsed() < Duration::from_secs(3));
     });
 }
+
+#[test]
+fn a_container_may_have_a_name_server_of_its_own_on_all_its_addresses() {
+    in_lab(|| {
+        let mut lab = Lab::open(&plan(&[]));
+        if lab.resolver.udp.local_addr().unwrap().port() == PORT {
+            return println!("skipped: no nf_tables here");
+        }
+        let own = UdpSocket::bind("0.0.0.0:53").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("0.0.0.0:53").unwrap();
+        assert_eq!(lab.look_up("web", A), (0, vec![vec![10, 1, 0, 2]]));
+        client.send_to(b"own", "127.0.0.1:53").unwrap();
+        assert_eq!(own.recv(&mut [0; 9]).unwrap(), 3);
+        let _tcp = TcpStream::connect("127.0.0.1:53").unwrap();
+        listener.accept().unwrap();
+    });
+}
