@@ -591,14 +591,5 @@ fn what_is_not_supported_yet_is_refused_and_not_dropped() {
     let host = Host::with_image("unsupported");
     let output = run(&host, &["-v", "data:/data"], &["true"]);
     output.assert_refused(125, "not supported yet");
-    for more in [
-        r#""PortBindings":{"80/tcp":[{"HostPort":"8080"}]}"#,
-        r#""NetworkMode":"lab""#,
-    ] {
-        let body = format!(r#"{{"Image":"{IMAGE}","Cmd":["true"],"HostConfig":{{{more}}}}}"#);
-        let (status, message) = host.http("POST", "/containers/create", &body).error();
-        assert_eq!(status, 400, "{more}: {message}");
-        assert!(message.contains("not supported yet"), "{message}");
-    }
     assert_eq!(host.ok(&["ps", "-a", "-q"]), "");
 }

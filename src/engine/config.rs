@@ -46,6 +46,32 @@ pub struct Options {
     pub ip6tables: bool,
     pub userland_proxy: bool,
     pub icc: bool,
+    /// The link of the default bridge network, where it has another name; `none` is no such network.
+    pub bridge: Option<String>,
+    pub bip6: Option<String>,
+    /// The part of the default bridge's subnet that containers get addresses of.
+    pub fixed_cidr: Option<String>,
+    pub fixed_cidr_v6: Option<String>,
+    /// Where its containers send what is for elsewhere, in place of the bridge.
+    pub default_gateway: Option<String>,
+    pub default_gateway_v6: Option<String>,
+    pub ipv6: bool,
+    /// Masquerade what leaves the default bridge network.
+    pub ip_masq: bool,
+    /// The host's address of published ports that name none.
+    pub ip: String,
+    pub mtu: u32,
+    /// By driver, options of networks that do not say.
+    pub network_options: Map<Map<String>>,
+    /// What `host-gateway` means in `--add-host`.
+    pub host_gateways: Vec<String>,
+}
+
+impl Options {
+    /// Whether there is a default bridge network.
+    pub fn has_bridge(&self) -> bool {
+        self.bridge.as_deref() != Some("none")
+    }
 }
 
 impl Default for Options {
@@ -75,6 +101,18 @@ impl Default for Options {
             ip6tables: true,
             userland_proxy: true,
             icc: true,
+            bridge: None,
+            bip6: None,
+            fixed_cidr: None,
+            fixed_cidr_v6: None,
+            default_gateway: None,
+            default_gateway_v6: None,
+            ipv6: false,
+            ip_masq: true,
+            ip: "0.0.0.0".to_string(),
+            mtu: 1500,
+            network_options: Map::new(),
+            host_gateways: Vec::new(),
         }
     }
 }

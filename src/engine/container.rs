@@ -9,6 +9,7 @@
 
 use crate::engine::health;
 use crate::engine::lock;
+use crate::engine::network::wishes;
 use crate::engine::record::{Asked, Happened};
 use crate::engine::spec::wanted::{self, Wanted};
 use crate::engine::view::Writers;
@@ -18,7 +19,7 @@ use crate::shim::client::{Attach, Shim};
 use crate::shim::policy::Policy;
 use crate::sys::poll::Bell;
 use crate::time;
-use crate::wire::container::{Config, Health, HostConfig, MountRequest};
+use crate::wire::container::{Config, EndpointSettings, Health, HostConfig, MountRequest};
 use crate::wire::exec;
 use rustix::event::PollFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -99,6 +100,8 @@ pub struct State {
     pub started_at: String,
     pub finished_at: String,
     pub oom_killed: bool,
+    /// The networks that it is to be in, by name.
+    pub networks: Arc<Map<EndpointSettings>>,
     /// What `update` made of the host configuration since this engine started.
     pub updated: Option<Arc<HostConfig>>,
     /// Why the last start or run failed, for people.
@@ -169,6 +172,8 @@ impl Container {
         let exited = happened.finished_at.is_some();
         // A shim that is there knows better. Without one it does not run, and is not well.
         let health = asked.config.as_ref().and_then(health::ended);
+        let host = asked.host_config.unwrap_or_default();
+        let networks = asked.networks.unwrap_or_else(|| wishes::of_mode(&host));
         Container {
             id: asked.id.unwrap_or_default(),
             created: asked.created.unwrap_or_default(),
@@ -177,7 +182,7 @@ impl Container {
             path: asked.path.unwrap_or_default(),
             args: asked.args.unwrap_or_default(),
             config: asked.config.unwrap_or_default(),
-            host: Arc::new(asked.host_config.unwrap_or_default()),
+            host: Arc::new(host),
             inherited: asked.inherited.unwrap_or_default(),
             named: asked.named.unwrap_or_default(),
             is_copied: asked.copied == Some(true),
@@ -196,6 +201,7 @@ impl Container {
                 started_at: happened.started_at.clone().unwrap_or_else(never),
                 finished_at: happened.finished_at.clone().unwrap_or_else(never),
                 oom_killed: happened.oom_killed.unwrap_or(false),
+                networks: Arc::new(networks),
                 updated: None,
                 error: happened.error.clone().unwrap_or_default(),
                 health: health.filter(|_| happened.started_at.is_some()),
@@ -241,6 +247,11 @@ impl Container {
     pub fn current_host(&self) -> Arc<HostConfig> {
         let state = self.lock();
         Arc::clone(state.updated.as_ref().unwrap_or(&self.host))
+    }
+
+    /// The networks that it is to be in, by name.
+    pub fn networks(&self) -> Arc<Map<EndpointSettings>> {
+        Arc::clone(&self.lock().networks)
     }
 
     /// All mounts that were asked for.

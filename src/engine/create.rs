@@ -42,7 +42,11 @@ impl Engine {
             host::controllers(),
             &mut warnings,
         )?;
-        validate::network::check_endpoints(placement.networking_config, &host_config)?;
+        let mode = host_config.network_mode.get_or_insert_default();
+        if matches!(mode.as_str(), "" | "default") {
+            *mode = self.default_network().to_string();
+        }
+        let networks = self.wishes(&config, &host_config, placement.networking_config)?;
         let (inherited, named) = self.inherited(&host_config)?;
         host_config.runtime = Some(self.choose_runtime(host_config.runtime.as_deref())?);
         let mut from_image = image.image.config.unwrap_or_default();
@@ -50,7 +54,6 @@ impl Engine {
         let id = id::random()?;
         let mut config = merge(config, &from_image);
         validate::check_config(&config)?;
-        validate::network::check_exposed(&config, &host_config)?;
         let (path, args) = command(&config)?;
         let host_network = host_config.network_mode.as_deref() == Some("host");
         if config.hostname.as_deref().unwrap_or_default().is_empty() {
@@ -79,6 +82,7 @@ impl Engine {
             inherited: Some(inherited).filter(|list| !list.is_empty()),
             named: Some(named),
             copied: self.copying.as_ref().map(|_| true),
+            networks: Some(networks),
         };
         let claim = self.claim_volumes(&mut asked).inspect_err(|_| {
             self.release_name(&name, &id);

@@ -2,7 +2,7 @@
 
 use crate::engine::container::Container;
 use crate::engine::filter::Filters;
-use crate::engine::network;
+use crate::engine::network::Network;
 use crate::engine::{Engine, lock};
 use crate::error::Result;
 use crate::json::map::Map;
@@ -117,17 +117,32 @@ impl Engine {
         self.events.publish(event("image", action, id, attributes));
     }
 
-    /// Tell that a container has come to its network (`connect`), or left it.
+    /// Tell that a container has come to its networks (`connect`), or left them.
     pub(super) fn tell_network(&self, container: &Container, action: &str) {
-        let mode = container.host.network_mode.as_deref().unwrap_or_default();
-        let attributes = [
-            ("container", container.id.as_str()),
-            ("name", mode),
-            ("type", network::driver(mode)),
-        ];
-        let attributes = attributes.map(|(key, value)| (key.to_string(), value.to_string()));
-        let event = event("network", action, &network::id(mode), attributes.into());
-        self.events.publish(event);
+        for (name, settings) in container.networks().iter() {
+            let id = settings.network_id.as_deref().unwrap_or(name);
+            if let Ok(network) = self.find_network(id) {
+                self.tell_of_network(&network, action, Some(container));
+            }
+        }
+    }
+
+    /// Tell that `action` happened to a network.
+    pub(super) fn tell_of_network(
+        &self,
+        network: &Network,
+        action: &str,
+        container: Option<&Container>,
+    ) {
+        let mut attributes = Map::new();
+        let mut set = |key: &str, value: &str| attributes.insert(key.into(), value.to_string());
+        set("name", &network.name);
+        set("type", &network.driver);
+        if let Some(container) = container {
+            set("container", &container.id);
+        }
+        self.events
+            .publish(event("network", action, &network.id, attributes));
     }
 
     /// Tell that `action` happened to a volume.

@@ -100,7 +100,7 @@ impl Engine {
         let mut plugins = Object::new();
         plugins
             .put("Volume", "[]")
-            .put("Network", r#"["bridge","host","null"]"#)
+            .put("Network", r#"["bridge","host","ipvlan","macvlan","null"]"#)
             .put("Authorization", "null")
             .put("Log", &json::to_string(&drivers));
         let plugins = plugins.finish();

@@ -2,15 +2,14 @@
 
 use crate::engine::Engine;
 use crate::engine::container::{Container, ExecPhase, Phase};
+use crate::engine::driver;
 use crate::engine::spec::{mounts, security};
-use crate::engine::{driver, network};
 use crate::error::Result;
 use crate::json;
-use crate::json::map::Map;
 use crate::json::node::members;
 use crate::json::object::{self, Object};
 use crate::store::limit;
-use crate::wire::container::{GraphDriver, Health, HostConfig, Inspect, NetworkSettings, State};
+use crate::wire::container::{GraphDriver, Health, HostConfig, Inspect, State};
 
 impl Engine {
     /// In JSON, with all members that Docker's has. `size` adds what it has written; it takes time.
@@ -37,7 +36,6 @@ impl Engine {
             let name = format!("/{}", state.name);
             (name, ids, state.restarts, wire_state(&state, health))
         };
-        let mode = container.host.network_mode.clone().unwrap_or_default();
         Inspect {
             id: Some(container.id.clone()),
             created: Some(container.created.clone()),
@@ -65,14 +63,7 @@ impl Engine {
             size_root_fs: None,
             mounts: Some(mounts::points(container, &self.volumes)),
             config: Some(container.config.clone()),
-            network_settings: Some(NetworkSettings {
-                sandbox_id: text(""),
-                ip_address: text(""),
-                gateway: text(""),
-                mac_address: text(""),
-                ports: Some(Map::new()),
-                networks: Some(Map::from([(mode.clone(), network::endpoint(&mode))])),
-            }),
+            network_settings: Some(self.network_settings(container)),
         }
     }
 

@@ -3,7 +3,6 @@
 use crate::engine::Engine;
 use crate::engine::container::{Container, Phase, State};
 use crate::engine::filter::{Filters, Patterns};
-use crate::engine::network;
 use crate::engine::spec::mounts;
 use crate::error::{Error, Result};
 use crate::json::map::Map;
@@ -150,7 +149,10 @@ impl<'a> Wanted<'a> {
             && filters.allows("status", |value| value == state.phase.name())
             && filters.allows("health", |value| value == health(&state))
             && filters.allows("network", |value| {
-                network::is_called(&container.host, value)
+                state.networks.iter().any(|(name, settings)| {
+                    let id = settings.network_id.as_deref().unwrap_or_default();
+                    name == value || !value.is_empty() && id.starts_with(value)
+                })
             })
             && filters.allows("volume", |value| has_mount(container, self.volumes, value))
             && filters.allows_labels(container.config.labels.as_ref())
@@ -229,6 +231,7 @@ impl Engine {
             false => (0, 0),
         };
         let shown = |bytes: u64| i64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+        let (networks, ports) = (self.endpoints(container), self.ports_shown(container));
         let state = container.lock();
         Ok(Summary {
             id: Some(container.id.clone()),
@@ -237,17 +240,17 @@ impl Engine {
             image_id: Some(container.image_id.clone()),
             command: Some(command(container)),
             created: i64::try_from(created).ok(),
-            ports: Some(Vec::new()),
+            ports: Some(ports),
             size_rw: shown(written),
             size_root_fs: shown(whole),
             labels: Some(container.config.labels.clone().unwrap_or_default()),
             state: Some(state.phase.name().to_string()),
             status: Some(status(&state, Time::now())),
             host_config: Some(SummaryHostConfig {
-                network_mode: Some(mode.clone()),
+                network_mode: Some(mode),
             }),
             network_settings: Some(SummaryNetworks {
-                networks: Some(Map::from([(mode.clone(), network::endpoint(&mode))])),
+                networks: Some(networks),
             }),
             mounts: Some(mounts::points(container, &self.volumes)),
         })

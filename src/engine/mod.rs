@@ -91,6 +91,10 @@ pub struct Engine {
     copying: Option<String>,
     pub events: events::Log,
     registry: Mutex<Registry>,
+    /// Held for moments. Who holds the state of a container does not take it.
+    networks: Mutex<network::Networks>,
+    /// Held while a network is made or removed, over the disk and the kernel.
+    network_changes: Mutex<()>,
     watcher: watch::Queue,
     /// Containers are being stopped because the engine ends: none is to be started on its own.
     is_leaving: AtomicBool,
@@ -124,6 +128,8 @@ impl Engine {
             settings: Mutex::new(Arc::new(settings)),
             events: events::Log::new(),
             registry: Mutex::new(Registry::default()),
+            networks: Mutex::new(network::Networks::default()),
+            network_changes: Mutex::new(()),
             watcher: watch::Queue::new()?,
             is_leaving: AtomicBool::new(false),
         });
@@ -138,8 +144,10 @@ impl Engine {
                 "storage driver vfs: each container gets a copy of its image's files, which takes time and space: {why}"
             ));
         }
+        engine.open_networks()?;
         watch::spawn(&engine)?;
         recover::recover(&engine)?;
+        engine.resume_networks();
         Ok(engine)
     }
 

@@ -49,7 +49,6 @@ impl Engine {
     }
 
     /// The networks of a running container have changed, or what is linked has another address.
-    #[allow(dead_code)]
     pub(super) fn update_name_files(&self, container: &Container, plan: &Plan) -> Result<()> {
         let dir = self.data_dir(&container.id);
         let old = read(&dir, HOSTS);
@@ -66,7 +65,6 @@ impl Engine {
     }
 
     /// What the name server of a container with these places in networks asks.
-    #[allow(dead_code)]
     pub(super) fn resolver(&self, container: &Container, endpoints: &[Endpoint]) -> Resolver {
         let host = read_host(RESOLV_CONF);
         let conf = ResolvConf::of(&host, &given(container, &self.options));
@@ -121,7 +119,11 @@ impl Engine {
 
     /// Where the host is for all containers.
     fn host_gateways(&self) -> Vec<String> {
-        own_address().into_iter().collect()
+        let given = &self.options.host_gateways;
+        match given.is_empty() {
+            true => self.bridge_gateways().unwrap_or_else(|| own_address().into_iter().collect()),
+            false => given.clone(),
+        }
     }
 
     fn resolv_conf(&self, container: &Container, plan: Option<&Plan>) -> String {

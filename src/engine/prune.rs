@@ -96,7 +96,7 @@ impl Engine {
 }
 
 /// Whether `created` is before the moment, if there is one.
-fn is_before(created: &str, until: Option<Time>) -> bool {
+pub(super) fn is_before(created: &str, until: Option<Time>) -> bool {
     until.is_none_or(|until| Time::parse(created).is_ok_and(|created| created < until))
 }
 

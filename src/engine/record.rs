@@ -10,11 +10,14 @@ use crate::json::map::Map;
 use crate::json::value::json_struct;
 use crate::store;
 use crate::time::NEVER;
-use crate::wire::container::{Config, HostConfig, MountRequest};
+use crate::wire::container::{Config, EndpointSettings, HostConfig, MountRequest};
 use std::path::Path;
 
 pub const CONFIG: &str = "config.json";
 pub const STATE: &str = "state.json";
+
+/// Written when it is connected to a network, or disconnected.
+pub const NETWORKS: &str = "networks.json";
 
 json_struct! {
     /// config.json.
@@ -36,6 +39,8 @@ json_struct! {
         pub named: Option<Map<String>>,
         /// `Container::is_copied`.
         pub copied: Option<bool>,
+        /// Where it was to be at first; `NETWORKS` is the newer one.
+        pub networks: Option<Map<EndpointSettings>>,
     }
 
     /// state.json.
@@ -94,6 +99,22 @@ pub fn load_asked(dir: &Path) -> Result<Option<Asked>> {
         return Err(Error::invalid(format!("{CONFIG}: no id")));
     }
     Ok(Some(asked))
+}
+
+/// Where the container is to be from now on.
+pub fn write_networks(dir: &Path, networks: &Map<EndpointSettings>, durable: bool) -> Result<()> {
+    let text = json::to_string(networks);
+    match durable {
+        true => store::record::replace(dir, NETWORKS, text.as_bytes()),
+        false => store::record::replace_unsynced(dir, NETWORKS, text.as_bytes()),
+    }
+}
+
+pub fn load_networks(dir: &Path) -> Result<Option<Map<EndpointSettings>>> {
+    let bytes = store::record::load(dir, NETWORKS)?;
+    bytes
+        .map(|bytes| json::parse_bytes(&bytes, NETWORKS))
+        .transpose()
 }
 
 pub fn load_happened(dir: &Path) -> Result<Happened> {

@@ -82,6 +82,17 @@ fn load(engine: &Arc<Engine>, parent: &Path, id: &str) {
         }
         Err(error) => return set_aside(engine, parent, id, &error.message),
     };
+    let asked = match record::load_networks(&dir) {
+        Ok(None) => asked,
+        Ok(networks) => Asked { networks, ..asked },
+        Err(error) => {
+            engine.note(format_args!(
+                "container {id}: {error}; it is in the networks that it was created with, and the file is set aside"
+            ));
+            let _ = store_record::set_aside(&dir, record::NETWORKS);
+            asked
+        }
+    };
     let happened = record::load_happened(&dir).unwrap_or_else(|error| {
         engine.note(format_args!(
             "container {id}: {error}; its history is set aside"
@@ -161,6 +172,10 @@ fn sweep_strangers(engine: &Engine, run: &Path) -> Result<()> {
 fn find_running(engine: &Arc<Engine>) {
     let settled = Arc::new(Settled::default());
     let mut asked = 0;
+    // First all that is taken, whoever is slow to answer.
+    for container in engine.containers() {
+        engine.recover_plan(&container.id);
+    }
     for container in engine.containers() {
         let was_running = container.is_running();
         if !engine.run_dir(&container.id).exists() {
@@ -295,6 +310,7 @@ fn settle(engine: &Arc<Engine>, container: &Arc<Container>) {
 impl Engine {
     /// How a run ended while no engine looked.
     fn recovered(self: &Arc<Engine>, container: &Arc<Container>, exit: &Exit, is_news: bool) {
+        self.release_network(container);
         if is_news {
             self.ended(container, exit);
         } else if container.is_disposable() {

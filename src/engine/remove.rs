@@ -102,6 +102,7 @@ impl Engine {
         container.writers.stop();
         self.sweep_run(&container.id, kill_shim);
         self.release_volumes(&container.id);
+        self.release_network(container);
         let data_dir = self.data_dir(&container.id);
         if let Err(error) = limit::release(&data_dir, "upper") {
             self.note(error);

@@ -23,6 +23,7 @@ impl Engine {
         container.lock().name = name.to_string();
         self.persist(container);
         self.release_name(&old, &container.id);
+        self.rename_in_networks(container);
         self.tell(container, "rename", &[("oldName", &format!("/{old}"))]);
         Ok(())
     }

@@ -113,7 +113,11 @@ impl Engine {
         staging::make_dir(&bundle.join("rootfs"))?;
         host::make_sources(container.wanted()?)?;
         let donors = self.donors(container)?;
-        self.write_name_files(container, None)?;
+        let plan = self.plan_network(container)?;
+        if let Some(plan) = &plan {
+            self.write_plan(&container.id, plan)?;
+        }
+        self.write_name_files(container, plan.as_deref())?;
         self.ready_volumes(container, &container.id)?;
         let (sources, parts) = self.sources(container, &run_dir)?;
 
@@ -200,6 +204,7 @@ impl Engine {
     fn give_up(&self, container: &Container, error: &Error) {
         self.sweep_run(&container.id, true);
         self.release_volumes(&container.id);
+        self.release_network(container);
         container.update(|state| {
             state.shim = None;
             // Their connections close with this, which tells them.

@@ -10,6 +10,7 @@ use crate::engine::validate::{self, restart};
 use crate::engine::{Engine, host, lock};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
+use crate::json::map::Map;
 use crate::oci::spec::Spec;
 use crate::wire::container::{HostConfig, RestartPolicy};
 use std::sync::Arc;
@@ -75,6 +76,7 @@ impl Engine {
             inherited: Some(container.inherited.clone()).filter(|list| !list.is_empty()),
             named: Some(container.named.clone()).filter(|named| !named.is_empty()),
             copied: container.is_copied.then_some(true),
+            networks: Some(Map::clone(&container.networks())),
         };
         let _recording = lock(&container.recording);
         let dir = self.data_dir(&container.id);

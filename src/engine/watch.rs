@@ -197,6 +197,7 @@ impl Engine {
             had_run
         };
         if !will_restart {
+            self.release_network(container);
             self.persist(container);
         }
         // A restart that was called off is no further death.

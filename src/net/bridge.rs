@@ -83,6 +83,15 @@ fn make(netlink: &mut Netlink, bridge: &Bridge<'_>) -> Result<()> {
     link.make(netlink)
 }
 
+/// The addresses of a link, whoever made it; `None`: there is none of this name.
+pub fn addresses(name: &str) -> Result<Option<Vec<Address>>> {
+    let netlink = &mut Netlink::open(NETLINK_ROUTE)?;
+    match link::find(netlink, name) {
+        Err(error) if is(&error, Errno::NODEV) => Ok(None),
+        found => addresses_of(netlink, found?.index()).map(Some),
+    }
+}
+
 /// Without an address of the network the host has none at all there: a container that has turned IPv6
 /// on for itself does not reach the host by its link-local one.
 fn set_ipv6(name: &str, is_on: bool) -> Result<()> {

@@ -53,7 +53,8 @@ pub fn remove_default(netlink: &mut Netlink, is_ipv6: bool) -> Result<()> {
     let header = header(is_ipv6, 0, RT_SCOPE_NOWHERE, 0);
     let message = Message::new(kernel::RTM_DELROUTE as u32, 0, &header);
     match netlink.ask(message) {
-        Err(error) if is(&error, Errno::SRCH) => Ok(()),
+        // Where there was never a route of the family, there is no table.
+        Err(error) if is(&error, Errno::SRCH) || is(&error, Errno::NOENT) => Ok(()),
         other => other.map(drop),
     }
 }

@@ -362,7 +362,6 @@ impl Shim {
     }
 
     /// `network.json` is another: join and leave what it says.
-    #[allow(dead_code)] // Until networks can be changed.
     pub fn network(&self) -> Result<()> {
         let request = Request {
             verb: verb("network"),

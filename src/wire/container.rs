@@ -267,19 +267,25 @@ json_struct! {
         pub endpoints_config: Option<Map<EndpointSettings>> = "EndpointsConfig",
     }
 
-    /// A container's place in a network.
+    /// A container's place in a network: what was asked of it, and what it has while it runs.
     #[derive(Clone, Debug, Default)]
     pub struct EndpointSettings {
-        pub network_id: Option<String> = "NetworkID",
-        pub ip_address: Option<String> = "IPAddress",
-        pub gateway: Option<String> = "Gateway",
-        pub mac_address: Option<String> = "MacAddress",
         pub aliases: Option<Vec<String>> = "Aliases",
         pub links: Option<Vec<String>> = "Links",
         /// Of a request: fixed addresses.
         pub ipam_config: Option<Raw> = "IPAMConfig",
+        pub mac_address: Option<String> = "MacAddress",
         pub driver_opts: Option<Map<String>> = "DriverOpts",
         pub gw_priority: Option<i64> = "GwPriority",
+        pub network_id: Option<String> = "NetworkID",
+        pub endpoint_id: Option<String> = "EndpointID",
+        pub gateway: Option<String> = "Gateway",
+        pub ip_address: Option<String> = "IPAddress",
+        pub ip_prefix_len: Option<i64> = "IPPrefixLen",
+        pub ipv6_gateway: Option<String> = "IPv6Gateway",
+        pub global_ipv6_address: Option<String> = "GlobalIPv6Address",
+        pub global_ipv6_prefix_len: Option<i64> = "GlobalIPv6PrefixLen",
+        pub dns_names: Option<Vec<String>> = "DNSNames",
     }
 
     /// 201 of create.
@@ -433,10 +439,18 @@ json_struct! {
     #[derive(Clone, Debug, Default)]
     pub struct NetworkSettings {
         pub sandbox_id: Option<String> = "SandboxID",
-        pub ip_address: Option<String> = "IPAddress",
+        pub sandbox_key: Option<String> = "SandboxKey",
+        /// Those of an exposed port that is not published are `null`.
+        pub ports: Option<Map<Option<Vec<PortBinding>>>> = "Ports",
+        /// This and the next are of the default bridge network.
+        pub endpoint_id: Option<String> = "EndpointID",
         pub gateway: Option<String> = "Gateway",
+        pub ip_address: Option<String> = "IPAddress",
+        pub ip_prefix_len: Option<i64> = "IPPrefixLen",
+        pub ipv6_gateway: Option<String> = "IPv6Gateway",
+        pub global_ipv6_address: Option<String> = "GlobalIPv6Address",
+        pub global_ipv6_prefix_len: Option<i64> = "GlobalIPv6PrefixLen",
         pub mac_address: Option<String> = "MacAddress",
-        pub ports: Option<Map<Vec<PortBinding>>> = "Ports",
         pub networks: Option<Map<EndpointSettings>> = "Networks",
     }
 

@@ -8,6 +8,7 @@ pub mod container;
 pub mod event;
 pub mod exec;
 pub mod image;
+pub mod network;
 pub mod stdcopy;
 pub mod system;
 pub mod volume;

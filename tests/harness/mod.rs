@@ -115,6 +115,9 @@ impl Host {
             self.data_root().to_str().unwrap(),
             "--exec-root",
             self.exec_root().to_str().unwrap(),
+            // This machine's network is nobody's to change.
+            "--bridge",
+            "none",
         ]
         .map(String::from)
         .to_vec()

@@ -37,7 +37,12 @@ const FLAGS: &[Flag] = &[
         "--add-runtime runtime",
         "An OCI runtime beside our own: name=path",
     ),
-    flag("--bip string", "(*) Address of the bridge: 10.1.0.1/24"),
+    flag("--bip string", "Address of the bridge: 10.1.0.1/24"),
+    flag("--bip6 string", "IPv6 address of the bridge: fd00::1/64"),
+    flag(
+        "-b, --bridge string",
+        "Bridge of containers that ask for no network (default tug0), none: they get no network",
+    ),
     flag("--cgroup-parent string", "Parent cgroup of all containers"),
     flag("--config-file string", "Read this file and no other"),
     flag(
@@ -47,15 +52,24 @@ const FLAGS: &[Flag] = &[
     flag("-D, --debug", "Tell every request on standard error"),
     flag(
         "--default-address-pool pool",
-        "(*) Addresses for networks: base=10.0.0.0/8,size=24",
+        "Addresses for networks: base=10.0.0.0/8,size=24",
     ),
     flag(
         "--default-cgroupns-mode string",
         "Cgroup namespace of containers: private (default) or host",
     ),
     flag(
+        "--default-gateway ip",
+        "Gateway of containers on the default bridge, in place of the bridge itself",
+    ),
+    flag("--default-gateway-v6 ip", "The same for IPv6"),
+    flag(
         "--default-ipc-mode string",
         "IPC namespace of containers: private (default) or shareable",
+    ),
+    flag(
+        "--default-network-opt list",
+        "Option of new networks: bridge=com.docker.network.driver.mtu=1400",
     ),
     flag(
         "--default-runtime string",
@@ -80,6 +94,18 @@ const FLAGS: &[Flag] = &[
         "--exec-root string",
         "What is true for this boot (default /run/tug)",
     ),
+    flag(
+        "--firewall-backend string",
+        "iptables or nftables, which is what is used in either case",
+    ),
+    flag(
+        "--fixed-cidr string",
+        "The part of the default bridge's subnet that containers get addresses of",
+    ),
+    flag(
+        "--fixed-cidr-v6 string",
+        "IPv6 subnet of the default bridge",
+    ),
     flag("--feature map", "(*) Switch a feature: name=true"),
     flag(
         "-G, --group string",
@@ -90,9 +116,10 @@ const FLAGS: &[Flag] = &[
         "Serve here, may be given more than once: unix://PATH (default EXEC-ROOT/tug.sock), tcp://ADDRESS:PORT, fd:// for sockets of systemd",
     ),
     flag(
-        "--icc",
-        "(*) Let containers talk to each other (default true)",
+        "--host-gateway-ip list",
+        "What host-gateway means in --add-host (default: address of the bridge)",
     ),
+    flag("--icc", "Let containers talk to each other (default true)"),
     flag(
         "--idle-exit seconds",
         "End when nothing was asked for so long; needs -H fd://, where the next request starts the engine again",
@@ -109,11 +136,20 @@ const FLAGS: &[Flag] = &[
         "Registry that may be reached without TLS",
     ),
     flag(
-        "--ip-forward",
-        "(*) Switch on forwarding of IPv4 (default true)",
+        "--ip ip",
+        "Address of the host for published ports (default 0.0.0.0)",
     ),
-    flag("--ip6tables", "(*) Add rules for IPv6 (default true)"),
-    flag("--iptables", "(*) Add rules for IPv4 (default true)"),
+    flag(
+        "--ip-forward",
+        "Switch on forwarding of IPv4 (default true)",
+    ),
+    flag(
+        "--ip-masq",
+        "Let containers of the default bridge speak to the world (default true)",
+    ),
+    flag("--ip6tables", "Add rules for IPv6 (default true)"),
+    flag("--iptables", "Add rules for IPv4 (default true)"),
+    flag("--ipv6", "IPv6 on the default bridge"),
     flag("--label list", "Label of the engine: name=value"),
     flag(
         "--live-restore",
@@ -139,6 +175,7 @@ const FLAGS: &[Flag] = &[
         "--max-download-attempts int",
         "How often a layer is tried (default 5)",
     ),
+    flag("--mtu int", "MTU of the default bridge (default 1500)"),
     flag(
         "--no-new-privileges",
         "Set no-new-privileges for all containers",
@@ -187,7 +224,11 @@ const FLAGS: &[Flag] = &[
     ),
     flag(
         "--userland-proxy",
-        "(*) Proxy for loopback traffic (default true)",
+        "Proxy for what rules cannot forward, as from loopback (default true)",
+    ),
+    flag(
+        "--userland-proxy-path string",
+        "(*) The proxy is part of this program",
     ),
     flag("--validate", "Check flags and file, and end"),
     flag("-v, --version", "Print the version, and end"),
@@ -209,6 +250,8 @@ enum Form {
     Limits,
     /// A list of `{"base":…,"size":…}`.
     Pools,
+    /// An object of objects of texts.
+    NetworkOptions,
     /// An object of `{"path":…,"runtimeArgs":…}`. These add to the flags'.
     Runtimes,
 }
@@ -216,12 +259,21 @@ enum Form {
 /// The file's keys, each with the long name of its flag.
 const KEYS: &[(&str, &str, Form)] = &[
     ("bip", "bip", Form::Text),
+    ("bip6", "bip6", Form::Text),
+    ("bridge", "bridge", Form::Text),
     ("cgroup-parent", "cgroup-parent", Form::Text),
     ("data-root", "data-root", Form::Text),
     ("debug", "debug", Form::Switch),
     ("default-address-pools", "default-address-pool", Form::Pools),
     ("default-cgroupns-mode", "default-cgroupns-mode", Form::Text),
+    ("default-gateway", "default-gateway", Form::Text),
+    ("default-gateway-v6", "default-gateway-v6", Form::Text),
     ("default-ipc-mode", "default-ipc-mode", Form::Text),
+    (
+        "default-network-opts",
+        "default-network-opt",
+        Form::NetworkOptions,
+    ),
     ("default-runtime", "default-runtime", Form::Text),
     ("default-shm-size", "default-shm-size", Form::Text),
     ("default-ulimits", "default-ulimit", Form::Limits),
@@ -231,16 +283,24 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("exec-opts", "exec-opt", Form::List),
     ("exec-root", "exec-root", Form::Text),
     ("features", "feature", Form::Switches),
+    ("firewall-backend", "firewall-backend", Form::Text),
+    ("fixed-cidr", "fixed-cidr", Form::Text),
+    ("fixed-cidr-v6", "fixed-cidr-v6", Form::Text),
     ("group", "group", Form::Text),
+    ("host-gateway-ip", "host-gateway-ip", Form::Text),
+    ("host-gateway-ips", "host-gateway-ip", Form::List),
     ("hosts", "host", Form::List),
     ("icc", "icc", Form::Switch),
     ("idle-exit", "idle-exit", Form::Number),
     ("init", "init", Form::Switch),
     ("insecure-registries", "insecure-registry", Form::List),
     ("insecure-tcp", "insecure-tcp", Form::Switch),
+    ("ip", "ip", Form::Text),
     ("ip-forward", "ip-forward", Form::Switch),
+    ("ip-masq", "ip-masq", Form::Switch),
     ("ip6tables", "ip6tables", Form::Switch),
     ("iptables", "iptables", Form::Switch),
+    ("ipv6", "ipv6", Form::Switch),
     ("labels", "label", Form::List),
     ("live-restore", "live-restore", Form::Switch),
     ("log-driver", "log-driver", Form::Text),
@@ -256,6 +316,7 @@ const KEYS: &[(&str, &str, Form)] = &[
         "max-download-attempts",
         Form::Number,
     ),
+    ("mtu", "mtu", Form::Number),
     ("no-new-privileges", "no-new-privileges", Form::Switch),
     ("pidfile", "pidfile", Form::Text),
     ("registry-mirrors", "registry-mirror", Form::List),
@@ -270,6 +331,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("tlskey", "tlskey", Form::Text),
     ("tlsverify", "tlsverify", Form::Switch),
     ("userland-proxy", "userland-proxy", Form::Switch),
+    ("userland-proxy-path", "userland-proxy-path", Form::Text),
 ];
 
 /// Members of the key `proxies`, which are flags' names too.
@@ -438,6 +500,9 @@ fn wanted(form: Form) -> &'static str {
         Form::Texts => "an object of strings",
         Form::Switches => "an object of true and false",
         Form::Limits => r#"an object such as {"nofile":{"Name":"nofile","Soft":1024,"Hard":2048}}"#,
+        Form::NetworkOptions => {
+            r#"an object such as {"bridge":{"com.docker.network.driver.mtu":"1400"}}"#
+        }
         Form::Pools => r#"a list such as [{"base":"10.0.0.0/8","size":24}]"#,
         Form::Runtimes => r#"an object such as {"crun":{"path":"/usr/bin/crun"}}"#,
     }
@@ -458,6 +523,15 @@ fn texts(form: Form, value: Node<'_>) -> Option<Vec<String>> {
                 Some(format!("base={base},size={size}"))
             };
             value.items().into_iter().map(pool).collect()
+        }
+        Form::NetworkOptions if is_object => {
+            let mut all = Vec::new();
+            for (driver, options) in value.pairs() {
+                for (name, value) in options.pairs() {
+                    all.push(format!("{driver}={name}={}", string(value)?));
+                }
+            }
+            Some(all)
         }
         Form::Texts | Form::Switches | Form::Limits if is_object => {
             let pair = |(name, value): (String, Node<'_>)| {
@@ -661,10 +735,7 @@ mod tests {
         assert_eq!(settings.features.get("buildkit"), Some(&false));
         let mut unused = config.unused;
         unused.sort_unstable();
-        assert_eq!(
-            unused,
-            ["default-address-pool", "feature", "icc", "userland-proxy"]
-        );
+        assert_eq!(unused, ["feature"]);
     }
 
     #[test]
@@ -762,6 +833,27 @@ mod tests {
             (
                 "--bip 10.0.0.1/33",
                 "invalid bip: invalid CIDR address: 10.0.0.1/33",
+            ),
+            (
+                "--bip fd00::1/64",
+                "invalid bip: invalid CIDR address: fd00::1/64",
+            ),
+            (
+                "--fixed-cidr-v6 10.0.0.0/8",
+                "invalid fixed-cidr-v6: invalid CIDR address: 10.0.0.0/8",
+            ),
+            (
+                "--ip x",
+                "invalid argument \"x\" for \"--ip\" flag: invalid string being converted to IP address: x",
+            ),
+            ("--mtu 10", "invalid mtu: 10"),
+            (
+                "--firewall-backend x",
+                "invalid firewall-backend \"x\": use iptables or nftables",
+            ),
+            (
+                "--default-network-opt a=b",
+                "invalid default-network-opt \"a=b\": give DRIVER=OPTION=VALUE",
             ),
             (
                 "--exec-opt a=b",

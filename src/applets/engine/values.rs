@@ -22,6 +22,7 @@ pub fn options(given: &Given) -> Result<Options> {
     };
     let stores = given.all("store-ro").iter();
     check_fixed(given)?;
+    check_backend(given)?;
     Ok(Options {
         data_root: path("data-root", default.data_root)?,
         exec_root: path("exec-root", default.exec_root)?,
@@ -49,7 +50,22 @@ pub fn options(given: &Given) -> Result<Options> {
         cgroupns_mode: cgroupns_mode(given, default.cgroupns_mode)?,
         no_new_privileges: given.switch("no-new-privileges", default.no_new_privileges),
         cgroup_parent: text(given, "cgroup-parent", &default.cgroup_parent),
-        bip: bip(given)?,
+        bip: cidr(given, "bip", false)?,
+        bip6: cidr(given, "bip6", true)?,
+        bridge: given
+            .text("bridge")
+            .filter(|name| !name.is_empty())
+            .map(str::to_string),
+        fixed_cidr: cidr(given, "fixed-cidr", false)?,
+        fixed_cidr_v6: cidr(given, "fixed-cidr-v6", true)?,
+        default_gateway: address(given, "default-gateway", false)?,
+        default_gateway_v6: address(given, "default-gateway-v6", true)?,
+        ipv6: given.switch("ipv6", default.ipv6),
+        ip_masq: given.switch("ip-masq", default.ip_masq),
+        ip: address(given, "ip", false)?.unwrap_or(default.ip),
+        mtu: mtu(given, default.mtu)?,
+        network_options: network_options(given)?,
+        host_gateways: host_gateways(given)?,
         address_pools: given
             .all("default-address-pool")
             .iter()
@@ -306,12 +322,71 @@ fn is_network(text: &str) -> bool {
     parsed == Some(true)
 }
 
-fn bip(given: &Given) -> Result<Option<String>> {
-    match given.text("bip").filter(|text| !text.is_empty()) {
-        Some(text) if !is_network(text) => Err(Error::invalid(format!(
-            "invalid bip: invalid CIDR address: {text}"
+/// Both words are known, and what is used is nf_tables itself.
+fn check_backend(given: &Given) -> Result<()> {
+    match given.text("firewall-backend").unwrap_or_default() {
+        "" | "iptables" | "nftables" => Ok(()),
+        other => Err(Error::invalid(format!(
+            "invalid firewall-backend {other:?}: use iptables or nftables"
         ))),
-        bip => Ok(bip.map(str::to_string)),
+    }
+}
+
+/// An address with its prefix.
+fn cidr(given: &Given, long: &str, is_v6: bool) -> Result<Option<String>> {
+    match given.text(long).filter(|text| !text.is_empty()) {
+        Some(text) if !is_network(text) || text.contains(':') != is_v6 => Err(Error::invalid(
+            format!("invalid {long}: invalid CIDR address: {text}"),
+        )),
+        text => Ok(text.map(str::to_string)),
+    }
+}
+
+fn address(given: &Given, long: &str, is_v6: bool) -> Result<Option<String>> {
+    let Some(text) = given.text(long).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    match text.parse::<IpAddr>() {
+        Ok(address) if address.is_ipv6() == is_v6 => Ok(Some(address.to_string())),
+        _ => Err(Error::invalid(format!(
+            "invalid argument {text:?} for \"--{long}\" flag: invalid string being converted to IP address: {text}"
+        ))),
+    }
+}
+
+/// 0 is the default, as in Docker.
+fn mtu(given: &Given, default: u32) -> Result<u32> {
+    match number(given, "mtu", 0)? {
+        0 => Ok(default),
+        mtu @ 68..=65_535 => Ok(mtu as u32),
+        mtu => Err(Error::invalid(format!("invalid mtu: {mtu}"))),
+    }
+}
+
+/// `bridge=com.docker.network.driver.mtu=1400`.
+fn network_options(given: &Given) -> Result<Map<Map<String>>> {
+    let mut all: Map<Map<String>> = Map::new();
+    for text in given.all("default-network-opt") {
+        let parts = text.split_once('=').and_then(|(driver, rest)| {
+            let (name, value) = rest.split_once('=')?;
+            Some((driver, name, value))
+        });
+        let Some((driver, name, value)) = parts else {
+            return Err(Error::invalid(format!(
+                "invalid default-network-opt {text:?}: give DRIVER=OPTION=VALUE"
+            )));
+        };
+        all.value(driver)
+            .insert(name.to_string(), value.to_string());
+    }
+    Ok(all)
+}
+
+fn host_gateways(given: &Given) -> Result<Vec<String>> {
+    let all = given.all("host-gateway-ip");
+    match all.iter().find(|text| text.parse::<IpAddr>().is_err()) {
+        Some(text) => Err(Error::invalid(format!("{text} is not an ip address"))),
+        None => Ok(all.to_vec()),
     }
 }
 

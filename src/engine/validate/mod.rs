@@ -43,7 +43,7 @@ pub fn check(
     controllers: Controllers,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    check_possible(config, host)?;
+    check_possible(host)?;
     network::check(config, host, warnings)?;
     modes::check(host, options)?;
     restart::check(host)?;
@@ -75,7 +75,7 @@ pub fn check(
 }
 
 /// Refuse what cannot be, here or not yet.
-fn check_possible(config: &Config, host: &HostConfig) -> Result<()> {
+fn check_possible(host: &HostConfig) -> Result<()> {
     if host.shm_size.is_some_and(|size| size < 0) {
         return Err(Error::invalid("SHM size can not be less than 0"));
     }
@@ -123,7 +123,6 @@ fn check_possible(config: &Config, host: &HostConfig) -> Result<()> {
     let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let asked = [
         (text(&host.cgroup), "HostConfig.Cgroup"),
-        (text(&config.mac_address), "--mac-address"),
         (some(&host.links), "--link"),
     ];
     match asked.iter().find(|(is_asked, _)| *is_asked) {
@@ -143,15 +142,6 @@ fn no_driver(request: Node<'_>) -> Error {
     Error::invalid(format!(
         "could not select device driver {driver:?} with capabilities: {capabilities}"
     ))
-}
-
-/// Go's zero values, which clients send for what nobody asked for.
-fn is_nothing(value: Node<'_>) -> bool {
-    match value.json() {
-        "null" | "false" | "0" | "\"\"" | "[]" => true,
-        object if object.starts_with('{') => value.items().into_iter().all(is_nothing),
-        _ => false,
-    }
 }
 
 /// The rules for the merged config, which needs the image.

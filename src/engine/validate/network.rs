@@ -1,23 +1,20 @@
 //! Networks, published ports, and what name resolution is told.
 
-use super::{modes, not_yet};
+use super::modes;
 use crate::error::{Error, Result};
-use crate::wire::container::{Config, EndpointSettings, HostConfig, NetworkingConfig};
+use crate::wire::container::{Config, HostConfig};
 use std::net::IpAddr;
 
 /// What does not go together (moby, runconfig: validateNetMode), before the image says anything.
 pub fn check(config: &Config, host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<()> {
-    let mode = host.network_mode.get_or_insert_default();
-    match mode.as_str() {
-        "" | "default" => *mode = "bridge".to_string(),
+    match host.network_mode.as_deref().unwrap_or_default() {
         "container" | "container:" => {
             return Err(Error::invalid(
                 "Invalid network mode: invalid container format container:<name|id>",
             ));
         }
-        "bridge" | "none" | "host" => {}
         mode if modes::donor(Some(mode)).is_some() => check_shared(config, host)?,
-        other => return Err(not_yet(format_args!("network \"{other}\""))),
+        _ => {}
     }
     if host.uts_mode.as_deref() == Some("host") && is_given(&config.hostname) {
         return Err(conflict("hostname and the UTS mode"));
@@ -109,24 +106,8 @@ fn check_ports(config: &Config, host: &HostConfig, warnings: &mut Vec<String>) -
         warnings.push(format!(
             "Published ports are discarded when using {mode} network mode"
         ));
-    } else if publishes && config.network_disabled != Some(true) {
-        return Err(not_yet(format_args!("publishing ports")));
     }
     Ok(())
-}
-
-/// `-P` publishes what the merged `config` exposes.
-pub fn check_exposed(config: &Config, host: &HostConfig) -> Result<()> {
-    let exposes = config
-        .exposed_ports
-        .as_ref()
-        .is_some_and(|map| !map.is_empty());
-    let mode = host.network_mode.as_deref();
-    let has_network = mode == Some("bridge") && config.network_disabled != Some(true);
-    match host.publish_all_ports == Some(true) && exposes && has_network {
-        true => Err(not_yet(format_args!("publishing ports"))),
-        false => Ok(()),
-    }
 }
 
 /// `80`, `80-90/tcp`.
@@ -162,52 +143,6 @@ fn check_host(entry: &str) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// Networks asked for at create must be the one of the network mode, and as it is.
-pub fn check_endpoints(networking: Option<NetworkingConfig>, host: &HostConfig) -> Result<()> {
-    let mode = host.network_mode.as_deref().unwrap_or_default();
-    for (name, endpoint) in networking
-        .unwrap_or_default()
-        .endpoints_config
-        .iter()
-        .flatten()
-    {
-        if name != mode && name != "default" {
-            return Err(not_yet(format_args!("network \"{name}\"")));
-        }
-        check_endpoint(name, endpoint)?;
-    }
-    Ok(())
-}
-
-fn check_endpoint(network: &str, endpoint: &EndpointSettings) -> Result<()> {
-    let ipam = endpoint.ipam_config.as_ref();
-    let asked = [
-        (
-            is_given(&endpoint.ip_address)
-                || ipam.is_some_and(|ipam| !super::is_nothing(ipam.node())),
-            "a fixed address",
-        ),
-        (is_given(&endpoint.mac_address), "a fixed MAC address"),
-        (is_any(&endpoint.aliases), "an alias"),
-        (is_any(&endpoint.links), "a link"),
-        (
-            endpoint
-                .driver_opts
-                .as_ref()
-                .is_some_and(|map| !map.is_empty()),
-            "a driver option",
-        ),
-        (
-            endpoint.gw_priority.is_some_and(|priority| priority != 0),
-            "a gateway priority",
-        ),
-    ];
-    match asked.iter().find(|(is_asked, _)| *is_asked) {
-        Some((_, what)) => Err(not_yet(format_args!("{what} in network \"{network}\""))),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -290,7 +225,7 @@ mod tests {
             (
                 "{}",
                 r#"{"PortBindings":{"80/tcp":[{"HostPort":"8080"}]}}"#,
-                "publishing ports is not supported yet",
+                "",
             ),
             (
                 "{}",
@@ -307,11 +242,7 @@ mod tests {
                 r#"{"NetworkMode":"container:"}"#,
                 "Invalid network mode: invalid container format container:<name|id>",
             ),
-            (
-                "{}",
-                r#"{"NetworkMode":"lab"}"#,
-                "network \"lab\" is not supported yet",
-            ),
+            ("{}", r#"{"NetworkMode":"lab"}"#, ""),
         ] {
             assert_eq!(told(config, host), expected, "{host}");
         }

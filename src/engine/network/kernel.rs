@@ -1,0 +1,131 @@
+//! What room `net` makes of networks: their links on the host, and the rules of the firewall.
+//!
+//! A network's bridge is there from its making until its removal, and after a boot from the first
+//! start of a container that is in it; the default one's from the first start ever. Rules are there
+//! for the networks whose bridges are.
+
+use crate::engine::network::{MASQUERADE, Network, endpoint};
+use crate::engine::{Engine, lock};
+use crate::error::{Error, Result};
+use crate::net::bridge::{self, Bridge};
+use crate::net::firewall;
+use crate::net::plan::Plan;
+use std::sync::Arc;
+
+impl Engine {
+    /// The bridge of a network, as it should be. Repeatable.
+    pub(super) fn make_link(&self, network: &Network) -> Result<()> {
+        if !network.is_bridge() {
+            return Ok(());
+        }
+        let link = network.link();
+        match network.record.is_found == Some(true) {
+            true => check_found(&link)?,
+            false => ensure(network, &link)?,
+        }
+        for is_v6 in [false, true] {
+            if self.options.ip_forward && network.pool(is_v6).is_some() {
+                bridge::set_forwarding(is_v6)?;
+            }
+        }
+        if self.note_link(network) {
+            self.sync_firewall();
+        }
+        Ok(())
+    }
+
+    /// After the start of an engine: what an engine before it has made holds.
+    pub(in crate::engine) fn resume_networks(&self) {
+        let is_there = |network: &Arc<Network>| {
+            network.is_bridge() && matches!(bridge::addresses(&network.link()), Ok(Some(_)))
+        };
+        let all = lock(&self.networks).all.clone();
+        let there: Vec<String> = all
+            .iter()
+            .filter(|n| is_there(n))
+            .map(|n| n.id.clone())
+            .collect();
+        let is_any = !there.is_empty();
+        lock(&self.networks).linked = there;
+        if is_any {
+            self.sync_firewall();
+        }
+    }
+
+    /// Whether it was not known to be there.
+    fn note_link(&self, network: &Network) -> bool {
+        let mut networks = lock(&self.networks);
+        let is_new = !networks.linked.contains(&network.id);
+        if is_new {
+            networks.linked.push(network.id.clone());
+        }
+        is_new
+    }
+
+    pub(super) fn remove_link(&self, network: &Network) -> Result<()> {
+        lock(&self.networks).linked.retain(|id| *id != network.id);
+        match network.is_bridge() && network.record.is_found != Some(true) {
+            true => bridge::remove(&network.link()),
+            false => Ok(()),
+        }
+    }
+
+    /// The rules of all networks and of all containers that are up.
+    pub(in crate::engine) fn sync_firewall(&self) {
+        let mut read = || {
+            let networks = lock(&self.networks);
+            let linked = networks.linked.iter().filter_map(|id| networks.get(id));
+            let filtered: Vec<firewall::Network> = linked.map(|n| self.filtered(n)).collect();
+            let plans: Vec<Plan> = networks
+                .plans
+                .iter()
+                .map(|plan| Plan::clone(plan))
+                .collect();
+            Ok((filtered, plans))
+        };
+        // Without rules there are still proxies.
+        if let Err(error) = firewall::sync(&mut read) {
+            self.note(error);
+        }
+    }
+
+    /// As rules see it.
+    fn filtered(&self, network: &Network) -> firewall::Network {
+        let options = &self.options;
+        let masquerades = network.switch(MASQUERADE, true);
+        let has = |is_v6| network.pool(is_v6).is_some();
+        firewall::Network {
+            link: network.link(),
+            filters4: options.iptables,
+            filters6: options.ip6tables,
+            masquerade4: masquerades && has(false),
+            masquerade6: masquerades && has(true),
+            is_internal: network.is_internal(),
+            is_isolated: endpoint::is_isolated(network),
+            proxies: options.userland_proxy,
+        }
+    }
+}
+
+fn ensure(network: &Network, link: &str) -> Result<()> {
+    let pools = network.pools.iter();
+    let addresses: Vec<String> = pools
+        .filter_map(|pool| Some(format!("{}/{}", pool.gateway?, pool.subnet.prefix)))
+        .collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    bridge::ensure(&Bridge {
+        name: link,
+        addresses: &addresses,
+        mtu: endpoint::mtu(network),
+    })
+}
+
+/// One that somebody else has made is left as it is.
+fn check_found(link: &str) -> Result<()> {
+    match bridge::addresses(link)? {
+        Some(_) => Ok(()),
+        None => Err(Error::not_found(format!(
+            "bridge {link} is not there: it was not made by this engine, make it again"
+        ))),
+    }
+}
