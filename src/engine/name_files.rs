@@ -121,7 +121,9 @@ impl Engine {
     fn host_gateways(&self) -> Vec<String> {
         let given = &self.options.host_gateways;
         match given.is_empty() {
-            true => self.bridge_gateways().unwrap_or_else(|| own_address().into_iter().collect()),
+            true => self
+                .bridge_gateways()
+                .unwrap_or_else(|| own_address().into_iter().collect()),
             false => given.clone(),
         }
     }

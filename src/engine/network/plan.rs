@@ -121,13 +121,10 @@ impl Engine {
     ) -> Option<Resolver> {
         let is_user_defined = |member: &Member| !member.network.is_default_bridge();
         let is_closed = |member: &Member| endpoint::is_closed(&member.network);
-        members
-            .iter()
-            .any(is_user_defined)
-            .then(|| Resolver {
-                is_closed: Some(members.iter().all(is_closed)),
-                ..self.resolver(container, endpoints)
-            })
+        members.iter().any(is_user_defined).then(|| Resolver {
+            is_closed: Some(members.iter().all(is_closed)),
+            ..self.resolver(container, endpoints)
+        })
     }
 }
 
