@@ -17,11 +17,11 @@ const LOOP_CTL_REMOVE: u32 = 0x4c81;
 const SOON: Duration = Duration::from_secs(1);
 
 /// A loop device of a number that nobody else has.
-struct Loop(usize);
+pub struct Loop(usize);
 
 impl Loop {
     /// A number without a device.
-    fn absent() -> Loop {
+    pub fn absent() -> Loop {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let number = 1000 + std::process::id() % 9000 * 10 + next;
@@ -30,7 +30,7 @@ impl Loop {
         loops
     }
 
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("loop{}", self.0)
     }
 
@@ -45,17 +45,17 @@ impl Loop {
         run(perl, b"", PATIENCE).code == 0
     }
 
-    fn add(&self) {
+    pub fn add(&self) {
         assert!(self.control(LOOP_CTL_ADD));
     }
 
-    fn remove(&self) {
+    pub fn remove(&self) {
         // udev, where there is one, may look at it still.
         eventually("the loop device goes", || self.control(LOOP_CTL_REMOVE));
     }
 
     /// As `--device-match` has it.
-    fn wish(&self, more: &str) -> String {
+    pub fn wish(&self, more: &str) -> String {
         format!("subsystem=block,devname={}{more}", self.name())
     }
 }
@@ -69,7 +69,7 @@ impl Drop for Loop {
     }
 }
 
-fn has_loops(test: &str) -> bool {
+pub fn has_loops(test: &str) -> bool {
     let has = Path::new("/dev/loop-control").exists() && cgroup2().is_some();
     if !has {
         skip(test, "no loop devices, or no cgroup v2");
@@ -77,7 +77,7 @@ fn has_loops(test: &str) -> bool {
     has
 }
 
-fn soon(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn soon(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;
     while !condition() {
         assert!(Instant::now() < end, "{what} takes more than a second");
@@ -86,7 +86,7 @@ fn soon(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// What a shell in the container says.
-fn says(host: &Host, container: &str, script: &str) -> String {
+pub fn says(host: &Host, container: &str, script: &str) -> String {
     let output = host.tug(&["exec", container, "sh", "-c", script]);
     format!("{}{}", output.stdout, output.stderr)
         .trim()
@@ -230,7 +230,12 @@ fn a_container_waits_for_its_device_with_and_without_an_engine() {
     assert_eq!(status(&host, "two").split(' ').next(), Some("Exited"));
     assert_eq!(host.ok(&["logs", "one"]), "");
 
+    // One that stands still cannot be let go.
+    host.ok(&["pause", "one"]);
     device.add();
+    eventually("it is seen", || shim_log(&host, "one").contains("is there"));
+    assert_eq!(host.ok(&["logs", "one"]), "");
+    host.ok(&["unpause", "one"]);
     soon("the program", || host.ok(&["logs", "one"]) == "here");
     soon("the status", || !status(&host, "one").contains("waiting"));
     assert_eq!(

@@ -4,6 +4,7 @@
 //! place in `TUG_DEBIAN`), and our own by its command line, which is always there.
 
 use crate::harness::{Host, IMAGE, PATIENCE, eventually, is_running, rootfs, send_signal, skip};
+use crate::hotplug::{Loop, has_loops, says};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -231,6 +232,40 @@ fn a_container_of_runc_lives_a_whole_life() {
 #[test]
 fn a_container_of_our_own_command_line_lives_a_whole_life() {
     lives_a_whole_life(&TUG, "runtimes-tug");
+}
+
+#[test]
+fn devices_come_and_go_in_containers_of_other_runtimes() {
+    for (runtime, test) in [(TUG, "runtime-devices"), (RUNC, "runtime-runc-devices")] {
+        if !has_loops(test) {
+            return;
+        }
+        let Some(host) = runtime.host(test) else {
+            continue;
+        };
+        let device = Loop::absent();
+        let wish = device.wish(",wait");
+        let sleep = [
+            "-d",
+            "--name",
+            "web",
+            "--device-match",
+            &wish,
+            IMAGE,
+            "sleep",
+            "1000",
+        ];
+        host.ok(&runtime.run(&sleep));
+        assert!(host.ok(&["ps"]).contains("waiting for a device"), "{test}");
+        device.add();
+        let open = format!("head -c 0 /dev/{} && echo opened", device.name());
+        eventually("it is let go", || says(&host, "web", &open) == "opened");
+        device.remove();
+        eventually("its end", || {
+            says(&host, "web", &open).contains("No such file")
+        });
+        host.ok(&["rm", "-f", "web"]);
+    }
 }
 
 #[test]

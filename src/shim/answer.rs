@@ -97,10 +97,11 @@ impl Supervisor {
             event: Some(event.to_string()),
             ..Default::default()
         });
+        self.go_on();
         Ok(Default::default())
     }
 
-    fn is_frozen(&self) -> bool {
+    pub fn is_frozen(&self) -> bool {
         self.run.group.as_ref().is_some_and(Group::is_frozen)
     }
 

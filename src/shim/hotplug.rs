@@ -298,12 +298,20 @@ impl Supervisor {
             return;
         };
         let signals = hotplug.take_notices(self.run.group.as_ref());
-        if self.run.is_held && hotplug.is_complete() {
-            self.release();
-        } else if self.run.started.is_some() {
+        if self.run.started.is_some() {
             for signal in signals {
                 let _ = self.kill(signal);
             }
+        }
+        self.go_on();
+    }
+
+    /// Let the program run that was kept back, if nothing is missing any more. One that is frozen
+    /// would not answer: it is let go when it is thawed.
+    pub fn go_on(&mut self) {
+        let is_complete = self.hotplug.as_ref().is_none_or(Hotplug::is_complete);
+        if self.run.is_held && is_complete && !self.is_frozen() {
+            self.release();
         }
     }
 }
