@@ -133,6 +133,9 @@ impl Engine {
     /// stuck, lost, or was never there.
     pub(super) fn sweep_run(&self, id: &str, kill_shim: bool) {
         let run_dir = self.run_dir(id);
+        if kill_shim {
+            self.clear_network(id);
+        }
         if kill_shim && let Ok(shim) = client::connect(&run_dir) {
             let _ = shim.kill(SIGKILL, true);
             let _ = signal::kill(shim.pid(), SIGKILL);

@@ -1,6 +1,7 @@
 //! start: a container on disk becomes a process, by way of its shim.
 
 use crate::engine::container::{Container, Phase, State};
+use crate::engine::network::ports;
 use crate::engine::spec::Place;
 use crate::engine::{Engine, device_match, health, host, spec};
 use crate::error::{Context, Error, Kind, Result};
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// How long the shim of the run before may take to leave.
 const SETTLE: Duration = Duration::from_secs(10);
+
+/// How often ports are chosen anew.
+const PORT_TRIES: u32 = 4;
 
 impl Engine {
     pub fn start(self: &Arc<Engine>, container: &Arc<Container>) -> Result<()> {
@@ -51,8 +55,7 @@ impl Engine {
     fn start_now(&self, container: &Arc<Container>) -> Result<()> {
         await_last(container)?;
         container.writers.stop();
-        let run_dir = self.prepare(container, None)?;
-        let shim = Arc::new(client::launch(&run_dir)?);
+        let shim = Arc::new(self.launch(container)?);
         container.lock().shim = Some(Arc::clone(&shim));
 
         // Watch and join the clients first: nothing that the program does from now on is missed.
@@ -84,6 +87,24 @@ impl Engine {
             self.note(format_args!("container {}: {error}", container.id));
             Ok(())
         })
+    }
+
+    /// A port of the host that was free when it was chosen may be another's when it is claimed: then
+    /// another one is chosen.
+    fn launch(&self, container: &Container) -> Result<Shim> {
+        let mut tries_left = PORT_TRIES;
+        loop {
+            let run_dir = self.prepare(container, None)?;
+            let error = match client::launch(&run_dir) {
+                Err(error) if ports::is_refusal(&error) => error,
+                other => return other,
+            };
+            if tries_left == 0 || !ports::has_choice(container) {
+                return Err(error).context(|| self.refused_ports(container));
+            }
+            tries_left -= 1;
+            self.sweep_run(&container.id, true);
+        }
     }
 
     /// A new shim for a container whose shim was lost; it waits and starts the container itself.

@@ -4,12 +4,14 @@
 //! start of a container that is in it; the default one's from the first start ever. Rules are there
 //! for the networks whose bridges are.
 
+use crate::engine::network::record::read_plan;
 use crate::engine::network::{MASQUERADE, Network, endpoint};
 use crate::engine::{Engine, lock};
 use crate::error::{Error, Result};
 use crate::net::bridge::{self, Bridge};
+use crate::net::dns::names;
 use crate::net::firewall;
-use crate::net::plan::Plan;
+use crate::net::plan::{self, Plan};
 use std::sync::Arc;
 
 impl Engine {
@@ -86,6 +88,22 @@ impl Engine {
         // Without rules there are still proxies.
         if let Err(error) = firewall::sync(&mut read) {
             self.note(error);
+        }
+    }
+
+    /// What a shim that is lost has left beside its namespace: its rules and its names.
+    pub(in crate::engine) fn clear_network(&self, id: &str) {
+        let run_dir = self.run_dir(id);
+        let Ok(Some(plan)) = read_plan(&run_dir) else {
+            return;
+        };
+        let withdrawn = firewall::withdraw(&plan);
+        let names_dir = self.options.exec_root.join(plan::NAMES_DIR);
+        let mut outcomes = vec![withdrawn];
+        let endpoints = plan.endpoints.iter().flatten();
+        outcomes.extend(endpoints.map(|endpoint| names::remove(&names_dir, id, endpoint)));
+        for error in outcomes.into_iter().filter_map(Result::err) {
+            self.note(format_args!("container {id}: {error}"));
         }
     }
 

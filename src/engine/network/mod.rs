@@ -15,7 +15,7 @@ pub mod ipam;
 mod kernel;
 mod plan;
 mod pools;
-mod ports;
+pub mod ports;
 mod record;
 pub mod remove;
 mod shown;

@@ -75,6 +75,17 @@ pub fn assign(
     Ok(merge(ports))
 }
 
+/// Whether a shim could not claim a port.
+pub fn is_refusal(error: &Error) -> bool {
+    error.message.contains("failed to bind host port")
+}
+
+/// Whether another port may do as well.
+pub fn has_choice(container: &Container) -> bool {
+    let mut all = wanted(container).into_iter();
+    all.any(|wanted| wanted.first == 0 || wanted.first < wanted.last)
+}
+
 /// All that a container wants to be published.
 fn wanted(container: &Container) -> Vec<Wanted> {
     let mut all = Vec::new();

@@ -80,6 +80,19 @@ impl Engine {
         settings
     }
 
+    /// The beginning of Docker's sentence about a port that cannot be had.
+    pub(in crate::engine) fn refused_ports(&self, container: &Container) -> String {
+        let plan = self.network_plan(container);
+        let endpoints = plan.iter().flat_map(|plan| plan.endpoints.iter().flatten());
+        let leading = endpoints.clone().find(|endpoint| plan::publishes(endpoint));
+        let network = leading.and_then(|endpoint| endpoint.network.as_deref());
+        format!(
+            "failed to set up container networking: driver failed programming external connectivity on endpoint {} ({})",
+            container.name(),
+            digest(&[&container.id, network.unwrap_or_default()])
+        )
+    }
+
     /// By the container's port: `80/tcp`.
     fn bindings(&self, container: &Container) -> Map<Option<Vec<PortBinding>>> {
         let mut all: Map<Option<Vec<PortBinding>>> = Map::new();
