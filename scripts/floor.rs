@@ -7,6 +7,8 @@
 //! true, pause                           (as argv[0]) end at once; wait for ever
 //! ```
 //!
+//! And what `scripts/bench proxy` measures with, see `load`.
+//!
 //! The floor does by the cheapest calls what the bundles of the same names ask of the kernel. It
 //! checks nothing: a path that is missing, a link of an image that leads out. Nobody may use it as
 //! a runtime.
@@ -24,6 +26,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
+
+mod load;
 
 /// The same calls as tug's own.
 #[allow(dead_code)]
@@ -44,9 +48,14 @@ fn main() -> ExitCode {
         (_, ["minimal", rootfs, group]) => contain(&MINIMAL, rootfs, Some(group)),
         (_, ["docker", rootfs]) => contain(&DOCKER, rootfs, None),
         (_, ["docker", rootfs, group]) => contain(&DOCKER, rootfs, Some(group)),
-        _ => Err(Error::other(
-            "usage: floor minimal|docker ROOTFS [GROUP], floor measure ROUNDS",
-        )),
+        (_, words) => load::run(words).map_or_else(
+            || {
+                Err(Error::other(
+                    "usage: floor minimal|docker ROOTFS [GROUP], floor measure ROUNDS; see load.rs",
+                ))
+            },
+            |outcome| outcome.map(|()| 0),
+        ),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
