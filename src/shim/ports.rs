@@ -88,9 +88,10 @@ impl Ports {
                 new.extend(bind(one, is_served)?);
             }
         }
-        let is_changed = !new.is_empty() || self.claims.len() != wanted.len();
+        let before = self.claims.len();
         self.claims
             .retain(|claim| wanted.iter().any(|one| is_same(claim, one)));
+        let is_changed = !new.is_empty() || self.claims.len() != before;
         self.claims.append(&mut new);
         let mut is_led_elsewhere = false;
         for claim in &mut self.claims {
