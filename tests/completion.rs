@@ -52,6 +52,9 @@ fn bash_completes_verbs_options_and_names() {
             ("stop --tim", "--timeout"),
             ("run --pull ", "always missing never"),
             ("completion f", "fish"),
+            ("network rm ho", "host"),
+            ("run --network no", "none"),
+            ("network connect bridge as", "as-new asleep"),
             ("nosuch ", ""),
         ] {
             let line = format!("{name} {line}");

@@ -59,6 +59,7 @@ mod mounts;
 mod names;
 mod namespaces;
 mod net_devices;
+mod network_client;
 mod oci_config;
 mod output;
 mod pause;
