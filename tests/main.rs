@@ -20,6 +20,7 @@ mod build;
 mod cgroup;
 mod commit;
 mod completion;
+mod compose;
 mod concurrency;
 mod connections;
 mod cp;

@@ -7,6 +7,7 @@ pub mod json;
 pub mod liar;
 pub mod mounts;
 pub mod namespaces;
+pub mod net;
 pub mod registry;
 pub mod rootfs;
 mod traces;
@@ -33,6 +34,8 @@ pub struct Host {
     pub dir: PathBuf,
     pub binary: PathBuf,
     engine: Option<Child>,
+    /// Where the engine lives, if not in the network of the machine that runs the tests.
+    pub machine: Option<net::Machine>,
     /// Every container seen so far, to look for their cgroups and processes afterwards.
     ids: Mutex<BTreeSet<String>>,
 }
@@ -50,6 +53,23 @@ impl Host {
         let host = Host::new(name);
         host.import(IMAGE, &rootfs::busybox());
         host
+    }
+
+    /// The same on a machine of its own, as far as its network goes: with all networks that an engine
+    /// has by itself.
+    pub fn in_network(name: &'static str) -> Host {
+        let mut host = Host::without_engine(name);
+        host.machine = Some(net::Machine::new());
+        host.start_engine();
+        host.import(IMAGE, &rootfs::busybox());
+        host
+    }
+
+    /// That machine.
+    pub fn network(&self) -> &net::Machine {
+        self.machine
+            .as_ref()
+            .expect("the engine has no network of its own")
     }
 
     /// Directories only: for what runs without an engine.
@@ -71,6 +91,7 @@ impl Host {
             dir,
             binary: binary(),
             engine: None,
+            machine: None,
             ids: Mutex::new(BTreeSet::new()),
         }
     }
@@ -104,7 +125,12 @@ impl Host {
 
     /// The engine's command line, as a shell would take it.
     pub fn engine_command(&self) -> Vec<String> {
-        [
+        let mut line = self
+            .machine
+            .as_ref()
+            .map(net::Machine::enter)
+            .unwrap_or_default();
+        let options = [
             self.binary.to_str().unwrap(),
             "engine",
             "--config-file",
@@ -115,12 +141,14 @@ impl Host {
             self.data_root().to_str().unwrap(),
             "--exec-root",
             self.exec_root().to_str().unwrap(),
-            // This machine's network is nobody's to change.
-            "--bridge",
-            "none",
         ]
-        .map(String::from)
-        .to_vec()
+        .map(String::from);
+        line.extend(options);
+        if self.machine.is_none() {
+            // The network of the machine that runs the tests is nobody's to change.
+            line.extend(["--bridge", "none"].map(String::from));
+        }
+        line
     }
 
     /// Start the engine and wait for its `_ping`.
@@ -386,6 +414,13 @@ impl Host {
         }
         let ids = self.ids.lock().unwrap().clone();
         found.extend(traces::find(&self.dir, &ids));
+        found.extend(
+            self.machine
+                .as_ref()
+                .map(net::Machine::left)
+                .into_iter()
+                .flatten(),
+        );
         found.extend(traces::files(&self.data_root(), &self.exec_root()));
         found
     }
