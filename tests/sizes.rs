@@ -1,6 +1,7 @@
 //! Sizes that hold: `--storage-opt size=`. Where the disk has no quotas, which is what these tests
 //! see, a file with a file system in it holds them; `guest/sizes.sh` is about quotas.
 
+use crate::harness::namespaces::Holder;
 use crate::harness::rootfs::busybox;
 use crate::harness::{Host, IMAGE, eventually, send_signal, skip};
 use crate::power_loss;
@@ -433,4 +434,159 @@ fn a_size_beyond_what_the_disk_has_ends_in_errors_inside_and_not_in_the_engine()
         "fits",
     ];
     assert_eq!(host.ok(&run), "fits");
+}
+
+/// A host whose mounts are not seen by other tests, which would hold them in namespaces of theirs: a
+/// volume's are the engine's. They are passed on from there to the shims, as on a machine.
+fn apart(name: &'static str) -> Option<(Host, Holder)> {
+    if !can_hold(name) {
+        return None;
+    }
+    let mut host = Host::without_engine(name);
+    let holder = Holder::new(&["--mount"]);
+    start_apart(&mut host, &holder);
+    host.import(IMAGE, &busybox());
+    Some((host, holder))
+}
+
+fn start_apart(host: &mut Host, holder: &Holder) {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--mount={}", holder.file("--mount")));
+    command.args(["sh", "-c", "mount --make-rshared / && exec \"$@\"", "sh"]);
+    command.args(host.engine_command());
+    host.start_engine_as(command);
+}
+
+/// The file of a volume's size.
+fn volume_disk(host: &Host, name: &str) -> PathBuf {
+    host.data_root()
+        .join("volumes")
+        .join(name)
+        .join("disk.ext4")
+}
+
+#[test]
+fn a_volume_with_a_size_holds_it_for_all_who_have_it_together() {
+    let Some((mut host, holder)) = apart("size-volume") else {
+        return;
+    };
+    host.ok(&["volume", "create", "-o", "size=10m", "data"]);
+    assert_eq!(
+        host.ok(&["volume", "inspect", "--format", "{{.Options.size}}", "data"]),
+        "10m"
+    );
+    let run = |name: &str, script: &str| {
+        let words = ["run", "-d", "--name", name, "-v", "data:/data", IMAGE];
+        host.ok(&[&words[..], &["sh", "-c", script]].concat());
+    };
+    run("one", "echo hello > /data/x; sleep 1000");
+    run("two", "sleep 1000");
+    eventually("one has written", || {
+        host.tug(&["exec", "two", "cat", "/data/x"]).stdout == "hello\n"
+    });
+    let seen = |host: &Host, container: &str| {
+        let text = host.ok(&["exec", container, "df", "-k", "/data"]);
+        let row = text.lines().nth(1).unwrap().to_string();
+        let numbers = row.split_whitespace().filter_map(|word| word.parse().ok());
+        numbers.collect::<Vec<u64>>()
+    };
+    assert_eq!(seen(&host, "one")[0], 10 << 10);
+    assert_eq!(host.ok(&["exec", "one", "ls", "/data"]), "x");
+    let fill = FILL
+        .replace("of=/", "of=/data/")
+        .replace("> /m", "> /data/m");
+    let found = host.ok(&["exec", "one", "sh", "-c", &fill]);
+    assert!(found.ends_with("full"), "{found}");
+    let found = host.ok(&["exec", "two", "sh", "-c", &fill]);
+    assert!(found.ends_with("full"), "{found}");
+    host.ok(&["exec", "one", "sync"]);
+    assert!((9 << 20..12 << 20).contains(&taken(&volume_disk(&host, "data"))));
+    let shown = host
+        .get("/system/df?type=volume")
+        .number("Volumes.0.UsageData.Size");
+    assert!((9 << 20..12 << 20).contains(&shown), "{shown}");
+
+    // The engine may go and come; the last user takes the mount along.
+    host.kill_engine();
+    start_apart(&mut host, &holder);
+    assert_eq!(host.ok(&["exec", "two", "cat", "/data/x"]), "hello");
+    assert_eq!(loops(&host).lines().count(), 1);
+    host.ok(&["rm", "-f", "one"]);
+    host.ok(&["exec", "two", "sh", "-c", "rm /data/fill /data/rest"]);
+    let refused = host.tug(&["volume", "rm", "data"]);
+    assert!(refused.stderr.contains("volume is in use"), "{refused:?}");
+    host.ok(&["rm", "-f", "two"]);
+    eventually("no loop device is left", || loops(&host).is_empty());
+    let again = ["run", "--rm", "-v", "data:/data", IMAGE, "ls", "/data"];
+    assert_eq!(host.ok(&again), "more\nx");
+    host.ok(&["volume", "rm", "data"]);
+    assert!(!volume_disk(&host, "data").exists());
+    eventually("no loop device is left", || loops(&host).is_empty());
+}
+
+#[test]
+fn a_volume_with_a_size_gets_what_the_image_has_and_outlives_a_power_cut() {
+    let Some(mut host) = power_loss::host("size-volume-power") else {
+        return;
+    };
+    host.import(IMAGE, &busybox());
+    host.ok(&["volume", "create", "-o", "size=4m", "data"]);
+    let user = [
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "--mount",
+        "type=volume,src=data,dst=/etc",
+    ];
+    let id = host.ok(&[&user[..], &[IMAGE, "sleep", "1000"]].concat());
+    host.note_container(&id);
+    let script = "test -s /etc/passwd && echo kept > /etc/new && sync";
+    host.ok(&["exec", "box", "sh", "-c", script]);
+    power_loss::cut_power(&mut host);
+    host.power_cut();
+    power_loss::power_on(&mut host);
+    host.ok(&["start", "box"]);
+    let script = "cat /etc/new; test -s /etc/passwd && echo whole";
+    assert_eq!(host.ok(&["exec", "box", "sh", "-c", script]), "kept\nwhole");
+    host.ok(&["rm", "-f", "box"]);
+    host.ok(&["volume", "rm", "data"]);
+}
+
+#[test]
+fn a_volumes_size_that_cannot_be_is_refused() {
+    let Some(host) = host("size-volume-refused") else {
+        return;
+    };
+    for (options, sentence) in [
+        (&["size=ten"][..], "invalid size: 'ten'"),
+        (&["size=-5m"], "invalid size: '-5m'"),
+        (&["size=1k"], "invalid size: '1k': use 64k to 15t"),
+        (
+            &["size=1m", "type=tmpfs", "device=tmpfs"],
+            "the option size is for volumes without type: use o=size=... for a tmpfs",
+        ),
+    ] {
+        let mut line = vec!["volume", "create"];
+        for option in options {
+            line.extend(["-o", option]);
+        }
+        line.push("data");
+        let output = host.tug(&line);
+        assert!(
+            output.code == 1 && output.stderr.contains(sentence),
+            "{output:?}"
+        );
+    }
+    assert_eq!(host.ok(&["volume", "ls", "-q"]), "");
+    host.ok(&["volume", "create", "-o", "size=0", "all"]);
+    assert!(!volume_disk(&host, "all").exists());
+
+    let hidden = host_on(
+        "size-volume-none",
+        "mount --bind /dev/null /dev/loop-control",
+    );
+    let output = hidden.tug(&["volume", "create", "-o", "size=10m", "data"]);
+    assert!(output.stderr.contains("CONFIG_BLK_DEV_LOOP"), "{output:?}");
+    assert_eq!(hidden.ok(&["volume", "ls", "-q"]), "");
 }

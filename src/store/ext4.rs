@@ -5,14 +5,15 @@
 //! is written here, some ten blocks, and later what the kernel writes.
 //!
 //! ```text
-//! group 0:  superblock | descriptors | bitmaps | inode table | journal | / | /lost+found | free
+//! group 0:  superblock | descriptors | bitmaps | inode table | journal | / | free
 //! others:                              bitmaps | inode table | free
 //! ```
 //!
 //! Everything stands at the front of its group, so a bitmap is one run of ones, and but for the first
 //! and the last group the kernel makes it when it first needs it (`uninit_bg`; Linux, Documentation/
 //! filesystems/ext4). A journal, as the power may fail. No copies of the superblock, which are of use
-//! on a disk and not in a file; no checksums but those of the descriptors, which `uninit_bg` wants.
+//! on a disk and not in a file; no checksums but those of the descriptors, which `uninit_bg` wants; no
+//! /lost+found, which e2fsck makes when it has something to put there.
 
 use crate::error::{Error, Result};
 use std::fs::File;
@@ -34,7 +35,7 @@ const TABLE_BLOCKS: u32 = 512;
 const GROUP_BLOCKS: u32 = TABLE_BLOCKS + 2;
 const DESCRIPTOR_BYTES: usize = 32;
 const JOURNAL_INODE: u32 = 8;
-/// The first that is not reserved is that of lost+found.
+/// Those below are reserved.
 const FIRST_INODE: u32 = 11;
 const ROOT_INODE: u32 = 2;
 
@@ -122,7 +123,7 @@ impl Layout {
     /// How many blocks of a group are used: those at its front.
     fn used_blocks(&self, group: u32) -> u32 {
         match group {
-            0 => self.root() + 2 - first_block(self.block_bytes),
+            0 => self.root() + 1 - first_block(self.block_bytes),
             _ => GROUP_BLOCKS,
         }
     }
@@ -193,7 +194,7 @@ impl Target<'_> {
     fn bitmaps(&self) -> std::io::Result<()> {
         let layout = &self.layout;
         let all = layout.blocks_per_group();
-        let inodes = bitmap(all, FIRST_INODE, layout.inodes_per_group());
+        let inodes = bitmap(all, FIRST_INODE - 1, layout.inodes_per_group());
         self.put(layout.own_blocks(0) + 1, &inodes)?;
         for group in [0, layout.groups - 1] {
             let blocks = bitmap(all, layout.used_blocks(group), layout.group_blocks(group));
@@ -204,10 +205,9 @@ impl Target<'_> {
 
     fn inodes(&self) -> std::io::Result<()> {
         let layout = &self.layout;
-        let found = layout.root() + 1;
         let table = u64::from(layout.own_blocks(0) + 2) * u64::from(layout.block_bytes);
         for (number, inode) in [
-            (ROOT_INODE, inode(layout, 0o040_755, 3, layout.root(), 1)),
+            (ROOT_INODE, inode(layout, 0o040_755, 2, layout.root(), 1)),
             (
                 JOURNAL_INODE,
                 inode(
@@ -218,7 +218,6 @@ impl Target<'_> {
                     layout.journal_blocks,
                 ),
             ),
-            (FIRST_INODE, inode(layout, 0o040_700, 2, found, 1)),
         ] {
             let at = table + u64::from((number - 1) * INODE_BYTES);
             self.file.write_all_at(&inode, at)?;
@@ -228,13 +227,7 @@ impl Target<'_> {
 
     fn contents(&self, uuid: [u8; 16]) -> std::io::Result<()> {
         let layout = &self.layout;
-        let lost = (FIRST_INODE, "lost+found");
-        let [root, found] = [
-            directory(layout, &[(ROOT_INODE, "."), (ROOT_INODE, ".."), lost]),
-            directory(layout, &[(FIRST_INODE, "."), (ROOT_INODE, "..")]),
-        ];
-        self.put(layout.root(), &root)?;
-        self.put(layout.root() + 1, &found)?;
+        self.put(layout.root(), &root_directory(layout))?;
         self.put(layout.journal(), &journal(layout, uuid))
     }
 }
@@ -281,7 +274,7 @@ fn superblock(layout: &Layout, uuid: [u8; 16]) -> [u8; 1024] {
         (0, inodes),
         (4, layout.blocks),
         (12, layout.free_blocks()),
-        (16, inodes - FIRST_INODE),
+        (16, inodes - (FIRST_INODE - 1)),
         (20, first_block(layout.block_bytes)),
         (24, log_block),
         (28, log_block),
@@ -316,7 +309,7 @@ fn superblock(layout: &Layout, uuid: [u8; 16]) -> [u8; 1024] {
 /// `struct ext4_group_desc`, the short one.
 fn descriptor(layout: &Layout, group: u32, uuid: [u8; 16]) -> [u8; DESCRIPTOR_BYTES] {
     let own = layout.own_blocks(group);
-    let used_inodes = if group == 0 { FIRST_INODE } else { 0 };
+    let used_inodes = if group == 0 { FIRST_INODE - 1 } else { 0 };
     let free_inodes = (layout.inodes_per_group() - used_inodes) as u16;
     let free_blocks = (layout.group_blocks(group) - layout.used_blocks(group)) as u16;
     let flags = match group {
@@ -329,7 +322,7 @@ fn descriptor(layout: &Layout, group: u32, uuid: [u8; 16]) -> [u8; DESCRIPTOR_BY
     record.halves(&[
         (12, free_blocks),
         (14, free_inodes),
-        (16, if group == 0 { 2 } else { 0 }),
+        (16, u16::from(group == 0)),
         (18, flags),
         (28, free_inodes),
     ]);
@@ -380,23 +373,15 @@ fn inode(layout: &Layout, mode: u16, links: u16, start: u32, blocks: u32) -> [u8
     record.0
 }
 
-/// A block of `struct ext4_dir_entry_2`; the last takes what is left of it.
-fn directory(layout: &Layout, entries: &[(u32, &str)]) -> Vec<u8> {
+/// `struct ext4_dir_entry_2`: `.`, and `..`, which takes the rest of the block.
+fn root_directory(layout: &Layout) -> [u8; 24] {
     const DIRECTORY: u8 = 2;
-    let mut block = Vec::new();
-    for (n, (inode, name)) in entries.iter().enumerate() {
-        let length = match n + 1 == entries.len() {
-            true => layout.block_bytes as usize - block.len(),
-            false => (8 + name.len()).next_multiple_of(4),
-        };
-        let end = block.len() + length;
-        block.extend(inode.to_le_bytes());
-        block.extend((length as u16).to_le_bytes());
-        block.extend([name.len() as u8, DIRECTORY]);
-        block.extend(name.as_bytes());
-        block.resize(end, 0);
-    }
-    block
+    let mut record = Record([0; 24]);
+    record.words(&[(0, ROOT_INODE), (12, ROOT_INODE)]);
+    record.halves(&[(4, 12), (16, layout.block_bytes as u16 - 12)]);
+    record.put(6, [1, DIRECTORY, b'.']);
+    record.put(18, [2, DIRECTORY, b'.', b'.']);
+    record.0
 }
 
 /// `struct journal_superblock_s`, big endian, of a journal with nothing in it.
@@ -458,9 +443,9 @@ mod tests {
         for bytes in SIZES.into_iter().chain((1..4000u64).map(|n| n * 100_003)) {
             let layout = Layout::of(bytes).unwrap();
             let free = u64::from(layout.free_blocks()) * u64::from(layout.block_bytes);
-            let directories = 2 * u64::from(layout.block_bytes);
+            let root = u64::from(layout.block_bytes);
             let size = bytes.next_multiple_of(layout.block_bytes.into());
-            assert_eq!(free + directories, size);
+            assert_eq!(free + root, size);
             assert!(layout.last_group_blocks >= layout.used_blocks(layout.groups - 1));
             assert!(layout.last_group_blocks <= layout.blocks_per_group());
             let inodes = u64::from(layout.groups) * u64::from(layout.inodes_per_group());

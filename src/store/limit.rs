@@ -41,27 +41,45 @@ impl Made {
 
 /// Make the directories `names` of the thing in `dir`; together they may take `bytes`.
 pub fn make(dir: &Path, names: &[&str], bytes: Option<u64>) -> Result<Made> {
-    let opened = fs::open_dir(dir)?;
-    let by_quota = bytes.is_some() && quota::is_enforced(opened.as_fd());
     let disk = match bytes {
-        Some(bytes) if !by_quota => Some(make_disk(dir, bytes)?),
+        Some(bytes) if !has_quotas(dir)? => Some(make_disk(dir, bytes)?),
         _ => None,
     };
     let place = match &disk {
-        Some(tree) => fs::proc_fd(tree.as_fd()),
+        Some(tree) => {
+            staging::make_dir(&dir.join(MOUNTED))?;
+            fs::proc_fd(tree.as_fd())
+        }
         None => dir.to_path_buf(),
     };
     for name in names {
         staging::make_dir(&place.join(name))?;
     }
-    if let Some(bytes) = bytes.filter(|_| by_quota) {
-        make_project(&opened, names, bytes)?;
+    if let Some(bytes) = bytes.filter(|_| disk.is_none()) {
+        make_project(dir, names, bytes)?;
     }
     Ok(Made { place, _disk: disk })
 }
 
+/// Bound what the directory `name` of the thing in `dir` may take, which is empty: the disk, if it
+/// gets one, is to be attached on it.
+pub fn bound(dir: &Path, name: &str, bytes: u64) -> Result<()> {
+    match has_quotas(dir)? {
+        true => make_project(dir, &[name], bytes),
+        false => {
+            let disk = make_disk(dir, bytes)?;
+            fs::sync_file_system(&fs::proc_fd(disk.as_fd()))
+        }
+    }
+}
+
+fn has_quotas(dir: &Path) -> Result<bool> {
+    fs::open_dir(dir).map(|dir| quota::is_enforced(dir.as_fd()))
+}
+
 /// Any number that nobody uses will do: the directories remember it.
-fn make_project(dir: &OwnedFd, names: &[&str], bytes: u64) -> Result<()> {
+fn make_project(dir: &Path, names: &[&str], bytes: u64) -> Result<()> {
+    let dir = fs::open_dir(dir)?;
     let mut project;
     loop {
         let mut number = [0; 4];
@@ -81,7 +99,6 @@ fn make_project(dir: &OwnedFd, names: &[&str], bytes: u64) -> Result<()> {
 }
 
 fn make_disk(dir: &Path, bytes: u64) -> Result<OwnedFd> {
-    staging::make_dir(&dir.join(MOUNTED))?;
     let path = dir.join(FILE);
     let mut options = File::options();
     let file = options.read(true).write(true).create_new(true).mode(0o600);
@@ -122,11 +139,14 @@ pub fn place(dir: &Path) -> PathBuf {
 
 /// Mount the thing's disk, if it has one, at its place in this mount namespace.
 pub fn attach(dir: &Path) -> Result<()> {
-    let Some(disk) = disk(dir) else {
-        return Ok(());
-    };
-    let on = dir.join(MOUNTED);
-    mount::attach(mount_disk(&disk)?, fs::open_path(&on)?, on.display())
+    attach_on(dir, &dir.join(MOUNTED))
+}
+
+pub fn attach_on(dir: &Path, on: &Path) -> Result<()> {
+    match disk(dir) {
+        Some(disk) => mount::attach(mount_disk(&disk)?, fs::open_path(on)?, on.display()),
+        None => Ok(()),
+    }
 }
 
 /// Open a directory of the thing, attached or not.
@@ -157,6 +177,17 @@ pub fn release(dir: &Path, name: &str) -> Result<()> {
             quota::set_limit(own.as_fd(), project, 0)
         }
         _ => Ok(()),
+    }
+}
+
+/// A size that can be held; 0 is none.
+pub fn parse(text: &str) -> Result<u64> {
+    let bytes = parse_size(text, 1024).map_err(Error::invalid)?;
+    match bytes == 0 || ext4::BYTES.contains(&bytes) {
+        true => Ok(bytes),
+        false => Err(Error::invalid(format!(
+            "invalid size: '{text}': use 64k to 15t"
+        ))),
     }
 }
 

@@ -5,7 +5,7 @@
 //! uses of the containers that run, and unmounts the rest (`settle`).
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::store::staging;
+use crate::store::{limit, staging};
 use crate::sys::{fs, mount};
 use crate::volume::filling::drop_part;
 use crate::volume::options::{self, Mount};
@@ -154,8 +154,9 @@ fn back(volume: &Volume) -> Result<()> {
     if is_mounted(&volume.data) {
         return Ok(());
     }
-    if let Some(what) = options::mount(volume, &options::resolve)? {
-        put(&what, &volume.data)?;
+    match options::mount(volume, &options::resolve)? {
+        Some(what) => put(&what, &volume.data)?,
+        None => limit::attach_on(volume.dir(), &volume.data)?,
     }
     drop_part(volume).inspect_err(|_| {
         let _ = unback(volume);

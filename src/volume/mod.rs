@@ -17,7 +17,7 @@ use crate::json;
 use crate::json::map::Map;
 use crate::json::value::json_struct;
 use crate::store::staging::{self, Staging};
-use crate::store::{record, tree};
+use crate::store::{limit, record, tree, usage};
 use crate::sys::fs;
 use crate::time::Time;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -70,6 +70,14 @@ impl Volume {
     pub fn is_anonymous(&self) -> bool {
         let labels = self.asked.labels.as_ref();
         labels.is_some_and(|labels| labels.contains_key(ANONYMOUS))
+    }
+
+    /// What it takes of the disk.
+    pub fn bytes(&self) -> Result<u64> {
+        match limit::used_bytes(self.dir()) {
+            Some(bytes) => Ok(bytes),
+            None => usage::bytes(&self.data),
+        }
     }
 
     fn dir(&self) -> &Path {
@@ -184,6 +192,9 @@ impl Volumes {
         asked.created = Some(now.rfc3339());
         let new = Staging::new(&self.dir)?;
         make_dir(&new.path().join(DATA), 0o755)?;
+        if let Some(bytes) = options::size(asked.options.as_ref())? {
+            limit::bound(new.path(), DATA, bytes)?;
+        }
         let text = json::to_string(&asked);
         match durable {
             true => record::replace(new.path(), RECORD, text.as_bytes())?,
@@ -217,6 +228,7 @@ impl Volumes {
             )));
         }
         self.clear(&volume)?;
+        limit::release(volume.dir(), DATA)?;
         let leaving = staging::set_off(volume.dir(), true)?;
         // It has gone; taking it apart can take long.
         drop(naming);

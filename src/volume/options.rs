@@ -4,6 +4,7 @@
 use crate::error::{Context, Error, Result};
 use crate::json::map::Map;
 use crate::json::node::quote;
+use crate::store::limit;
 use crate::volume::Volume;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use std::net::{IpAddr, ToSocketAddrs};
@@ -31,12 +32,24 @@ pub fn check(options: Option<&Map<String>>) -> Result<()> {
         }
     }
     let text = |name: &str| options.get(name).map_or("", String::as_str);
+    if size(Some(options))?.is_some() && !text("type").is_empty() {
+        return Err(Error::invalid(
+            "the option size is for volumes without type: use o=size=... for a tmpfs",
+        ));
+    }
     if text("type") == "cifs" && share_host(text("device")).is_some_and(|host| host.contains(':')) {
         return Err(Error::invalid(
             "port not allowed in CIFS device URL, include 'port' in 'o='",
         ));
     }
     Ok(())
+}
+
+/// What a volume may take that is a plain directory.
+pub fn size(options: Option<&Map<String>>) -> Result<Option<u64>> {
+    let text = options.and_then(|options| options.get("size"));
+    let size = text.map(|text| limit::parse(text)).transpose()?;
+    Ok(size.filter(|bytes| *bytes > 0))
 }
 
 /// A mount, as the kernel wants it told.

@@ -4,10 +4,10 @@ use super::options::{Given, TlsFiles};
 use crate::applets::client::human;
 use crate::engine::config::{Level, Options, Settings};
 use crate::engine::runtimes::{Runtimes, check};
-use crate::engine::validate::size;
 use crate::error::{Error, Result};
 use crate::json::map::Map;
 use crate::registry::proxy::Proxies;
+use crate::store::limit;
 use crate::wire::container::Ulimit;
 use crate::wire::system::Runtime;
 use std::net::IpAddr;
@@ -207,7 +207,7 @@ fn layer_bytes_max(given: &Given) -> Result<Option<u64>> {
     let mut size = None;
     for option in given.all("storage-opt") {
         match option.split_once('=') {
-            Some(("overlay2.size" | "vfs.size" | "size", text)) => size = Some(size::parse(text)?),
+            Some(("overlay2.size" | "vfs.size" | "size", text)) => size = Some(limit::parse(text)?),
             _ => {
                 let option = option.split('=').next().unwrap_or_default();
                 return Err(Error::invalid(format!(

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::json::map::Map;
-use crate::store::{ext4, limit};
+use crate::store::limit;
 
 /// Docker's only option; 0 is no limit, whatever the engine's is.
 pub fn of(options: Option<&Map<String>>) -> Result<Option<u64>> {
@@ -12,19 +12,9 @@ pub fn of(options: Option<&Map<String>>) -> Result<Option<u64>> {
         if !name.eq_ignore_ascii_case("size") {
             return Err(Error::invalid(format!("unknown option {name}")));
         }
-        size = Some(parse(text)?);
+        size = Some(limit::parse(text)?);
     }
     Ok(size)
-}
-
-pub fn parse(text: &str) -> Result<u64> {
-    let bytes = limit::parse_size(text, 1024).map_err(Error::invalid)?;
-    match bytes == 0 || ext4::BYTES.contains(&bytes) {
-        true => Ok(bytes),
-        false => Err(Error::invalid(format!(
-            "invalid size: '{text}': use 64k to 15t"
-        ))),
-    }
 }
 
 impl Engine {

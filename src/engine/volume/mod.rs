@@ -104,25 +104,21 @@ impl Engine {
         }
     }
 
-    /// For disk usage. Those with options are not counted, as in Docker: what they show is often
-    /// somewhere else.
+    /// For disk usage. Those with options but a size are not counted, as in Docker: what they show is
+    /// often somewhere else.
     pub(super) fn volumes_used(&self) -> Result<Vec<String>> {
         let used = self.volumes_in_use();
         let volumes = self.volumes.list()?.into_iter();
-        let plain = volumes.filter(|volume| volume.options().next().is_none());
+        let plain = volumes.filter(|volume| volume.options().all(|(name, _)| name == "size"));
         let shown = plain.map(|volume| {
             let users = used.iter().filter(|(name, _)| *name == volume.name);
             let usage = UsageData {
                 ref_count: i64::try_from(users.count()).ok(),
-                size: i64::try_from(self.volume_bytes(&volume)).ok(),
+                size: i64::try_from(volume.bytes().unwrap_or(0)).ok(),
             };
             shown(volume, Some(usage))
         });
         Ok(shown.collect())
-    }
-
-    fn volume_bytes(&self, volume: &Volume) -> u64 {
-        crate::store::usage::bytes(&volume.data).unwrap_or(0)
     }
 
     /// The containers that have it, running or not.

@@ -23,7 +23,7 @@ impl Engine {
             if used.iter().any(|(name, _)| *name == volume.name) {
                 continue;
             }
-            let bytes = self.volume_bytes(&volume);
+            let bytes = volume.bytes().unwrap_or(0);
             match self.volume_remove(&volume.name, false) {
                 Ok(()) => {
                     removed.push(volume.name);
