@@ -3,6 +3,8 @@
 pub mod address;
 #[allow(dead_code)]
 pub mod bridge;
+#[allow(dead_code)]
+mod conntrack;
 pub mod device;
 // Until the shim serves it.
 #[allow(dead_code)]

@@ -122,6 +122,7 @@ impl Supervisor {
         }
         self.listener = None;
         // Its ports too may be the next one's.
+        self.network.withdraw();
         self.network.ports = Ports::default();
         remove_socket(&self.run_dir);
         self.tell(&Reply {

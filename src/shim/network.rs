@@ -8,13 +8,14 @@ use crate::error::{Context, Error, Result};
 use crate::json;
 use crate::log;
 use crate::net::endpoint;
-use crate::net::plan::{self, Endpoint, Plan};
+use crate::net::firewall::{self, Withdrawn};
+use crate::net::plan::{self, Endpoint, Plan, Port};
 use crate::oci::spec::Spec;
 use crate::shim::ports::Ports;
 use crate::shim::serve::WHO;
 use crate::sys::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a bridge needs at most, as far as one can say that, to listen to a new port.
@@ -30,6 +31,10 @@ pub struct Network {
     /// What is wired in it.
     joined: Vec<Endpoint>,
     pub ports: Ports,
+    run_dir: PathBuf,
+    /// Connections to the ports are led to the container.
+    is_published: bool,
+    withdrawn: Option<Withdrawn>,
 }
 
 impl Network {
@@ -40,8 +45,36 @@ impl Network {
             network.ports = Ports::claim(&plan)?;
             network.plan = plan;
             network.is_planned = true;
+            network.run_dir = run_dir.to_path_buf();
+            network.publish();
         }
         Ok(network)
+    }
+
+    /// From before the first run to the end of the last: who comes between two waits for the next.
+    fn publish(&mut self) {
+        if !has_ports(&self.plan) {
+            return;
+        }
+        self.is_published = true;
+        // What rules do not take comes to the ports' sockets.
+        if let Err(error) = firewall::publish(&self.plan) {
+            log::line(WHO, error);
+        }
+    }
+
+    /// The last run is over: nothing leads to the container any more.
+    pub fn withdraw(&mut self) {
+        if !std::mem::take(&mut self.is_published) {
+            return;
+        }
+        // First, so that an engine that writes all rules anew does not count us in any more.
+        let _ = std::fs::remove_file(self.run_dir.join(plan::FILE));
+        match firewall::withdraw(&self.plan) {
+            Ok(withdrawn) => self.withdrawn = Some(withdrawn),
+            Err(error) => log::line(WHO, error),
+        }
+        firewall::forget(&self.plan);
     }
 
     /// A new namespace for a run, with everything in it. After an error there is none.
@@ -74,9 +107,22 @@ impl Network {
     /// next call.
     pub fn refresh(&mut self, run_dir: &Path) -> Result<()> {
         let plan = read(run_dir)?.filter(|_| self.is_planned);
-        self.plan =
+        let plan =
             plan.ok_or_else(|| Error::conflict("the container has no networks to change"))?;
-        self.ports.update(&self.plan)?;
+        self.ports.update(&plan)?;
+        let mut gone = std::mem::replace(&mut self.plan, plan);
+        if gone.ports != self.plan.ports {
+            self.publish();
+            let stays = |port: &Port| self.plan.ports.iter().flatten().any(|new| new == port);
+            if let Some(ports) = &mut gone.ports {
+                ports.retain(|port| !stays(port));
+            }
+            if has_ports(&gone) {
+                let withdrawn = firewall::withdraw(&gone)?;
+                firewall::forget(&gone);
+                drop(withdrawn);
+            }
+        }
         let Some(netns) = &self.netns else {
             // Between two runs; the next one begins with it.
             return Ok(());
@@ -145,6 +191,17 @@ impl Network {
             }
         }
     }
+}
+
+impl Drop for Network {
+    /// The container has not come to be.
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+fn has_ports(plan: &Plan) -> bool {
+    plan.ports.iter().flatten().next().is_some()
 }
 
 fn read(run_dir: &Path) -> Result<Option<Plan>> {

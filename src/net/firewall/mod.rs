@@ -14,16 +14,20 @@
 mod elements;
 mod features;
 mod rules;
+mod watch;
 
 pub use self::features::Features;
+pub use self::watch::watch;
 
 use self::rules::{ABOUT, ALL, LOCAL_OUT, NAME, OUTPUT};
+use super::conntrack::{self, Ports, UDP};
 use super::netlink::{Message, NETLINK_NETFILTER, Netlink, attribute};
 use super::nft::{self, Chain, Element, INET, IPV4, IPV6, PORT, PROTOCOL, Part, Set, TO4, Table};
 use super::plan::Plan;
 use crate::error::{Context, Result};
 use crate::sys::is;
 use rustix::io::Errno;
+use std::net::IpAddr;
 
 /// A network with a bridge, as rules see it.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +64,7 @@ const READS_MAX: usize = 8;
 /// What a shim publishes or withdraws between reading and writing makes us read again.
 pub fn sync(read: &mut dyn FnMut() -> Result<(Vec<Network>, Vec<Plan>)>) -> Result<()> {
     let mut netlink = Netlink::open(NETLINK_NETFILTER)?;
+    watch::is_ours(&netlink);
     for tries in 0..READS_MAX {
         let is_last = tries + 1 == READS_MAX;
         let generation = generation(&mut netlink).filter(|_| !is_last);
@@ -112,16 +117,21 @@ fn write(
 ///
 /// Its ports are bound already: what the table has for the same ports is a lost container's.
 pub fn publish(plan: &Plan) -> Result<Published> {
+    let published = publish_by(&mut Netlink::open(NETLINK_NETFILTER)?, plan);
+    forget_datagrams(plan);
+    Ok(published)
+}
+
+fn publish_by(netlink: &mut Netlink, plan: &Plan) -> Published {
     let elements = elements::of_plan(plan);
-    let mut netlink = Netlink::open(NETLINK_NETFILTER)?;
     let mut published = Published::default();
-    for table in present(&mut netlink) {
-        let refused = put(&mut netlink, table, &elements, Table::add);
+    for table in present(netlink) {
+        let refused = put(netlink, table, &elements, Table::add);
         let is_left = |element: &&Element| {
             let mut messages = Vec::new();
             table.remove(element.set, std::slice::from_ref(*element), &mut messages);
             table.add(element.set, std::slice::from_ref(*element), &mut messages);
-            change(&mut netlink, None, messages).is_err()
+            change(netlink, None, messages).is_err()
         };
         let left: Vec<&Element> = refused.into_iter().filter(is_left).collect();
         let is_whole = |family| {
@@ -133,27 +143,67 @@ pub fn publish(plan: &Plan) -> Result<Published> {
     }
     published.ipv4 &= plan.filters4 == Some(true);
     published.ipv6 &= plan.filters6 == Some(true);
-    Ok(published)
+    published
+}
+
+/// Clients that have been sending all the time reach the container now.
+fn forget_datagrams(plan: &Plan) {
+    let ports = plan.ports.iter().flatten();
+    let datagrams = ports.filter(|port| elements::protocol(port) == Some(UDP));
+    let ports: Vec<Ports> = datagrams
+        .filter_map(|port| Some((port.host_port?, port.count.unwrap_or(1))))
+        .collect();
+    for (family, is_filtered) in [(IPV4, plan.filters4), (IPV6, plan.filters6)] {
+        if !ports.is_empty() && is_filtered == Some(true) {
+            // Where the kernel cannot (CONFIG_NF_CT_NETLINK), they wait until it forgets by itself.
+            let _ = conntrack::forget_datagrams(family, &ports);
+        }
+    }
 }
 
 /// Take the container's ports out, as far as they are in and lead to it.
-pub fn withdraw(plan: &Plan) -> Result<()> {
-    let elements = elements::of_plan(plan);
+pub fn withdraw(plan: &Plan) -> Result<Withdrawn> {
     let mut netlink = Netlink::open(NETLINK_NETFILTER)?;
-    for table in present(&mut netlink) {
+    watch::is_ours(&netlink);
+    withdraw_by(&mut netlink, plan);
+    Ok(Withdrawn(netlink))
+}
+
+/// The kernel takes elements apart a while after they have left their sets, and who closes a socket
+/// waits for that: some 15 ms. To be kept until there is nothing else to do.
+#[must_use]
+pub struct Withdrawn(#[allow(dead_code)] Netlink);
+
+fn withdraw_by(netlink: &mut Netlink, plan: &Plan) {
+    let elements = elements::of_plan(plan);
+    for table in present(netlink) {
         // Added first, so that they can be removed, whether or not they are there. The kernel refuses
         // to add one that is there and leads elsewhere: that is another container's by now.
-        put(
-            &mut netlink,
-            table,
-            &elements,
-            |table, set, some, messages| {
-                table.add(set, some, messages);
-                table.remove(set, some, messages);
-            },
-        );
+        let fill: Fill = |table, set, some, messages| {
+            table.add(set, some, messages);
+            table.remove(set, some, messages);
+        };
+        put(netlink, table, &elements, fill);
     }
-    Ok(())
+}
+
+/// Have the kernel forget what still flows to the container's published ports: it has gone, or its
+/// address is another's soon.
+pub fn forget(plan: &Plan) {
+    let ports = plan.ports.iter().flatten();
+    let mut addresses: Vec<IpAddr> = ports
+        .filter_map(|port| port.container_ip.as_deref()?.parse().ok())
+        .collect();
+    addresses.dedup();
+    for address in addresses {
+        let is_filtered = match address {
+            IpAddr::V4(_) => plan.filters4,
+            IpAddr::V6(_) => plan.filters6,
+        };
+        if is_filtered == Some(true) {
+            let _ = conntrack::forget_address(address);
+        }
+    }
 }
 
 type Fill = fn(&Table, &Set, &[Element], &mut Vec<Message>);

@@ -175,8 +175,8 @@ impl Rule {
 }
 
 const LO: &[u8; 16] = b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-const IS_IPV4: Part<'static> = Part::Is(&FAMILY, &[IPV4]);
-const IS_IPV6: Part<'static> = Part::Is(&FAMILY, &[IPV6]);
+const IS_IPV4: Part<'static> = Part::Family(IPV4);
+const IS_IPV6: Part<'static> = Part::Family(IPV6);
 const TO_LOOPBACK: Part<'static> = Part::Is(&TO4_NET, &[127]);
 const FROM_LOOPBACK: Part<'static> = Part::Is(&FROM4_NET, &[127]);
 /// RTN_LOCAL of linux/rtnetlink.h. Without it, what passes through to the same port of another host
@@ -256,19 +256,19 @@ pub static RULES: &[Rule] = &[
     // Else a container would answer a neighbour directly, who has asked somebody else.
     rule(
         POSTROUTING,
-        MASQUERADE | CONNTRACK,
+        NAT | MASQUERADE | CONNTRACK,
         &[INTO_BRIDGE, IS_LED, FROM_BRIDGE, Part::Masquerade],
     )
     .because("published ports, from containers"),
     rule(
         POSTROUTING,
-        MASQUERADE,
+        NAT | MASQUERADE,
         &[INTO_BRIDGE, IS_IPV4, FROM_LOOPBACK, Part::Masquerade],
     )
     .of(IPV4),
     rule(
         POSTROUTING,
-        MASQUERADE,
+        NAT | MASQUERADE,
         &[
             NOT_INTO_BRIDGE,
             Part::In(&MASQUERADED, FROM),
@@ -315,5 +315,11 @@ pub fn make(table: Table, can: u8, messages: &mut Vec<Message>) {
     let rules = RULES
         .iter()
         .filter(|rule| can_all(rule.needs) && rule.unless & can == 0 && fits(table, rule.family));
-    messages.extend(rules.map(|rule| table.rule(rule.chain, rule.parts, rule.comment)));
+    for rule in rules {
+        // In a table of one family nft(8) would stumble over the question for it.
+        let is_asked =
+            |part: &&Part<'static>| table.family == INET || !matches!(part, Part::Family(_));
+        let parts: Vec<Part<'_>> = rule.parts.iter().filter(is_asked).copied().collect();
+        messages.push(table.rule(rule.chain, &parts, rule.comment));
+    }
 }

@@ -12,7 +12,7 @@ mod table;
 pub use self::key::*;
 pub use self::part::Part;
 pub use self::set::{Element, Set};
-pub use self::table::{Chain, GENERATION_ID, Hook, Table, generation};
+pub use self::table::{Chain, GENERATION_BY, GENERATION_ID, Hook, Table, generation};
 
 use crate::net::netlink::Message;
 

@@ -1,6 +1,6 @@
 //! What rules are made of.
 
-use super::key::{Key, length, load, register};
+use super::key::{FAMILY, Key, length, load, register};
 use super::set::Set;
 use super::{IPV4, IPV6, data, number};
 use crate::net::netlink::Message;
@@ -8,6 +8,8 @@ use crate::net::netlink::Message;
 /// A condition, or what is done with a packet that fulfils those before it.
 #[derive(Clone, Copy)]
 pub enum Part<'a> {
+    /// IPV4 or IPV6.
+    Family(u8),
     Is(&'a Key, &'a [u8]),
     IsNot(&'a Key, &'a [u8]),
     /// One of these bits is set.
@@ -54,6 +56,10 @@ impl Open {
 impl Part<'_> {
     pub(super) fn write(&self, message: &mut Message) {
         match *self {
+            Part::Family(family) => {
+                FAMILY.load(message, 0);
+                compare(message, 0, &[family]);
+            }
             Part::Is(key, bytes) => {
                 key.load(message, 0);
                 compare(message, 0, bytes);

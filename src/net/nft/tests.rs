@@ -48,7 +48,7 @@ fn captured() -> Vec<&'static str> {
 
 #[test]
 fn the_bytes_are_those_of_nft() {
-    const IS_IPV4: Part<'static> = Part::Is(&FAMILY, &[IPV4]);
+    const IS_IPV4: Part<'static> = Part::Family(IPV4);
     let hooked = |name, kind, number, priority| Chain {
         name,
         hook: Some(Hook {
