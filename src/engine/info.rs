@@ -6,6 +6,7 @@ use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, driver, host};
 use crate::error::Result;
 use crate::json;
 use crate::json::object::{self, Object};
+use crate::net::firewall::Features;
 use crate::registry::proxy;
 use crate::shim::log::options;
 use crate::sys::machine;
@@ -209,6 +210,9 @@ impl Engine {
             warnings.push(format!(
                 "WARNING: storage driver vfs copies the image for each container: {why}"
             ));
+        }
+        if self.options.has_bridge() && (self.options.iptables || self.options.ip6tables) {
+            warnings.extend(Features::probe().warnings());
         }
         warnings
     }

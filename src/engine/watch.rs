@@ -42,6 +42,11 @@ impl Queue {
         });
         self.bell.ring();
     }
+
+    /// Have the watcher look around.
+    pub fn wake(&self) {
+        self.bell.ring();
+    }
 }
 
 /// Threads of the engine call a few functions deep and keep large things on the heap.
@@ -88,6 +93,7 @@ fn run(engine: &Arc<Engine>) {
     let mut all: Vec<Watched> = Vec::new();
     loop {
         queue.bell.clear();
+        engine.watch_firewall();
         all.append(&mut lock(&queue.new));
         let mut fds = vec![(queue.bell.as_fd(), PollFlags::IN)];
         fds.extend(all.iter().map(|w| (w.watch.as_fd(), PollFlags::IN)));

@@ -3,14 +3,12 @@
 pub mod address;
 #[allow(dead_code)]
 pub mod bridge;
-#[allow(dead_code)]
 mod conntrack;
 pub mod device;
 // Until the shim serves it.
 #[allow(dead_code)]
 pub mod dns;
 pub mod endpoint;
-#[allow(dead_code)]
 pub mod firewall;
 #[allow(dead_code)]
 pub mod link;
@@ -19,7 +17,6 @@ pub mod link;
 pub mod namespace;
 #[allow(dead_code, unused_imports)]
 pub mod netlink;
-#[allow(dead_code)]
 mod nft;
 #[allow(dead_code)]
 pub mod plan;

@@ -75,18 +75,41 @@ impl Engine {
     /// The rules of all networks and of all containers that are up.
     pub(in crate::engine) fn sync_firewall(&self) {
         let mut read = || {
-            let networks = lock(&self.networks);
+            let mut networks = lock(&self.networks);
             let linked = networks.linked.iter().filter_map(|id| networks.get(id));
             let filtered: Vec<firewall::Network> = linked.map(|n| self.filtered(n)).collect();
-            let plans: Vec<Plan> = networks
-                .plans
-                .iter()
-                .map(|plan| Plan::clone(plan))
-                .collect();
+            // A shim that withdraws its ports takes the file away before.
+            let is_up = |plan: &&Arc<Plan>| {
+                let id = plan.id.as_deref().unwrap_or_default();
+                self.run_dir(id).join(plan::FILE).exists()
+            };
+            let plans = networks.plans.iter().filter(is_up);
+            let plans: Vec<Plan> = plans.map(|plan| Plan::clone(plan)).collect();
+            networks.is_filtered |= filtered.iter().any(|one| one.filters4 || one.filters6);
             Ok((filtered, plans))
         };
         // Without rules there are still proxies.
         if let Err(error) = firewall::sync(&mut read) {
+            self.note(error);
+        }
+        self.watcher.wake();
+    }
+
+    /// From the first rules on: what somebody else takes away is restored.
+    pub(in crate::engine) fn watch_firewall(self: &Arc<Engine>) {
+        let mut networks = lock(&self.networks);
+        if networks.is_watched || !networks.is_filtered {
+            return;
+        }
+        networks.is_watched = true;
+        let engine = Arc::downgrade(self);
+        let restore = move || {
+            if let Some(engine) = engine.upgrade() {
+                engine.note("somebody has removed rules of the packet filter: restoring them");
+                engine.sync_firewall();
+            }
+        };
+        if let Err(error) = firewall::watch(Box::new(restore)) {
             self.note(error);
         }
     }
@@ -97,9 +120,12 @@ impl Engine {
         let Ok(Some(plan)) = read_plan(&run_dir) else {
             return;
         };
-        let withdrawn = firewall::withdraw(&plan);
         let names_dir = self.options.exec_root.join(plan::NAMES_DIR);
-        let mut outcomes = vec![withdrawn];
+        let mut outcomes = Vec::new();
+        if plan.ports.iter().flatten().next().is_some() {
+            outcomes.push(firewall::withdraw(&plan).map(drop));
+            firewall::forget(&plan);
+        }
         let endpoints = plan.endpoints.iter().flatten();
         outcomes.extend(endpoints.map(|endpoint| names::remove(&names_dir, id, endpoint)));
         for error in outcomes.into_iter().filter_map(Result::err) {

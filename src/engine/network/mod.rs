@@ -52,6 +52,9 @@ pub struct Networks {
     plans: Vec<Arc<Plan>>,
     /// The ids of those whose bridge is there.
     linked: Vec<String>,
+    /// Whether there are rules of the packet filter to be watched, and somebody who does.
+    is_filtered: bool,
+    is_watched: bool,
     /// The address that was given last, of each network's subnets.
     last: Vec<(String, IpAddr)>,
 }

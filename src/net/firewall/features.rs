@@ -50,33 +50,33 @@ impl Features {
         }
     }
 
-    /// What is missing, with what it costs.
+    /// What is missing, and what happens instead.
     pub fn warnings(&self) -> Vec<String> {
         const LACKS: [(u8, &str); 4] = [
             (
                 CONNTRACK,
-                "NFT_CT): containers are reachable from outside by their own addresses",
+                "NFT_CT: containers are reachable from outside by their own addresses",
             ),
-            (NAT, "NFT_NAT): published ports go through tug proxy"),
+            (NAT, "NFT_NAT: published ports go through tug proxy"),
             (
                 MASQUERADE,
-                "NFT_MASQ): containers reach the outside only where routes lead back to them",
+                "NFT_MASQ: containers reach the outside only where routes lead back to them",
             ),
             (
                 FIB,
-                "NFT_FIB_INET): ports published at all addresses go through tug proxy",
+                "NFT_FIB_INET: ports published at all addresses go through tug proxy",
             ),
         ];
         let Some((_, can)) = self.tables.first() else {
             let why = self.refusal.as_ref().map(Error::to_string);
             return vec![format!(
-                "No packet filter in the kernel (CONFIG_NF_TABLES): networks are not isolated, published ports go through tug proxy, containers reach the outside only where routes lead back to them: {}",
+                "WARNING: No packet filter in the kernel (CONFIG_NF_TABLES): networks are not isolated, published ports go through tug proxy, containers reach the outside only where routes lead back to them: {}",
                 why.unwrap_or_default()
             )];
         };
         let lacks = LACKS.iter().filter(|(need, _)| can & need == 0);
         lacks
-            .map(|(_, lack)| format!("The kernel lacks a part of its packet filter (CONFIG_{lack}"))
+            .map(|(_, lack)| format!("WARNING: No CONFIG_{lack}"))
             .collect()
     }
 }

@@ -151,7 +151,8 @@ mod tests {
         let netlink = Netlink::open(NETLINK_NETFILTER).unwrap();
         is_ours(&netlink);
         let foreign = netlink.port().wrapping_add(7);
-        let cases: [(u16, &[u8], u32, &[u8], bool); 8] = [
+        type Case<'a> = (u16, &'a [u8], u32, &'a [u8], bool);
+        let cases: [Case<'_>; 8] = [
             (DELTABLE, b"tug\0", foreign, b"nft\0", true),
             (DELRULE, b"tug\0", foreign, b"nft\0", true),
             (DELRULE, b"tug\0", foreign, b"tug-shim\0", true),
