@@ -36,6 +36,8 @@ const KERNEL_GROUP: u32 = 1;
 /// What the kernel puts into one (UEVENT_BUFFER_SIZE), and its head.
 const NOTICE_BYTES: usize = 4096;
 
+const NOTES_MAX: u32 = 1000;
+
 json_struct! {
     #[derive(Clone, Debug, Default)]
     pub struct Wishes {
@@ -71,6 +73,8 @@ pub struct Hotplug {
     /// Of this run.
     dev: Option<Dev>,
     given: Vec<Given>,
+    /// How many more changes are noted: a loose plug must not fill `shim.log`.
+    notes_left: u32,
 }
 
 /// A device that the container has of us.
@@ -97,6 +101,7 @@ impl Hotplug {
             notices: socket::netlink_group(NETLINK_KOBJECT_UEVENT, KERNEL_GROUP)?,
             dev: None,
             given: Vec::new(),
+            notes_left: NOTES_MAX,
         }))
     }
 
@@ -226,13 +231,13 @@ impl Hotplug {
         self.filter(group);
         let path = device.path.as_deref().unwrap_or_default();
         match self.dev.as_ref().map(|dev| dev.add(&device)) {
-            Some(Err(error)) => log::line(WHO, format_args!("device {path}: {error}")),
+            Some(Err(error)) => self.note(format_args!("device {path}: {error}")),
             made => {
                 let is_ours = matches!(made, Some(Ok(true)));
                 if let Some(new) = self.given.last_mut() {
                     new.is_ours = is_ours;
                 }
-                log::line(WHO, format_args!("device {path} is there"));
+                self.note(format_args!("device {path} is there"));
             }
         }
     }
@@ -242,14 +247,21 @@ impl Hotplug {
         if let Some(dev) = self.dev.as_ref().filter(|_| old.is_ours)
             && let Err(error) = dev.remove(&old.device)
         {
-            log::line(WHO, format_args!("device {path}: {error}"));
+            self.note(format_args!("device {path}: {error}"));
         }
         self.filter(group);
-        log::line(WHO, format_args!("device {path} has gone"));
+        self.note(format_args!("device {path} has gone"));
+    }
+
+    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+        if self.notes_left > 0 {
+            self.notes_left -= 1;
+            log::line(WHO, what);
+        }
     }
 
     /// Put the device filter in force that fits what the container has now.
-    fn filter(&self, group: Option<&Group>) {
+    fn filter(&mut self, group: Option<&Group>) {
         let (Some(group), Some(rules)) = (group, &self.wishes.rules) else {
             return;
         };
@@ -269,7 +281,7 @@ impl Hotplug {
             ..Resources::default()
         };
         if let Err(error) = group.apply(Some(&resources)) {
-            log::line(WHO, error);
+            self.note(format_args!("{error}"));
         }
     }
 }
