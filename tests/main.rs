@@ -61,6 +61,7 @@ mod names;
 mod namespaces;
 mod net_devices;
 mod network_client;
+mod networks;
 mod oci_config;
 mod output;
 mod pause;
