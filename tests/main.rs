@@ -62,6 +62,8 @@ mod namespaces;
 mod net_devices;
 mod network_client;
 mod networks;
+mod network_links;
+mod network_plan;
 mod oci_config;
 mod output;
 mod pause;

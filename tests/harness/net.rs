@@ -69,7 +69,6 @@ impl Machine {
     }
 
     /// Whether the kernel has such links upon others.
-    #[allow(dead_code)] // Until the tests of links are here.
     pub fn knows(&self, kind: &str) -> bool {
         let other = Machine::new();
         other.sh("ip link add one type veth peer name two");
