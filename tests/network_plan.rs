@@ -266,7 +266,7 @@ fn the_networks_of_a_running_container_change() {
         0,
         r#","ipv4":"10.1.0.2/16","gateway4":"10.1.0.1","is_default":true"#,
     );
-    planned.plan(&[first.clone()]);
+    planned.plan(std::slice::from_ref(&first));
     planned.start();
     let list = "ip -o -4 addr show | sed \"s/ *brd.*//; s/.*: //\"; ip route show default";
     let one =
