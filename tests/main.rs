@@ -104,5 +104,6 @@ mod tls;
 mod top;
 mod under_engines;
 mod update;
+mod volume_copyup;
 mod volumes;
 mod websocket;

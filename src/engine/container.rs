@@ -259,6 +259,11 @@ impl Container {
         wanted::with_inherited(&self.host, &self.inherited, &self.named)
     }
 
+    /// Whether its files are the image's, or it has them mounted.
+    pub fn uses_image(&self, id: &str) -> bool {
+        self.image_id == id || self.named.values().any(|named| named == id)
+    }
+
     /// Whether it disappears when it ends: its records need not survive a power cut.
     pub fn is_disposable(&self) -> bool {
         self.host.auto_remove == Some(true)

@@ -87,16 +87,13 @@ impl Engine {
         let claim = self.claim_volumes(&mut asked).inspect_err(|_| {
             self.release_name(&name, &id);
         })?;
-        let made = self.write_new(&id, &asked).and_then(|()| {
-            let container = Container::new(asked, &Happened::default());
-            self.fill_volumes(&container).map(|()| Arc::new(container))
-        });
-        let made = made.inspect_err(|_| {
+        let container = Arc::new(Container::new(asked.clone(), &Happened::default()));
+        if let Err(error) = self.write_new(&container, &asked) {
             // The way out copes with what is there of it.
             self.sweep(&id);
             self.release_name(&name, &id);
-        });
-        let container = made.context(|| format!("create container {name}"))?;
+            return Err(error.clone()).context(|| format!("create container {name}"));
+        }
         lock(&self.registry).containers.push(Arc::clone(&container));
         claim.keep();
         self.tell(&container, "create", &[]);
@@ -106,15 +103,16 @@ impl Engine {
         })
     }
 
-    /// The container's directory, made whole before it gets its name.
-    fn write_new(&self, id: &str, asked: &Asked) -> Result<()> {
-        let durable = asked.host_config.as_ref().and_then(|host| host.auto_remove) != Some(true);
+    /// The container's directory, made whole before it gets its name, and what its volumes get of the
+    /// image.
+    fn write_new(&self, container: &Container, asked: &Asked) -> Result<()> {
+        let durable = !container.is_disposable();
         let parent = self.containers_dir();
         let new = Staging::new(&parent)?;
-        let image_id = asked.image_id.as_deref().unwrap_or_default();
-        let host = asked.host_config.as_ref();
-        let bytes = self.layer_bytes_max(host.and_then(|host| host.storage_opt.as_ref()))?;
+        let (id, image_id) = (&container.id, &container.image_id);
+        let bytes = self.layer_bytes_max(container.host.storage_opt.as_ref())?;
         self.make_files(new.path(), image_id, bytes, durable)?;
+        self.fill_volumes(container, new.path())?;
         record::write_asked(new.path(), asked, durable)?;
         new.keep(&parent.join(id))?;
         if durable {

@@ -66,7 +66,7 @@ impl Engine {
         images.sort_by(|a, b| b.image.created.cmp(&a.image.created));
         let containers = self.containers();
         let summaries = images.into_iter().map(|image| {
-            let users = containers.iter().filter(|c| c.image_id == image.id);
+            let users = containers.iter().filter(|c| c.uses_image(&image.id));
             Summary {
                 created: Some(seconds(image.image.created.as_deref())),
                 size: i64::try_from(image.size).ok(),
@@ -96,7 +96,7 @@ impl Engine {
                 summary.manifests = Some(Raw("[]".to_string()));
                 continue;
             };
-            let users = containers.iter().filter(|c| c.image_id == id);
+            let users = containers.iter().filter(|c| c.uses_image(&id));
             let users: Vec<String> = users.map(|c| quote(&c.id)).collect();
             let platform = json::to_string(&Platform {
                 os: image.os,
@@ -262,7 +262,7 @@ impl Engine {
         let id = self.images.find(name)?.id;
         let used_by = |image_id: &str| {
             let containers = self.containers();
-            let user = containers.iter().find(|c| c.image_id == image_id)?;
+            let user = containers.iter().find(|c| c.uses_image(image_id))?;
             let what = if user.is_running() {
                 "running"
             } else {

@@ -100,7 +100,7 @@ impl Engine {
         let drivers: Vec<String> = options::drivers().into_iter().map(str::to_string).collect();
         let mut plugins = Object::new();
         plugins
-            .put("Volume", "[]")
+            .put("Volume", r#"["local"]"#)
             .put("Network", r#"["bridge","host","ipvlan","macvlan","null"]"#)
             .put("Authorization", "null")
             .put("Log", &json::to_string(&drivers));

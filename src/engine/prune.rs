@@ -83,7 +83,7 @@ impl Engine {
         for container in self.containers() {
             let is_up = container.lock().phase.is_up();
             match is_up {
-                true => used.push(container.image_id.clone()),
+                true => used.push(Arc::clone(&container)),
                 false => bytes += self.sizes(&container).map_or(0, |(written, _)| written),
             }
         }
@@ -91,7 +91,7 @@ impl Engine {
         bytes
             + self
                 .images
-                .dangling_bytes(&|id| used.iter().any(|used| used == id))
+                .dangling_bytes(&|id| used.iter().any(|used| used.uses_image(id)))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::engine::container::{Container, Phase, State};
 use crate::engine::network::ports;
 use crate::engine::spec::Place;
-use crate::engine::{Engine, device_match, health, host, spec};
+use crate::engine::{Engine, device_match, health, host, spec, volume};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::shim::client::{self, Shim, Watch};
@@ -177,6 +177,10 @@ impl Engine {
             write(&run_dir.join(hotplug::FILE), &json::to_string(&wishes))?;
         }
         let mut config = self.shim_config(container, &data_dir)?;
+        let volumes = volume::names(container);
+        let volumes = volumes.iter().map(|name| self.volumes.data(name));
+        config.volumes = Some(volumes.map(|data| data.display().to_string()).collect());
+        config.volumes_dir = Some(self.volumes.dir().display().to_string());
         config.parts = Some(parts).filter(|parts| !parts.is_empty());
         config.shm_of = donors.ipc.as_ref().map(|donor| donor.pid);
         if let Some((exit, delay)) = lost {

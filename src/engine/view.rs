@@ -2,7 +2,7 @@
 
 use crate::engine::container::{Container, Phase};
 use crate::engine::spec::wanted::Kind;
-use crate::engine::{Engine, lock};
+use crate::engine::{Engine, lock, volume};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::image::view::{Base, Extra, View};
 use crate::shim::client::{self, Shim};
@@ -88,17 +88,19 @@ impl Engine {
 
         // While we mount, nobody starts or removes it.
         let _busy = container.occupy();
-        match container.lock().phase {
-            Phase::Removing | Phase::Dead | Phase::Removed => {
-                return Err(Error::conflict(format!(
-                    "container {} is marked for removal",
-                    container.id
-                )));
-            }
-            _ => {}
+        let phase = container.lock().phase;
+        if matches!(phase, Phase::Removing | Phase::Dead | Phase::Removed) {
+            return Err(Error::conflict(format!(
+                "container {} is marked for removal",
+                container.id
+            )));
         }
         match purpose {
             Purpose::Write => self.writable(container, &extra),
+            // Before the first start the places of volumes may be missing, and have to be made.
+            Purpose::Read if phase == Phase::Created && !volume::names(container).is_empty() => {
+                self.writable(container, &extra)
+            }
             _ => self.unmounted(container, &extra).map(Arc::new),
         }
     }

@@ -50,6 +50,9 @@ json_struct! {
         pub open_stdin: Option<bool>,
         /// The process whose /dev/shm this container shares.
         pub shm_of: Option<i32>,
+        /// Where volumes are, and those of them that the container has.
+        pub volumes_dir: Option<String>,
+        pub volumes: Option<Vec<String>>,
         /// To be mounted before the container is made.
         pub parts: Option<Vec<Part>>,
         /// Docker's StdinOnce: the container's stdin closes when the first client's does.

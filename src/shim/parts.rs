@@ -4,7 +4,8 @@
 use crate::error::{Context, Error, Result};
 use crate::image::overlay;
 use crate::json::value::json_struct;
-use crate::sys::{fs, mount};
+use crate::shim::config::Config;
+use crate::sys::{fs, mount, mountinfo};
 use crate::volume::part;
 use rustix::fs::FileType;
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,6 +30,25 @@ pub fn mount_all(parts: &[Part]) -> Result<()> {
     parts
         .iter()
         .try_for_each(|part| mount_part(part).context(|| format!("mount {}", part.destination)))
+}
+
+/// Volumes that are mounted for other containers have come here with the rest of the host's mounts. As
+/// long as we had them, nobody could let go of their devices and servers. Where the host's mounts are
+/// shared they would go with the host's own; often they are not.
+pub fn drop_others(config: &Config) {
+    let Some(dir) = &config.volumes_dir else {
+        return;
+    };
+    let own = config.volumes.as_deref().unwrap_or_default();
+    let is_below = |point: &str, dir: &String| Path::new(point).starts_with(dir);
+    // Those on top of others first.
+    for mount in mountinfo::read().unwrap_or_default().iter().rev() {
+        let point = mount.point.as_str();
+        if is_below(point, dir) && !own.iter().any(|own| is_below(point, own)) {
+            // What stays is no worse than without us.
+            let _ = mount::detach(Path::new(point));
+        }
+    }
 }
 
 fn mount_part(wanted: &Part) -> Result<()> {

@@ -48,6 +48,7 @@ impl Supervisor {
 
         supervisor::private_mounts()?;
         mount(run_dir, &config)?;
+        parts::drop_others(&config);
         parts::mount_all(config.parts.as_deref().unwrap_or_default())?;
         if let Some(pid) = config.shm_of {
             shm::share(pid, &run_dir.join(config::SHM))?;

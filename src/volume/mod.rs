@@ -171,6 +171,10 @@ impl Volumes {
         }
     }
 
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where the data of the volume `name` are, if there is one.
     pub fn data(&self, name: &str) -> PathBuf {
         self.dir.join(name).join(DATA)

@@ -290,7 +290,7 @@ fn parse_mount(request: &MountRequest) -> Result<Wanted> {
     };
     Ok(Wanted {
         destination,
-        readonly: request.read_only == Some(true),
+        readonly: request.read_only == Some(true) || wanted.kind == Kind::Image,
         ..wanted
     })
 }

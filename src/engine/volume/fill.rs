@@ -12,11 +12,11 @@
 use crate::engine::Engine;
 use crate::engine::container::Container;
 use crate::engine::spec::wanted::{Kind, Wanted};
-use crate::engine::view::Purpose;
 use crate::error::{Context, Error, Result};
 use crate::image::pack::{Form, Packer};
 use crate::image::unpack::{self, Copy, Owner};
-use crate::image::view::View;
+use crate::image::view::{Base, View};
+use crate::store::limit;
 use crate::sys::fs::{self, ModifiedAt};
 use crate::sys::is;
 use crate::volume::{Volume, part};
@@ -24,11 +24,10 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
 
 impl Engine {
-    /// Fill the volumes of a new container.
-    pub(in crate::engine) fn fill_volumes(&self, container: &Container) -> Result<()> {
+    /// Fill the volumes of a new container, whose directory in the making is `dir`.
+    pub(in crate::engine) fn fill_volumes(&self, container: &Container, dir: &Path) -> Result<()> {
         let wanted = container.wanted()?.into_iter();
         let mut wanted: Vec<Wanted> = wanted.filter(|mount| mount.kind == Kind::Volume).collect();
         if wanted.is_empty() {
@@ -37,7 +36,7 @@ impl Engine {
         let _held = self.hold_volumes(container)?;
         // Outer ones first, whatever order they were given in.
         wanted.sort_by_key(|mount| mount.destination.matches('/').count());
-        let mut files: Option<Arc<View>> = None;
+        let mut files: Option<View> = None;
         for mount in &wanted {
             let volume = self.volumes.get(&mount.source)?;
             let target = part::open(&volume.data, &mount.subpath)?;
@@ -46,7 +45,11 @@ impl Engine {
             }
             let files = match &files {
                 Some(files) => files,
-                None => files.insert(self.view(container, Purpose::Layers)?),
+                None => {
+                    let mut layers = vec![limit::place(dir).join("upper")];
+                    layers.extend(self.lower_dirs(container)?);
+                    files.insert(View::open(&Base::Layers(&layers), &[], dir, true)?)
+                }
             };
             self.fill(container, &volume, mount, &files.root, target)
                 .context(|| format!("fill volume {} with what the image has", volume.name))?;

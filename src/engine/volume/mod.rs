@@ -142,7 +142,7 @@ impl Engine {
 }
 
 /// The volumes that a container has, each once.
-fn names(container: &Container) -> Vec<String> {
+pub(super) fn names(container: &Container) -> Vec<String> {
     let mut names = Vec::new();
     for wanted in container.wanted().unwrap_or_default() {
         if wanted.kind == MountKind::Volume && !names.contains(&wanted.source) {
