@@ -541,7 +541,7 @@ mod tests {
         assert_eq!(create.host.network_mode.as_deref(), Some("a"));
         assert_eq!(
             json::to_string(&mount::endpoints(create.networks)),
-            r#"{"a":{"MacAddress":"02:00:00:00:00:01","Aliases":["e"],"Links":["c:d"],"IPAMConfig":{"IPv4Address":"10.0.0.1","IPv6Address":"fd00::1"}},"b":{}}"#
+            r#"{"a":{"Aliases":["e"],"Links":["c:d"],"IPAMConfig":{"IPv4Address":"10.0.0.1","IPv6Address":"fd00::1"},"MacAddress":"02:00:00:00:00:01"},"b":{}}"#
         );
     }
 
