@@ -112,7 +112,9 @@ impl Engine {
             }
             (told, _) => (new, told),
         };
-        lock(&self.networks).set_plan(&container.id, Some(Arc::clone(&plan)));
+        // It may have ended meanwhile, and given back what it had.
+        let plan_now = container.is_running().then(|| Arc::clone(&plan));
+        lock(&self.networks).set_plan(&container.id, plan_now);
         // hosts and resolv.conf follow.
         if let Err(error) = self.update_name_files(container, &plan) {
             self.note(format_args!("container {}: {error}", container.id));

@@ -339,3 +339,79 @@ fn links(settings: &EndpointSettings) -> Option<Map<String>> {
     };
     Some(links.iter().map(pair).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+    use crate::wire::network as wire;
+
+    fn network(subnet: &str) -> Network {
+        let text = format!(
+            r#"{{"Name":"lab","Id":"1","Driver":"bridge","IPAM":{{"Config":[{subnet}]}}}}"#
+        );
+        Network::of(json::parse::<wire::Network>(&text, "test").unwrap())
+    }
+
+    #[test]
+    fn what_cannot_be_in_a_network_is_refused_in_dockers_words() {
+        let given = network(r#"{"Subnet":"10.5.0.0/24"}"#);
+        let chosen = network(r#"{"Subnet":"10.5.0.0/24","Chosen":true}"#);
+        for (name, network, settings, expected) in [
+            ("lab", &given, r#"{"IPAMConfig":{"IPv4Address":"10.5.0.7"},"Aliases":["a"]}"#, ""),
+            ("lab", &given, r#"{"IPAMConfig":{"IPv4Address":"","IPv6Address":""},"MacAddress":""}"#, ""),
+            (
+                "lab",
+                &given,
+                r#"{"IPAMConfig":{"IPv4Address":"10.6.0.7"}}"#,
+                "no configured subnet or ip-range contain the IP address 10.6.0.7",
+            ),
+            (
+                "lab",
+                &chosen,
+                r#"{"IPAMConfig":{"IPv4Address":"10.5.0.7"}}"#,
+                "user specified IP address is supported only when connecting to networks with user configured subnets",
+            ),
+            ("lab", &given, r#"{"IPAMConfig":{"IPv4Address":"fd00::1"}}"#, "invalid IPv4 address: fd00::1"),
+            ("lab", &given, r#"{"IPAMConfig":{"IPv6Address":"10.5.0.7"}}"#, "invalid IPv6 address: 10.5.0.7"),
+            ("lab", &given, r#"{"MacAddress":"02:00"}"#, "invalid MAC address 02:00"),
+            (
+                "bridge",
+                &chosen,
+                r#"{"IPAMConfig":{"IPv4Address":"10.5.0.7"},"Aliases":["a"]}"#,
+                "* user specified IP address is supported on user defined networks only
+* network-scoped alias is supported only for containers in user defined networks
+* user specified IP address is supported only when connecting to networks with user configured subnets",
+            ),
+            (
+                "lab",
+                &given,
+                r#"{"DriverOpts":{"com.docker.network.endpoint.sysctls":"net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.ip_forward=1"}}"#,
+                "unrecognised network interface sysctl 'net.ipv4.ip_forward=1'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'",
+            ),
+        ] {
+            let settings: EndpointSettings = json::parse(settings, "test").unwrap();
+            let told = match check(name, Some(network), &settings) {
+                Ok(()) => String::new(),
+                Err(error) => error.message.replace("invalid endpoint settings:\n", ""),
+            };
+            assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
+    fn hardware_addresses_come_of_addresses() {
+        let address = "10.5.0.254".parse().ok();
+        assert_eq!(mac_of(address, ""), "02:42:0a:05:00:fe");
+        assert_eq!(mac_of(None, "0123456789"), "02:42:01:23:45:67");
+        for (text, expected) in [
+            ("02:42:0a:05:00:fe", true),
+            ("02-42-0A-05-00-FE", true),
+            ("02:42:0a:05:00", false),
+            ("02:42:0a:05:00:+e", false),
+            ("02:42:0a:05:00:feed", false),
+        ] {
+            assert_eq!(is_mac(text), expected, "{text}");
+        }
+    }
+}

@@ -308,3 +308,113 @@ fn merge(mut ports: Vec<Port>) -> Vec<Port> {
     }
     merged
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::record::{Asked, Happened};
+    use crate::json;
+    use crate::wire::container::{Config, HostConfig};
+
+    fn container(config: &str, host: &str) -> Container {
+        let asked = Asked {
+            config: json::parse::<Config>(config, "test").ok(),
+            host_config: json::parse::<HostConfig>(host, "test").ok(),
+            ..<Asked as Default>::default()
+        };
+        Container::new(asked, &<Happened as Default>::default())
+    }
+
+    fn place(v6: Option<&str>, has_proxy: bool) -> Place {
+        Place {
+            v4: "172.17.0.2".parse().ok(),
+            v6: v6.and_then(|text| text.parse().ok()),
+            default: "192.0.2.1".parse().ok(),
+            has_proxy,
+        }
+    }
+
+    /// `protocol host:port*count->address:port`
+    fn shown(ports: &[Port]) -> Vec<String> {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let number = |number: Option<u16>| number.unwrap_or_default();
+        ports
+            .iter()
+            .map(|port| {
+                format!(
+                    "{} {}:{}*{}->{}:{}",
+                    text(&port.protocol),
+                    text(&port.host_ip),
+                    number(port.host_port),
+                    number(port.count),
+                    text(&port.container_ip),
+                    number(port.container_port)
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn ports_in_a_row_are_one_and_families_meet_by_proxy() {
+        let host = r#"{"PortBindings":{
+            "80/tcp":[{"HostPort":"8080"},{"HostIp":"2001:db8::1","HostPort":"8080"}],
+            "81/tcp":[{"HostPort":"8081"}],"82/tcp":[{"HostPort":"8092"}],
+            "90-92/udp":[{"HostPort":"7000-7002"}]}}"#;
+        let ports =
+            |place: &Place| shown(&assign(&container("{}", host), place, &[], None).unwrap());
+        let v4 = [
+            "tcp 192.0.2.1:8080*2->172.17.0.2:80",
+            "tcp 192.0.2.1:8092*1->172.17.0.2:82",
+            "udp 192.0.2.1:7000*3->172.17.0.2:90",
+        ];
+        let with = |v6: &'static str| [&v4[..2], &[v6], &v4[2..]].concat();
+        assert_eq!(ports(&place(None, false)), v4);
+        let by_proxy = "tcp 2001:db8::1:8080*1->172.17.0.2:80";
+        assert_eq!(ports(&place(None, true)), with(by_proxy));
+        let direct = "tcp 2001:db8::1:8080*1->fd00::2:80";
+        assert_eq!(ports(&place(Some("fd00::2"), false)), with(direct));
+    }
+
+    #[test]
+    fn who_has_a_choice_takes_what_nobody_has_and_keeps_it() {
+        let local = Place {
+            default: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            ..place(None, false)
+        };
+        let host =
+            r#"{"PublishAllPorts":true,"PortBindings":{"80/udp":[{"HostPort":"40000-40002"}]}}"#;
+        let wishes = container(r#"{"ExposedPorts":{"80/udp":{},"53/sctp":{}}}"#, host);
+        let other = |port: u16| Port {
+            protocol: Some("udp".into()),
+            host_ip: Some("0.0.0.0".into()),
+            host_port: Some(port),
+            count: Some(1),
+            ..Port::default()
+        };
+        let plan = |ports: Vec<Port>| Plan {
+            ports: Some(ports),
+            ..Plan::default()
+        };
+        let others = [Arc::new(plan(vec![other(40000)]))];
+        let ports = assign(&wishes, &local, &others, None).unwrap();
+        let udp = ports
+            .iter()
+            .find(|port| port.container_port == Some(80))
+            .unwrap();
+        assert!(matches!(udp.host_port, Some(40001 | 40002)), "{ports:?}");
+        assert_eq!(ports.len(), 2);
+        let again = assign(&wishes, &local, &others, Some(&plan(ports.clone()))).unwrap();
+        assert_eq!(again, ports);
+        let all = [40000, 40001, 40002].map(other).to_vec();
+        let error = assign(&wishes, &local, &[Arc::new(plan(all))], None).unwrap_err();
+        assert_eq!(
+            error.message,
+            "all ports from 40000 to 40002 are allocated: give another range"
+        );
+        assert!(has_choice(&wishes));
+        assert!(!has_choice(&container(
+            "{}",
+            r#"{"PortBindings":{"1/tcp":[{"HostPort":"5"}]}}"#
+        )));
+    }
+}
