@@ -67,6 +67,7 @@ mod networks;
 mod oci_config;
 mod output;
 mod pause;
+mod ports;
 mod power_cuts;
 mod power_loss;
 mod propagation;

@@ -90,6 +90,11 @@ pub fn tune(socket: impl AsFd) {
     let _ = sockopt::set_tcp_keepidle(&socket, Duration::from_secs(60));
 }
 
+/// Send what still waits for more: setting the option does so, though it is set (tcp(7)).
+pub fn push(socket: impl AsFd) {
+    let _ = sockopt::set_tcp_nodelay(socket, true);
+}
+
 /// Where a socket is bound.
 pub fn address(socket: impl AsFd) -> Option<SocketAddr> {
     rustix::net::getsockname(socket).ok()?.try_into().ok()
@@ -144,9 +149,10 @@ impl Pipe {
         rustix::pipe::splice(socket, None, &self.into, None, bytes, flags)
     }
 
-    /// splice(2) of up to `bytes` into a socket.
-    pub fn drain(&self, socket: impl AsFd, bytes: usize) -> Result<usize> {
-        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    /// splice(2) of up to `bytes` into a socket. `has_more`: its last segment may wait for them.
+    pub fn drain(&self, socket: impl AsFd, bytes: usize, has_more: bool) -> Result<usize> {
+        let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        flags.set(SpliceFlags::MORE, has_more);
         rustix::pipe::splice(&self.out, None, socket, None, bytes, flags)
     }
 }

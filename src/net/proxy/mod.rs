@@ -15,7 +15,7 @@ mod stream;
 use crate::error::{Error, Result};
 use crate::sys::epoll::Epoll;
 use crate::sys::inet::{self, Protocol};
-use crate::sys::memory::Pages;
+use crate::sys::memory::{self, Pages};
 use crate::sys::signal::{self, Set};
 use crate::sys::{failed, process};
 use datagram::Flows;
@@ -33,6 +33,9 @@ const ROUNDS: usize = 64;
 
 /// Out of descriptors or memory, new clients wait so long for some to become free.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// After so much silence memory is given back.
+const REST: Duration = Duration::from_secs(1);
 
 /// Told to end, it carries what has arrived already, but no longer than this; and it ends as soon as
 /// for so long nothing has come.
@@ -135,9 +138,13 @@ impl Proxy {
         let mut ready = Vec::new();
         let mut busy_at = self.common.now;
         let mut swept_at = self.common.now;
+        let mut is_rested = false;
         loop {
             let is_free = self.streams.is_empty() && self.flows.is_empty();
-            let timeout = self.timeout(is_free, idle);
+            let timeout = match (self.timeout(is_free, idle), is_rested) {
+                (timeout, true) => timeout,
+                (timeout, false) => Some(timeout.map_or(REST, |timeout| timeout.min(REST))),
+            };
             self.common.epoll.wait_edges(&mut ready, timeout)?;
             let now = Instant::now();
             self.common.now = now;
@@ -161,12 +168,19 @@ impl Proxy {
             if !is_free || !is_quiet {
                 busy_at = now;
             }
+            // Once; at the last moment, as what runs comes back.
+            let is_tired = is_quiet && !is_rested;
+            is_rested = is_quiet;
             let is_over = match self.common.ends_at {
                 Some(at) => is_quiet || now >= at,
                 None => is_free && is_quiet && idle.is_some_and(|idle| now >= busy_at + idle),
             };
             if is_over {
                 return Ok(());
+            }
+            if is_tired {
+                self.common.buffer = Pages::new(BUFFER_BYTES);
+                memory::forget_code();
             }
         }
     }
