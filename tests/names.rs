@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Every name, and the part that it selects.
-const NAMES: [(&str, &str); 13] = [
+const NAMES: [(&str, &str); 15] = [
     ("tug", "client"),
     ("docker", "client"),
     ("tugd", "engine"),
@@ -20,11 +20,13 @@ const NAMES: [(&str, &str); 13] = [
     ("tug-init", "init"),
     ("docker-init", "init"),
     ("tini", "init"),
+    ("tug-proxy", "proxy"),
+    ("docker-proxy", "proxy"),
     ("tug-ctr", "ctr"),
     ("ctr", "ctr"),
 ];
 
-const PARTS: [&str; 5] = ["engine", "shim", "runtime", "init", "ctr"];
+const PARTS: [&str; 6] = ["engine", "shim", "runtime", "init", "proxy", "ctr"];
 
 const VERBS: [&str; 22] = [
     "run", "ps", "logs", "exec", "stop", "kill", "rm", "wait", "images", "rmi", "import", "load",

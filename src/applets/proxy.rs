@@ -11,7 +11,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::log;
-use crate::net::proxy::{self, Service};
+use crate::net::proxy::{Proxy, Service};
 use crate::sys::inet::{self, Protocol};
 use crate::sys::supervisor;
 use rustix::io::Errno;
@@ -86,7 +86,7 @@ pub fn main(args: &[OsString]) -> Result<u8> {
             supervisor::set_name(c"tug-proxy");
             let list = std::io::read_to_string(std::io::stdin())
                 .map_err(|error| Error::io("read standard input", &error))?;
-            return proxy::serve(services(&list)?, Some(IDLE)).map(|()| 0);
+            return Proxy::new(services(&list)?)?.run(Some(IDLE)).map(|()| 0);
         }
         Ok(Options::Port(port)) => port,
         Err(error) if error.kind == Kind::Help => return Err(error),
@@ -96,14 +96,16 @@ pub fn main(args: &[OsString]) -> Result<u8> {
             return Ok(BAD_FLAGS);
         }
     };
-    let socket = open(&port).inspect_err(|error| tell(&format!("1\n{error}")))?;
-    let service = Service {
-        socket,
-        protocol: port.protocol,
-        target: port.container,
-    };
+    let serving = open(&port).and_then(|socket| {
+        Proxy::new(vec![Service {
+            socket,
+            protocol: port.protocol,
+            target: port.container,
+        }])
+    });
+    let proxy = serving.inspect_err(|error| tell(&format!("1\n{error}")))?;
     tell("0\n");
-    proxy::serve(vec![service], None).map(|()| 0)
+    proxy.run(None).map(|()| 0)
 }
 
 /// The socket to serve: a passed one, or one that listens on the host's address.

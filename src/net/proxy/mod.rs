@@ -55,11 +55,6 @@ pub struct Service {
     pub target: SocketAddr,
 }
 
-/// Serve until SIGTERM or SIGINT says to end; or, with `idle`, until nothing was carried for so long.
-pub fn serve(services: Vec<Service>, idle: Option<Duration>) -> Result<()> {
-    Proxy::new(services)?.run(idle)
-}
-
 /// What an event is about: in the upper half of its token; in the lower its place in a list.
 const SIGNAL: u64 = 0;
 const SERVICE: u64 = 1;
@@ -71,7 +66,7 @@ fn token(kind: u64, at: usize) -> u64 {
     kind << 32 | at as u64
 }
 
-struct Proxy {
+pub struct Proxy {
     services: Vec<Service>,
     streams: Streams,
     flows: Flows,
@@ -104,7 +99,8 @@ impl Common {
 }
 
 impl Proxy {
-    fn new(services: Vec<Service>) -> Result<Proxy> {
+    /// From here on SIGTERM and SIGINT wait for `run`.
+    pub fn new(services: Vec<Service>) -> Result<Proxy> {
         let ends = Set::of(&[signal::SIGTERM, signal::SIGINT]);
         signal::set_mask(ends)?;
         let signals = signal::descriptor(ends)?;
@@ -134,7 +130,8 @@ impl Proxy {
         })
     }
 
-    fn run(mut self, idle: Option<Duration>) -> Result<()> {
+    /// Serve until one of them says to end; or, with `idle`, until nothing was carried for so long.
+    pub fn run(mut self, idle: Option<Duration>) -> Result<()> {
         let mut ready = Vec::new();
         let mut busy_at = self.common.now;
         let mut swept_at = self.common.now;
