@@ -287,6 +287,7 @@ fn the_engines_size_is_for_those_who_ask_for_none() {
         host.tug(&["exec", "box", "wc", "-l", "/runs"]).stdout == "2 /runs\n"
     });
     host.ok(&["kill", "box"]);
+    eventually("it is gone", || host.ok(&["ps", "-aq"]).is_empty());
     eventually("no loop device is left", || loops(&host).is_empty());
 }
 
