@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::net::address::{self, Address};
-use crate::net::link::{self, Link};
+use crate::net::link::{self, Found, Link};
 use crate::net::netlink::{Message, NETLINK_ROUTE, Netlink, attribute, number};
 use crate::net::sysctl;
 use crate::sys::{is, random};
@@ -38,9 +38,7 @@ fn ensure_with(netlink: &mut Netlink, bridge: &Bridge<'_>) -> Result<()> {
         }
         found => found?,
     };
-    if found.kind() != b"bridge" {
-        return Err(Error::conflict("there is another link of this name"));
-    }
+    check(&found)?;
     set_ipv6(bridge.name, has_ipv6)?;
     let index = found.index();
     let there = addresses_of(netlink, index)?;
@@ -83,12 +81,23 @@ fn make(netlink: &mut Netlink, bridge: &Bridge<'_>) -> Result<()> {
     link.make(netlink)
 }
 
-/// The addresses of a link, whoever made it; `None`: there is none of this name.
+/// The addresses of a bridge, whoever made it; `None`: there is none of this name.
 pub fn addresses(name: &str) -> Result<Option<Vec<Address>>> {
     let netlink = &mut Netlink::open(NETLINK_ROUTE)?;
     match link::find(netlink, name) {
         Err(error) if is(&error, Errno::NODEV) => Ok(None),
-        found => addresses_of(netlink, found?.index()).map(Some),
+        found => {
+            let found = found?;
+            check(&found).context(|| format!("bridge {name}"))?;
+            addresses_of(netlink, found.index()).map(Some)
+        }
+    }
+}
+
+fn check(found: &Found) -> Result<()> {
+    match found.kind() {
+        b"bridge" => Ok(()),
+        _ => Err(Error::conflict("there is another link of this name")),
     }
 }
 

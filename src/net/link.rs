@@ -167,6 +167,13 @@ pub fn find(netlink: &mut Netlink, name: &str) -> Result<Found> {
     })
 }
 
+pub fn is_there(name: &str) -> Result<bool> {
+    match find(&mut Netlink::open(NETLINK_ROUTE)?, name) {
+        Err(error) if is(&error, Errno::NODEV) => Ok(false),
+        found => found.map(|_| true),
+    }
+}
+
 /// Change a link: `flags` are set, and what the caller adds.
 pub fn change(index: u32, flags: u32) -> Message {
     Message::new(kernel::RTM_NEWLINK as u32, 0, &header(index, flags, flags))

@@ -1,7 +1,6 @@
 //! The network of a container: its own loopback, and devices that the host gives it.
 
 pub mod address;
-#[allow(dead_code)]
 pub mod bridge;
 mod conntrack;
 pub mod device;
@@ -10,15 +9,10 @@ pub mod device;
 pub mod dns;
 pub mod endpoint;
 pub mod firewall;
-#[allow(dead_code)]
 pub mod link;
-// Until engine and shim speak it.
-#[allow(dead_code)]
 pub mod namespace;
-#[allow(dead_code, unused_imports)]
 pub mod netlink;
 mod nft;
-#[allow(dead_code)]
 pub mod plan;
 pub mod proxy;
 pub mod route;

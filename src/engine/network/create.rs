@@ -5,7 +5,7 @@ use crate::engine::network::{BRIDGE, HOST_IP, ICC, MASQUERADE, MTU, NAME, Networ
 use crate::engine::{Engine, lock};
 use crate::error::{Error, Kind, Result};
 use crate::id;
-use crate::net::bridge;
+use crate::net::{bridge, link};
 use crate::time::Time;
 use crate::wire::network::{CreateResponse, Ipam, IpamConfig, Network as Record};
 use std::net::IpAddr;
@@ -32,10 +32,12 @@ impl Engine {
         record.is_found = None;
         let mut network = Network::of(record);
         check_options(&network, &others)?;
-        if network.is_bridge() && network.option(NAME).is_some() {
-            let is_there = bridge::addresses(&network.link())?.is_some();
-            network.record.is_found = is_there.then_some(true);
-        }
+        let is_there = match network.is_bridge() {
+            true if network.option(NAME).is_some() => bridge::addresses(&network.link())?.is_some(),
+            true => false,
+            false => link::is_there(&network.link())?,
+        };
+        network.record.is_found = is_there.then_some(true);
         let network = Arc::new(network);
         self.write_network(&network.record)?;
         lock(&self.networks).all.push(Arc::clone(&network));

@@ -249,7 +249,7 @@ impl Networks {
 
 /// Whether there is no way out of it: one that is internal, or a macvlan without a parent.
 pub fn is_closed(network: &Network) -> bool {
-    network.is_internal() || !network.is_bridge() && network.link().is_empty()
+    network.is_internal() || network.has_parent() && network.option("parent").is_none()
 }
 
 pub fn is_isolated(network: &Network) -> bool {

@@ -1,8 +1,8 @@
 //! What room `net` makes of networks: their links on the host, and the rules of the firewall.
 //!
 //! A network's bridge is there from its making until its removal, and after a boot from the first
-//! start of a container that is in it; the default one's from the first start ever. Rules are there
-//! for the networks whose bridges are.
+//! start of a container that is in it, and so is a parent that had to be made; the default one's from
+//! the first start ever. Rules are there for the networks whose bridges are.
 
 use crate::engine::network::record::read_plan;
 use crate::engine::network::{MASQUERADE, Network, endpoint};
@@ -11,16 +11,20 @@ use crate::error::{Error, Result};
 use crate::net::bridge::{self, Bridge};
 use crate::net::dns::names;
 use crate::net::firewall;
+use crate::net::link;
 use crate::net::plan::{self, Plan};
 use std::sync::Arc;
 
 impl Engine {
     /// The bridge of a network, as it should be. Repeatable.
     pub(super) fn make_link(&self, network: &Network) -> Result<()> {
+        let link = network.link();
+        if network.has_parent() {
+            return link::ensure_parent(&link).map(drop);
+        }
         if !network.is_bridge() {
             return Ok(());
         }
-        let link = network.link();
         match network.record.is_found == Some(true) {
             true => check_found(&link)?,
             false => ensure(network, &link)?,
@@ -66,8 +70,14 @@ impl Engine {
 
     pub(super) fn remove_link(&self, network: &Network) -> Result<()> {
         lock(&self.networks).linked.retain(|id| *id != network.id);
-        match network.is_bridge() && network.record.is_found != Some(true) {
-            true => bridge::remove(&network.link()),
+        let link = network.link();
+        let is_parent = |other: &Arc<Network>| other.id != network.id && other.link() == link;
+        if network.record.is_found == Some(true) || lock(&self.networks).all.iter().any(is_parent) {
+            return Ok(());
+        }
+        match network.has_parent() {
+            true => link::remove_parent(&link),
+            false if network.is_bridge() => bridge::remove(&link),
             false => Ok(()),
         }
     }

@@ -26,6 +26,7 @@ use crate::engine::container::Container;
 use crate::engine::{Engine, lock};
 use crate::error::{Error, Result};
 use crate::id;
+use crate::net::link::closed_parent;
 use crate::net::plan::Plan;
 use crate::wire::network as wire;
 use ipam::Pool;
@@ -114,6 +115,11 @@ impl Network {
         self.id == id(BRIDGE)
     }
 
+    /// Its links stand upon one of the host's.
+    pub fn has_parent(&self) -> bool {
+        matches!(self.driver.as_str(), "macvlan" | "ipvlan")
+    }
+
     pub fn is_bridge(&self) -> bool {
         self.driver == BRIDGE
     }
@@ -124,7 +130,7 @@ impl Network {
         match given {
             Some(name) => name.to_string(),
             None if self.is_bridge() => format!("br-{}", id::short(&self.id)),
-            None => String::new(),
+            None => closed_parent(&self.id),
         }
     }
 
