@@ -19,7 +19,7 @@ fn the_file_configures_the_engine_and_info_shows_it() {
     host.write(
         "daemon.json",
         r#"{"labels": ["place=roof"], "debug": true, "live-restore": true,
-            "runtimes": {"other": {"path": "/usr/bin/other"}}, "bip": "10.99.0.1/24",
+            "runtimes": {"other": {"path": "/usr/bin/other"}}, "features": {"new": true},
             "registry-mirrors": ["https://mirror"], "insecure-registries": ["old:5000", "10.0.0.0/8"]}"#,
     );
     host.start_engine();
@@ -40,7 +40,7 @@ fn the_file_configures_the_engine_and_info_shows_it() {
     assert_eq!(old, "false");
     // What has no effect yet is said, not promised.
     let log = host.engine_log();
-    assert!(log.contains("tugd: --bip has no effect yet\n"), "{log}");
+    assert!(log.contains("tugd: --feature has no effect yet\n"), "{log}");
     assert!(log.contains("GET /info: 200"), "{log}");
 }
 

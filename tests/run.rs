@@ -585,11 +585,3 @@ fn shared_memory_and_the_usual_places_can_be_written() {
         Output::new(0, "x\nx\nx\nx\n65536\n", "")
     );
 }
-
-#[test]
-fn what_is_not_supported_yet_is_refused_and_not_dropped() {
-    let host = Host::with_image("unsupported");
-    let output = run(&host, &["-v", "data:/data"], &["true"]);
-    output.assert_refused(125, "not supported yet");
-    assert_eq!(host.ok(&["ps", "-a", "-q"]), "");
-}
