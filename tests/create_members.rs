@@ -101,7 +101,7 @@ const MEMBERS: &[Row] = &[
     ("HostConfig", "GroupAdd", r#"["7"]"#, Kept),
     ("HostConfig", "IpcMode", r#""host""#, Kept),
     ("HostConfig", "Cgroup", r#""x""#, Refused("HostConfig.Cgroup is not supported yet")),
-    ("HostConfig", "Links", r#"["a:b"]"#, Refused("--link is not supported yet")),
+    ("HostConfig", "Links", r#"["nobody:b"]"#, Refused("could not get container for nobody: No such container: nobody")),
     ("HostConfig", "OomScoreAdj", "100", Kept),
     ("HostConfig", "PidMode", r#""host""#, Kept),
     ("HostConfig", "Privileged", "true", Kept),

@@ -171,7 +171,10 @@ pub fn unpause(call: &mut Call<'_>) -> Result<Reply> {
 pub fn remove(call: &mut Call<'_>) -> Result<Reply> {
     let container = call.container()?;
     if call.flag("link") {
-        return Err(Error::invalid("links are not supported yet"));
+        // A link's own name, `web/db`, is none of a container.
+        return Err(Error::conflict(
+            "Conflict, cannot remove the default link name of the container",
+        ));
     }
     let removal = Removal {
         force: call.flag("force"),

@@ -42,6 +42,7 @@ impl Engine {
             host::controllers(),
             &mut warnings,
         )?;
+        self.resolve_links(&mut host_config)?;
         let mode = host_config.network_mode.get_or_insert_default();
         if matches!(mode.as_str(), "" | "default") {
             *mode = self.default_network().to_string();

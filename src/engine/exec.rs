@@ -2,7 +2,7 @@
 
 use crate::engine::container::{Container, Exec, ExecPhase};
 use crate::engine::start::{running, running_shim};
-use crate::engine::{Engine, spec};
+use crate::engine::{Engine, links, spec};
 use crate::error::{Error, Kind, Result};
 use crate::id;
 use crate::shim::client::{self, Attach};
@@ -101,9 +101,12 @@ impl Engine {
             id,
         } = ready;
         let (attach, connection) = client.unzip();
+        let mut process = spec::exec_process(container, request, &self.options);
+        let links = self.links(container).unwrap_or_default();
+        links::add_variables(container, &links, &mut process.env);
         let exec = client::Exec {
             id: id.clone(),
-            process: spec::exec_process(container, request, &self.options),
+            process,
             attach,
         };
         let action = format!(

@@ -57,7 +57,10 @@ impl Engine {
                 security::apparmor(container.host.security_opt.as_deref()).unwrap_or_default(),
             ),
             exec_ids: Some(exec_ids).filter(|ids| !ids.is_empty()),
-            host_config: Some(HostConfig::clone(&container.current_host())),
+            host_config: Some(HostConfig {
+                links: self.shown_links(container),
+                ..HostConfig::clone(&container.current_host())
+            }),
             graph_driver: Some(self.graph_driver(container)),
             size_rw: None,
             size_root_fs: None,

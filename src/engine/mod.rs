@@ -32,6 +32,7 @@ pub mod image;
 pub mod info;
 pub mod inspect;
 pub mod kill;
+mod links;
 pub mod list;
 mod logging;
 pub mod logs;

@@ -52,8 +52,12 @@ impl Engine {
     pub(super) fn update_name_files(&self, container: &Container, plan: &Plan) -> Result<()> {
         let dir = self.data_dir(&container.id);
         let old = read(&dir, HOSTS);
+        let mut records = self.linked_records(container);
+        records.extend(own_records(container, plan));
+        let mut names: Vec<String> = records.iter().map(|(_, names)| names.clone()).collect();
+        names.push(own_names(container));
         let new = match old {
-            Some(old) => replaced(&old, &[own_names(container)], &own_records(container, plan)),
+            Some(old) => replaced(&old, &names, &records),
             None => self.hosts(container, Some(plan))?,
         };
         write(&dir, HOSTS, &new)?;
@@ -83,6 +87,7 @@ impl Engine {
         if knows_v6(container) {
             text.push_str(LOCAL_V6);
         }
+        extra.extend(self.linked_records(container));
         match plan {
             Some(plan) => extra.extend(own_records(container, plan)),
             // Its own name answers even without a network.

@@ -3,7 +3,7 @@
 use crate::engine::container::{Container, Phase, State};
 use crate::engine::network::ports;
 use crate::engine::spec::Place;
-use crate::engine::{Engine, device_match, health, host, spec, volume};
+use crate::engine::{Engine, device_match, health, host, links, spec, volume};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::shim::client::{self, Shim, Watch};
@@ -81,6 +81,7 @@ impl Engine {
         self.persist(container);
         self.tell_mounts(container);
         self.tell_network(container, "connect");
+        self.update_linked(container);
         self.tell(container, "start", &[]);
         self.watcher.add(container, watch);
         joined.or_else(|error| {
@@ -164,7 +165,10 @@ impl Engine {
                 kernel: &host::kernel(),
             },
         };
-        let spec = spec::build(container, &place)?;
+        let mut spec = spec::build(container, &place)?;
+        if let Some(process) = &mut spec.process {
+            links::add_variables(container, &self.links(container)?, &mut process.env);
+        }
         write(&bundle.join("config.json"), &json::to_string(&spec))?;
         let matches = device_match::of(&container.host)?;
         if !matches.is_empty() {

@@ -4,8 +4,6 @@ pub mod address;
 pub mod bridge;
 mod conntrack;
 pub mod device;
-// Until the shim serves it.
-#[allow(dead_code)]
 pub mod dns;
 pub mod endpoint;
 pub mod firewall;

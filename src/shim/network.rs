@@ -7,6 +7,7 @@
 use crate::error::{Context, Error, Result};
 use crate::json;
 use crate::log;
+use crate::net::dns::{Resolver, names};
 use crate::net::endpoint;
 use crate::net::firewall::{self, Withdrawn};
 use crate::net::plan::{self, Endpoint, Plan, Port};
@@ -14,9 +15,9 @@ use crate::oci::spec::Spec;
 use crate::shim::ports::Ports;
 use crate::shim::serve::WHO;
 use crate::sys::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a bridge needs at most, as far as one can say that, to listen to a new port.
 const UNTIL_HEARD: Duration = Duration::from_millis(5);
@@ -35,6 +36,10 @@ pub struct Network {
     /// Connections to the ports are led to the container.
     is_published: bool,
     withdrawn: Option<Withdrawn>,
+    /// Where containers tell each other their names.
+    names_dir: PathBuf,
+    /// The container's name server, if it has one.
+    resolver: Option<Resolver>,
 }
 
 impl Network {
@@ -47,6 +52,10 @@ impl Network {
             network.is_planned = true;
             network.run_dir = run_dir.to_path_buf();
             network.publish();
+        }
+        // The run directory is two below the root.
+        if let Some(root) = run_dir.ancestors().nth(2) {
+            network.names_dir = root.join(plan::NAMES_DIR);
         }
         Ok(network)
     }
@@ -87,7 +96,50 @@ impl Network {
             endpoint::join(netns, wanted)?;
             self.joined.push(wanted.clone());
         }
-        endpoint::set_routes(netns, &self.joined, true)
+        endpoint::set_routes(netns, &self.joined, true)?;
+        self.tell_names()
+    }
+
+    /// Let other containers find this one, and this one the others.
+    fn tell_names(&mut self) -> Result<()> {
+        let id = self.plan.id.as_deref().unwrap_or_default();
+        for endpoint in &self.joined {
+            names::write(&self.names_dir, id, endpoint)?;
+        }
+        match (&mut self.resolver, &self.netns) {
+            (resolver, _) if self.plan.resolver.is_none() => *resolver = None,
+            (Some(resolver), _) => resolver.update(&self.plan),
+            (None, Some(netns)) => {
+                let resolver = Resolver::open(netns, &self.plan, &self.names_dir)?;
+                self.resolver = Some(resolver);
+            }
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    fn forget_names(&self, endpoint: &Endpoint) {
+        let id = self.plan.id.as_deref().unwrap_or_default();
+        if let Err(error) = names::remove(&self.names_dir, id, endpoint) {
+            log::line(WHO, error);
+        }
+    }
+
+    /// What to watch for the name server.
+    pub fn names_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.resolver.as_ref().map(Resolver::fd)
+    }
+
+    pub fn serve_names(&mut self) {
+        if let Some(resolver) = &mut self.resolver
+            && let Err(error) = resolver.ready()
+        {
+            log::line(WHO, error);
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.resolver.as_ref().and_then(Resolver::deadline)
     }
 
     /// A run is over.
@@ -96,7 +148,9 @@ impl Network {
         let Some(netns) = self.netns.take() else {
             return;
         };
-        for endpoint in self.joined.drain(..) {
+        self.resolver = None;
+        for endpoint in std::mem::take(&mut self.joined) {
+            self.forget_names(&endpoint);
             if let Err(error) = endpoint::silence(&netns, &endpoint) {
                 log::line(WHO, error);
             }
@@ -131,7 +185,8 @@ impl Network {
         let stays = |old: &Endpoint| wanted.iter().any(|new| is_same_place(old, new));
         while let Some(at) = self.joined.iter().position(|old| !stays(old)) {
             endpoint::leave(netns, &self.joined[at])?;
-            self.joined.remove(at);
+            let left = self.joined.remove(at);
+            self.forget_names(&left);
         }
         let mut is_new = false;
         for new in wanted {
@@ -145,6 +200,7 @@ impl Network {
             }
         }
         endpoint::set_routes(netns, &self.joined, false)?;
+        self.tell_names()?;
         if is_new {
             std::thread::sleep(UNTIL_HEARD);
             self.announce();

@@ -164,6 +164,9 @@ impl Supervisor {
         if let Some(ports) = self.network.ports.fd() {
             add(Token::Ports, ports, PollFlags::IN);
         }
+        if let Some(names) = self.network.names_fd() {
+            add(Token::Names, names, PollFlags::IN);
+        }
         if let Some(listener) = &self.listener
             && self.calls.len() < CALLS_MAX
         {
@@ -208,6 +211,7 @@ impl Supervisor {
             .chain(self.waiting)
             .chain(self.network.ports.deadline())
             .chain(self.health.as_ref().and_then(Health::deadline))
+            .chain(self.network.deadline())
             .chain(idle)
             .min()
             // A deadline in the past has been looked at; it waits for something else to happen.
@@ -237,6 +241,7 @@ impl Supervisor {
             Token::Signals => self.take_signals(),
             Token::Oom => self.take_oom(),
             Token::Devices => self.plug(),
+            Token::Names => self.network.serve_names(),
             Token::Ports => self.network.ports.ready(),
             Token::Listener => self.accept(),
             Token::Log => {
@@ -394,6 +399,13 @@ impl Supervisor {
             }
         }
         self.tend_health(now);
+        if self
+            .network
+            .deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.network.serve_names();
+        }
         match self.waiting {
             Some(_) if self.restarts.is_cancelled => self.call_off(),
             Some(until) if now >= until => self.again(),
@@ -418,6 +430,7 @@ enum Token {
     Oom,
     Devices,
     Ports,
+    Names,
     Listener,
     Log,
     Call(usize),

@@ -1,6 +1,7 @@
 //! A container's place in a network: what may be asked of it, and what it gets.
 
 use crate::engine::container::Container;
+use crate::engine::links;
 use crate::engine::network::defaults::GATEWAYS;
 use crate::engine::network::{ICC, MTU, Network, Networks, digest};
 use crate::error::{Error, Kind, Result};
@@ -334,10 +335,10 @@ pub fn names(container: &Container, settings: &EndpointSettings) -> Vec<String> 
 fn links(settings: &EndpointSettings) -> Option<Map<String>> {
     let links = settings.links.as_ref().filter(|links| !links.is_empty())?;
     let pair = |link: &String| {
-        let (name, alias) = link.split_once(':').unwrap_or((link, link));
-        (alias.to_string(), name.to_string())
+        let (name, alias) = links::parse(link).ok()?;
+        Some((alias.to_string(), name.to_string()))
     };
-    Some(links.iter().map(pair).collect())
+    Some(links.iter().filter_map(pair).collect())
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@
 //! | `CpuRealtimePeriod CpuRealtimeRuntime IOMaximumIOps IOMaximumBandwidth Isolation Cgroup` | refused |
 //! | `DeviceRequests` of our driver `tug.match` (see `device_match`), `StorageOpt` `size` | work |
 //! | other `DeviceRequests`, `StorageOpt`; `UsernsMode` but for `host` | refused: no such driver, option, mapping |
-//! | `Links MacAddress PortBindings PublishAllPorts` with a port, networks by name, addresses | refused until there are networks |
 //! | `Consistency`, `z` and `Z` of binds, `ContainerIDFile ArgsEscaped` | kept and shown; they change nothing on Linux |
 //! | all others | work |
 
@@ -117,14 +116,8 @@ fn check_possible(host: &HostConfig) -> Result<()> {
         ));
     }
 
-    fn some<T>(list: &Option<Vec<T>>) -> bool {
-        list.as_ref().is_some_and(|list| !list.is_empty())
-    }
     let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let asked = [
-        (text(&host.cgroup), "HostConfig.Cgroup"),
-        (some(&host.links), "--link"),
-    ];
+    let asked = [(text(&host.cgroup), "HostConfig.Cgroup")];
     match asked.iter().find(|(is_asked, _)| *is_asked) {
         Some((_, name)) => Err(not_yet(format_args!("{name}"))),
         None => Ok(()),
@@ -271,7 +264,6 @@ mod tests {
                 r#"{"OomScoreAdj":1001}"#,
                 "Invalid value 1001, range for oom score adj is [-1000, 1000]",
             ),
-            (r#"{"Links":["a:b"]}"#, "--link is not supported yet"),
             (
                 r#"{"CgroupParent":"../x"}"#,
                 "invalid CgroupParent: it must not contain '..'",

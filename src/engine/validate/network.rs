@@ -19,6 +19,11 @@ pub fn check(config: &Config, host: &mut HostConfig, warnings: &mut Vec<String>)
     if host.uts_mode.as_deref() == Some("host") && is_given(&config.hostname) {
         return Err(conflict("hostname and the UTS mode"));
     }
+    if host.network_mode.as_deref() == Some("host") && is_any(&host.links) {
+        return Err(conflict(
+            "host type networking can't be used with links. This would result in undefined behavior",
+        ));
+    }
     check_ports(config, host, warnings)?;
     for entry in host.extra_hosts.iter().flatten() {
         check_host(entry)?;

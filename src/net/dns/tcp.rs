@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::sys::epoll::Epoll;
 use crate::sys::socket;
 use crate::sys::stream::{self, Moved};
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -39,8 +39,16 @@ struct Connection {
 impl Connections {
     /// `first` is the number of the first connection: those below are not ours.
     pub fn accept(&mut self, listener: &TcpListener, first: u64, epoll: &Epoll) -> Result<()> {
-        while let Ok((socket, _)) = listener.accept() {
-            let socket = OwnedFd::from(socket);
+        loop {
+            let socket = match listener.accept() {
+                Ok((socket, _)) => OwnedFd::from(socket),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                // Out of descriptors, most likely: whoever waits is still there the next time.
+                Err(_) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    return Ok(());
+                }
+            };
             stream::set_nonblocking(&socket)?;
             socket::set_send_buffer(&socket, BUFFER_BYTES);
             if self.list.len() >= CONNECTIONS_MAX {
@@ -57,7 +65,6 @@ impl Connections {
                 until: Instant::now() + PATIENCE,
             });
         }
-        Ok(())
     }
 
     /// Take what has come, to be had from `next`.
