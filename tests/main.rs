@@ -39,6 +39,7 @@ mod escape;
 mod events;
 mod exec;
 mod export;
+mod firewall;
 mod footprint;
 mod front_ends;
 mod full_disk;

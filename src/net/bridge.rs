@@ -145,6 +145,11 @@ pub fn remove(name: &str) -> Result<()> {
     link::remove(&mut Netlink::open(NETLINK_ROUTE)?, name)
 }
 
+/// Let what comes from the host's loopback go to the bridge's containers, and come back.
+pub fn serve_loopback(name: &str) -> Result<()> {
+    sysctl::ensure(&format!("ipv4/conf/{name}"), "route_localnet", "1")
+}
+
 /// Let the host pass packets on between its links. Turning it on for IPv6 makes the host a router that
 /// no longer listens to other routers, which is why it is asked for by itself.
 pub fn set_forwarding(is_ipv6: bool) -> Result<()> {

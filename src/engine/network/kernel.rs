@@ -37,6 +37,10 @@ impl Engine {
         if self.note_link(network) {
             self.sync_firewall();
         }
+        if self.options.iptables && !self.options.userland_proxy {
+            // With the rules that keep containers from there.
+            bridge::serve_loopback(&link)?;
+        }
         Ok(())
     }
 
