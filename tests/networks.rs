@@ -243,6 +243,18 @@ fn bad_networks_are_refused_in_dockers_words() {
         );
     }
     host.ok(&["network", "rm", "lab"]);
+
+    create(
+        &host,
+        r#"{"Name":"lender","ConfigOnly":true,"IPAM":{"Config":[{"Subnet":"10.9.0.0/24"}]}}"#,
+    );
+    let output = host.tug(&["create", "--network", "lender", IMAGE, "true"]);
+    let sentence = "cannot create endpoint on configuration-only network lender";
+    output.assert_refused(1, sentence);
+    create(&host, r#"{"Name":"x","ConfigFrom":{"Network":"lender"}}"#);
+    let subnet = host.get("/networks/x").text("IPAM.Config");
+    assert_eq!(subnet, r#"[{"Gateway":"10.9.0.1","Subnet":"10.9.0.0/24"}]"#);
+    host.ok(&["network", "rm", "x", "lender"]);
     assert_eq!(host.network().picture(), before);
 }
 

@@ -182,14 +182,5 @@ fn check_mode(container: &Container, network: &Network) -> Result<()> {
     {
         return Err(wishes::private());
     }
-    if network.record.config_only == Some(true) {
-        return Err(Error::new(
-            Kind::Denied,
-            format!(
-                "cannot create endpoint on configuration-only network {}",
-                network.name
-            ),
-        ));
-    }
     Ok(())
 }

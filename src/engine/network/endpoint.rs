@@ -42,6 +42,12 @@ fn fixed(settings: &EndpointSettings, member: &str) -> Option<String> {
 /// Refuse what cannot be in the network called `name`. The sentences are moby's (daemon:
 /// validateEndpointSettings). `network` is not known where it is still to be made.
 pub fn check(name: &str, network: Option<&Network>, settings: &EndpointSettings) -> Result<()> {
+    if network.is_some_and(|network| network.record.config_only == Some(true)) {
+        return Err(Error::new(
+            Kind::Denied,
+            format!("cannot create endpoint on configuration-only network {name}"),
+        ));
+    }
     let mut wrong: Vec<String> = Vec::new();
     let is_user_defined = !matches!(name, "bridge" | "host" | "none" | "default");
     let addresses = [
