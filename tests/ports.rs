@@ -1,8 +1,9 @@
 //! Published ports of containers: claimed by their shims, served by a proxy where no rule does.
 
 use crate::harness::command::{Output, Running};
-use crate::harness::{Host, IMAGE, eventually, is_running, send_signal};
-use std::process::Stdio;
+use crate::harness::net::Machine;
+use crate::harness::{Host, IMAGE, eventually, is_running, rootfs, send_signal};
+use std::process::{Command, Stdio};
 
 /// Says back what it is told, on port 80.
 const ECHO: [&str; 7] = ["nc", "-ll", "-p", "80", "-e", "cat", "-"];
@@ -213,4 +214,30 @@ fn a_port_stays_claimed_between_two_runs() {
         .try_sh("timeout 1 socat -u TCP4-LISTEN:8080,bind=127.0.0.1 -");
     assert!(taken.stderr.contains("Address already in use"), "{taken:?}");
     host.ok(&["rm", "-f", "web"]);
+}
+
+#[test]
+fn a_thousand_ports_leave_their_container_its_limits() {
+    let mut host = Host::without_engine("ports-many");
+    host.machine = Some(Machine::new());
+    // As low as it usually is.
+    let line = host.engine_command();
+    let mut engine = Command::new("sh");
+    engine.args(["-c", "ulimit -Sn 1024 && exec \"$0\" \"$@\""]);
+    engine.args(line);
+    host.start_engine_as(engine);
+    host.import(IMAGE, &rootfs::busybox());
+    let script = "ulimit -n; exec nc -ll -p 1999 -e cat";
+    for (name, ports) in [("few", "9999:1999"), ("many", "10000-10999:1000-1999")] {
+        host.ok(&[
+            "run", "-d", "--name", name, "-p", ports, IMAGE, "sh", "-c", script,
+        ]);
+    }
+    eventually("both have spoken", || {
+        ["few", "many"]
+            .iter()
+            .all(|name| host.ok(&["logs", name]) == "1024")
+    });
+    host.is_answered("TCP4:127.0.0.1:10999");
+    assert_eq!(host.proxies(host.shim_pid("many")).len(), 1);
 }

@@ -28,7 +28,7 @@ use crate::sys::{failed, fs, init, poll, process, raw, signal, stream};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// A proxy that has ended sooner is not started again at once.
@@ -81,11 +81,11 @@ impl Ports {
         let is_same = |claim: &Claim, (protocol, host, _): &Wanted| {
             claim.protocol == *protocol && claim.host == *host
         };
-        make_room(wanted.len());
+        let least = make_room(wanted.len());
         let mut new = Vec::new();
         for one in &wanted {
             if !self.claims.iter().any(|claim| is_same(claim, one)) {
-                new.extend(bind(one, is_served)?);
+                new.extend(bind(one, is_served, least)?);
             }
         }
         let before = self.claims.len();
@@ -264,17 +264,26 @@ fn ends(port: &Port) -> Option<Wanted> {
     ))
 }
 
-/// A socket for each port, and the limit is low for programs that use select(2).
-fn make_room(sockets: usize) {
-    if sockets as u64 + OTHERS > process::soft_descriptors() {
-        process::raise_descriptors();
+/// A socket for each port, and the limit is low for programs that use select(2). Answers the least
+/// number for them: with many they lie above the limit of the processes that make containers, who
+/// have copies of them and open files of their own below.
+fn make_room(sockets: usize) -> RawFd {
+    let usual = process::usual_descriptors();
+    if sockets as u64 + OTHERS <= usual {
+        return 0;
     }
+    process::raise_descriptors();
+    RawFd::try_from(usual).unwrap_or(0)
 }
 
 /// None where the host has no IPv6 and all its addresses are meant.
-fn bind(wanted: &Wanted, is_served: bool) -> Result<Option<Claim>> {
+fn bind(wanted: &Wanted, is_served: bool, least: RawFd) -> Result<Option<Claim>> {
     let (protocol, host, target) = *wanted;
-    match claim(protocol, &host, is_served) {
+    let claimed = claim(protocol, &host, is_served).and_then(|socket| match least {
+        0 => Ok(socket),
+        least => rustix::io::fcntl_dupfd_cloexec(socket, least),
+    });
+    match claimed {
         Ok(socket) => Ok(Some(Claim {
             socket,
             protocol,

@@ -283,10 +283,15 @@ pub fn raise_descriptors() -> (u64, u64) {
     }
 }
 
-/// How many we may have now.
-pub fn soft_descriptors() -> u64 {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    limit.current.unwrap_or(u64::MAX)
+/// How many of them programs may have that we start: the soft limit, before we raised it.
+pub fn usual_descriptors() -> u64 {
+    match SOFT_BEFORE.load(Ordering::Relaxed) {
+        0 => {
+            let limit = rustix::process::getrlimit(Resource::Nofile);
+            limit.current.unwrap_or(u64::MAX)
+        }
+        soft => soft,
+    }
 }
 
 /// In a child whose program is somebody else's: the limit that was there before, if we have raised it.
