@@ -3,6 +3,7 @@
 use crate::harness::command::Output;
 use crate::harness::rootfs::{Archive, busybox_with, docker_archive};
 use crate::harness::{Chance, Host, IMAGE, PATIENCE, rounds};
+use crate::power_loss;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -233,4 +234,46 @@ fn a_kill_at_any_moment_leaves_a_volume_empty_or_whole() {
         }
     }
     println!("after the kill {whole} were whole and {empty} empty");
+}
+
+/// The same for the power: what no sync has put on the disk is gone.
+#[test]
+fn a_power_cut_at_any_moment_leaves_a_volume_empty_or_whole() {
+    const FILES: usize = 300;
+    let Some(mut host) = power_loss::host("copyup-power") else {
+        return;
+    };
+    let content = |n: usize| format!("{n} ").repeat(200);
+    let tar = busybox_with(|archive: &mut Archive| {
+        archive.dir("srv/", 0o751);
+        for n in 0..FILES {
+            archive.file(&format!("srv/{n}"), 0o644, content(n));
+        }
+    });
+    host.import(IMAGE, &tar);
+    let create = ["create", "--name", "box", "-v", "data:/srv", IMAGE, "true"];
+    let data = |host: &Host| power_loss::store(host).join("volumes/data/_data");
+    let begin = Instant::now();
+    host.ok(&create);
+    let took = u64::try_from(begin.elapsed().as_micros()).unwrap();
+    let mut chance = Chance::new();
+    for round in 0..rounds(6, 200) {
+        host.ok(&["rm", "-f", "box"]);
+        host.ok(&["volume", "rm", "-f", "data"]);
+        let mut client = host.spawn(&create);
+        std::thread::sleep(Duration::from_micros(chance.below(took * 5 / 4)));
+        power_loss::cut_power(&mut host);
+        client.wait(PATIENCE);
+        power_loss::power_on(&mut host);
+        let count = std::fs::read_dir(data(&host)).map_or(0, Iterator::count);
+        assert!(matches!(count, 0 | FILES), "round {round}: {count} files");
+        if host.tug(&["inspect", "box"]).code != 0 {
+            host.ok(&create);
+        }
+        for n in 0..FILES {
+            let found = std::fs::read_to_string(data(&host).join(n.to_string()));
+            assert_eq!(found.ok(), Some(content(n)), "round {round}");
+        }
+        assert_eq!(data(&host).metadata().unwrap().mode() & 0o7777, 0o751);
+    }
 }

@@ -85,6 +85,13 @@ impl Engine {
         if volumes {
             self.remove_anonymous(container);
         }
+        // Who waits for the removal finds nothing of it.
+        container.update(|state| {
+            state.phase = Phase::Removed;
+            state.shim = None;
+            state.pending.clear();
+            state.execs.clear();
+        });
         Ok(())
     }
 
@@ -120,12 +127,6 @@ impl Engine {
             .containers
             .retain(|other| other.id != container.id);
         self.release_name(&name, &container.id);
-        container.update(|state| {
-            state.phase = Phase::Removed;
-            state.shim = None;
-            state.pending.clear();
-            state.execs.clear();
-        });
         Ok(())
     }
 

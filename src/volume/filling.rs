@@ -21,6 +21,20 @@ impl Volumes {
         fs::sync_dir(volume.dir())
     }
 
+    /// The copy has failed. Most likely the disk is full: give the space back.
+    pub fn give_up(&self, volume: &Volume) {
+        // What stays has the mark.
+        let _ = drop_part(volume);
+    }
+
+    /// A container that runs has written to it while it was filled, and shall not lose that.
+    pub(super) fn keep_part(&self, volume: &Volume) -> Result<()> {
+        match volume.dir().join(FILLING).exists() {
+            true => self.unmark(volume),
+            false => Ok(()),
+        }
+    }
+
     /// It is whole, and the disk has it.
     pub fn unmark(&self, volume: &Volume) -> Result<()> {
         let path = volume.dir().join(FILLING);

@@ -45,9 +45,7 @@ impl Volumes {
 
     /// Count one in that uses it since before we started.
     pub fn claim(&self, volume: &Volume, user: &str) {
-        if volume.is_backed() {
-            drop(self.join(&volume.name, user));
-        }
+        drop(self.join(&volume.name, user));
     }
 
     /// `user` uses none any more. What cannot be unmounted is told and stays: the next use finds it.
@@ -75,7 +73,7 @@ impl Volumes {
                 .iter()
                 .any(|entry| entry.name == volume.name);
             let outcome = match volume.is_backed() {
-                _ if is_used => Ok(()),
+                _ if is_used => self.keep_part(&volume),
                 true => unback(&volume),
                 false => drop_part(&volume),
             };

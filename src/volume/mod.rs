@@ -13,6 +13,7 @@ pub mod options;
 pub mod part;
 
 use crate::error::{Error, Result};
+use crate::id;
 use crate::json;
 use crate::json::map::Map;
 use crate::json::value::json_struct;
@@ -144,6 +145,11 @@ impl Volumes {
             .ok()
             .filter(|m| m.is_dir())?;
         let mut asked = self.read(name).unwrap_or_default();
+        // That of a container with `--rm` is not synced: a power cut leaves the name alone.
+        if asked.created.is_none() && id::is_full(name) {
+            let labels = asked.labels.get_or_insert_default();
+            labels.insert(ANONYMOUS.to_string(), String::new());
+        }
         asked.created.get_or_insert_with(|| {
             let time = Time {
                 seconds: u64::try_from(made.ctime()).unwrap_or(0),

@@ -89,7 +89,11 @@ impl Engine {
             self.volumes.mark(volume)?;
         }
         if has_files {
-            copy_files(&source, &target)?;
+            copy_files(&source, &target).inspect_err(|_| {
+                if is_marked {
+                    self.volumes.give_up(volume);
+                }
+            })?;
         }
         copy_own(&source, &target)?;
         if durable {
