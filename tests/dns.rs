@@ -245,8 +245,8 @@ fn others_are_asked_for_by_way_of_the_networks_and_from_internal_ones_nobody() {
 fn a_container_may_have_a_name_server_of_its_own_and_the_shim_stays_small() {
     let host = Host::in_network("dns-own");
     host.ok(&["network", "create", "lab"]);
-    // Where nobody listens.
-    start(&host, "web", &["--dns", "127.0.0.1"]);
+    // Where nobody listens: in the container itself.
+    start(&host, "web", &["--dns", "0.0.0.0"]);
     let netns = format!("/proc/{}/ns/net", host.pid("web"));
     let bound = inside(&netns, || UdpSocket::bind("0.0.0.0:53").map(drop));
     bound.join().unwrap().unwrap();
