@@ -53,12 +53,16 @@ pub struct Ports {
     oom_score_adj: Option<i32>,
 }
 
+/// Ports that follow each other, a socket for each.
 struct Claim {
-    socket: OwnedFd,
-    protocol: Protocol,
-    host: SocketAddr,
+    sockets: Vec<OwnedFd>,
+    place: Place,
+    /// Where the first leads.
     target: SocketAddr,
 }
+
+/// Protocol, where on the host the first is, how many there are.
+type Place = (Protocol, SocketAddr, u16);
 
 struct Proxy {
     pid: i32,
@@ -78,10 +82,9 @@ impl Ports {
     pub fn update(&mut self, plan: &Plan) -> Result<()> {
         let is_served = plan.proxies != Some(false);
         let wanted = wanted(plan)?;
-        let is_same = |claim: &Claim, (protocol, host, _): &Wanted| {
-            claim.protocol == *protocol && claim.host == *host
-        };
-        let least = make_room(wanted.len());
+        let is_same = |claim: &Claim, (place, _): &Wanted| claim.place == *place;
+        let sockets = wanted.iter().map(|((_, _, count), _)| usize::from(*count));
+        let least = make_room(sockets.sum());
         let mut new = Vec::new();
         for one in &wanted {
             if !self.claims.iter().any(|claim| is_same(claim, one)) {
@@ -95,7 +98,7 @@ impl Ports {
         self.claims.append(&mut new);
         let mut is_led_elsewhere = false;
         for claim in &mut self.claims {
-            if let Some((_, _, target)) = wanted.iter().find(|one| is_same(claim, one)) {
+            if let Some((_, target)) = wanted.iter().find(|one| is_same(claim, one)) {
                 is_led_elsewhere |= claim.target != *target;
                 claim.target = *target;
             }
@@ -106,8 +109,8 @@ impl Ports {
         }
         if is_served && !self.claims.is_empty() && self.epoll.is_none() {
             let epoll = Epoll::new()?;
-            for claim in &self.claims {
-                epoll.add(&claim.socket, 0)?;
+            for socket in self.claims.iter().flat_map(|claim| &claim.sockets) {
+                epoll.add(socket, 0)?;
             }
             self.epoll = Some(epoll);
         }
@@ -172,12 +175,12 @@ impl Ports {
     fn start(&self) -> Result<Proxy> {
         let mut list = String::new();
         for claim in &self.claims {
-            let number = claim.socket.as_raw_fd();
-            list.push_str(&format!(
-                "{number} {} {}\n",
-                claim.protocol.name(),
-                claim.target
-            ));
+            let protocol = claim.place.0.name();
+            for (at, socket) in (0..).zip(&claim.sockets) {
+                if let Some(target) = nth(claim.target, at) {
+                    list.push_str(&format!("{} {protocol} {target}\n", socket.as_raw_fd()));
+                }
+            }
         }
         // Not a pipe: that could be full before there is a reader.
         let list = fs::in_memory(c"ports", list.as_bytes())?;
@@ -211,8 +214,8 @@ impl Ports {
             Ok(args) => args,
             Err(error) => return error,
         };
-        for claim in &self.claims {
-            inet::bequeath(&claim.socket);
+        for socket in self.claims.iter().flat_map(|claim| &claim.sockets) {
+            inet::bequeath(socket);
         }
         raw::reset_signals();
         failed(
@@ -229,39 +232,37 @@ impl Drop for Ports {
     }
 }
 
-/// Protocol, where on the host, where to.
-type Wanted = (Protocol, SocketAddr, SocketAddr);
+/// And where the first leads.
+type Wanted = (Place, SocketAddr);
 
-/// Port by port.
 fn wanted(plan: &Plan) -> Result<Vec<Wanted>> {
-    let mut all = Vec::new();
-    for port in plan.ports.iter().flatten() {
+    let read = |port: &Port| {
         let broken = || Error::invalid(format!("network.json: no port of a container: {port:?}"));
-        let (protocol, host, target) = ends(port).ok_or_else(broken)?;
-        for number in 0..port.count.unwrap_or(1) {
-            let next = |address: SocketAddr| {
-                let port = address.port().checked_add(number)?;
-                Some(SocketAddr::new(address.ip(), port))
-            };
-            let pair = next(host).zip(next(target));
-            let (host, target) = pair.ok_or_else(broken)?;
-            all.push((protocol, host, target));
-        }
-    }
-    Ok(all)
+        let count = port.count.unwrap_or(1);
+        let ((protocol, host), target) = ends(port).ok_or_else(broken)?;
+        let last = count.checked_sub(1).ok_or_else(broken)?;
+        nth(host, last).zip(nth(target, last)).ok_or_else(broken)?;
+        Ok(((protocol, host, count), target))
+    };
+    plan.ports.iter().flatten().map(read).collect()
 }
 
-/// The first of them.
-fn ends(port: &Port) -> Option<Wanted> {
+/// The address of the port that is so many behind this one.
+fn nth(address: SocketAddr, at: u16) -> Option<SocketAddr> {
+    let port = address.port().checked_add(at)?;
+    Some(SocketAddr::new(address.ip(), port))
+}
+
+/// Of the first of them.
+fn ends(port: &Port) -> Option<((Protocol, SocketAddr), SocketAddr)> {
     let address = |ip: &Option<String>, number: Option<u16>| {
         let ip: IpAddr = ip.as_deref()?.parse().ok()?;
         Some(SocketAddr::new(ip, number?))
     };
-    Some((
-        Protocol::named(port.protocol.as_deref().unwrap_or("tcp"))?,
-        address(&port.host_ip, port.host_port)?,
-        address(&port.container_ip, port.container_port)?,
-    ))
+    let protocol = Protocol::named(port.protocol.as_deref().unwrap_or("tcp"))?;
+    let host = address(&port.host_ip, port.host_port)?;
+    let target = address(&port.container_ip, port.container_port)?;
+    Some(((protocol, host), target))
 }
 
 /// A socket for each port, and the limit is low for programs that use select(2). Answers the least
@@ -278,30 +279,35 @@ fn make_room(sockets: usize) -> RawFd {
 
 /// None where the host has no IPv6 and all its addresses are meant.
 fn bind(wanted: &Wanted, is_served: bool, least: RawFd) -> Result<Option<Claim>> {
-    let (protocol, host, target) = *wanted;
-    let claimed = claim(protocol, &host, is_served).and_then(|socket| match least {
-        0 => Ok(socket),
-        least => rustix::io::fcntl_dupfd_cloexec(socket, least),
-    });
-    match claimed {
-        Ok(socket) => Ok(Some(Claim {
-            socket,
-            protocol,
-            host,
-            target,
-        })),
-        Err(Errno::AFNOSUPPORT) if host.is_ipv6() && host.ip().is_unspecified() => Ok(None),
-        // Docker's sentence.
-        Err(errno) => Err(Error::with_errno(
-            Kind::System,
-            Some(errno.raw_os_error()),
-            format!(
-                "failed to bind host port {host}/{}: {}",
-                protocol.name(),
-                inet::words(errno)
-            ),
-        )),
+    let (place, target) = *wanted;
+    let (protocol, first, count) = place;
+    let mut sockets = Vec::with_capacity(count.into());
+    for host in (0..count).filter_map(|at| nth(first, at)) {
+        let claimed = claim(protocol, &host, is_served).and_then(|socket| match least {
+            0 => Ok(socket),
+            least => rustix::io::fcntl_dupfd_cloexec(socket, least),
+        });
+        match claimed {
+            Ok(socket) => sockets.push(socket),
+            Err(Errno::AFNOSUPPORT) if host.is_ipv6() && host.ip().is_unspecified() => {
+                return Ok(None);
+            }
+            // Docker's sentence.
+            Err(errno) => {
+                let (protocol, words) = (protocol.name(), inet::words(errno));
+                return Err(Error::with_errno(
+                    Kind::System,
+                    Some(errno.raw_os_error()),
+                    format!("failed to bind host port {host}/{protocol}: {words}"),
+                ));
+            }
+        }
     }
+    Ok(Some(Claim {
+        sockets,
+        place,
+        target,
+    }))
 }
 
 fn claim(
@@ -355,25 +361,33 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_as_many_ports() {
+    fn a_range_is_as_many_sockets() {
+        let first = loop {
+            let first = free_port();
+            if first < 65_000 && claim(Protocol::Tcp, &nth(any(first), 1).unwrap(), true).is_ok() {
+                break first;
+            }
+        };
         let plan = plan(&[
-            ("tcp", "0.0.0.0", 8000, 3, "10.0.0.2"),
-            ("udp", "::", 53, 1, "10.0.0.2"),
+            ("tcp", "127.0.0.1", first, 2, "10.0.0.2"),
+            ("udp", "127.0.0.1", first, 1, "10.0.0.2"),
         ]);
-        let texts: Vec<String> = wanted(&plan)
-            .unwrap()
+        let ports = Ports::claim(&plan).unwrap();
+        let bound: Vec<Vec<u16>> = ports
+            .claims
             .iter()
-            .map(|(protocol, host, target)| format!("{} {host} {target}", protocol.name()))
+            .map(|claim| {
+                let sockets = claim.sockets.iter();
+                sockets
+                    .map(|socket| inet::address(socket).unwrap().port())
+                    .collect()
+            })
             .collect();
-        assert_eq!(
-            texts,
-            [
-                "tcp 0.0.0.0:8000 10.0.0.2:80",
-                "tcp 0.0.0.0:8001 10.0.0.2:81",
-                "tcp 0.0.0.0:8002 10.0.0.2:82",
-                "udp [::]:53 10.0.0.2:80",
-            ]
-        );
+        assert_eq!(bound, [vec![first, first + 1], vec![first]]);
+    }
+
+    fn any(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
     }
 
     #[test]
@@ -383,6 +397,7 @@ mod tests {
             ("tcp", "0.0.0", 1, 1, "10.0.0.2"),
             ("tcp", "0.0.0.0", 1, 1, "web"),
             ("tcp", "0.0.0.0", 65535, 2, "10.0.0.2"),
+            ("tcp", "0.0.0.0", 1, 0, "10.0.0.2"),
         ] {
             assert!(wanted(&plan(&[ports])).is_err(), "{ports:?}");
         }
