@@ -22,7 +22,7 @@ pub fn attach(path: &Path, block_bytes: u32, readonly: bool) -> Result<(File, Pa
     let open = |path: &Path| open(path, readonly);
     let file = open(path)?;
     let stat = fs::stat(file.as_fd())?;
-    if let Some(found) = find(stat.st_dev, stat.st_ino, readonly) {
+    if let Some(found) = find(stat.st_dev, stat.st_ino, readonly)? {
         return Ok(found);
     }
     let control = open(Path::new("/dev/loop-control"))?;
@@ -55,13 +55,17 @@ pub fn attach(path: &Path, block_bytes: u32, readonly: bool) -> Result<(File, Pa
 }
 
 /// A loop device of the same kind over the file that these numbers name. To write, any is better than
-/// a second one.
-fn find(device: u64, inode: u64, readonly: bool) -> Option<(File, PathBuf)> {
+/// a second one, and not to know is an error.
+fn find(device: u64, inode: u64, readonly: bool) -> Result<Option<(File, PathBuf)>> {
     let wanted = match readonly {
         true => LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR,
         false => 0,
     };
-    for entry in std::fs::read_dir("/sys/block").ok()?.flatten() {
+    let all = match std::fs::read_dir("/sys/block") {
+        Err(error) if !readonly => return Err(Error::io("read /sys/block", &error)),
+        all => all,
+    };
+    for entry in all.into_iter().flatten().flatten() {
         // Only those that are set up have this directory; opening the others is for nothing.
         if !entry.path().join("loop").exists() {
             continue;
@@ -76,10 +80,10 @@ fn find(device: u64, inode: u64, readonly: bool) -> Option<(File, PathBuf)> {
             && (info.offset, info.size_limit) == (0, 0)
             && info.flags & wanted == wanted
         {
-            return Some((opened, name));
+            return Ok(Some((opened, name)));
         }
     }
-    None
+    Ok(None)
 }
 
 fn open(path: &Path, readonly: bool) -> Result<File> {
