@@ -66,9 +66,16 @@ impl Network {
             return;
         }
         self.is_published = true;
-        // What rules do not take comes to the ports' sockets.
-        if let Err(error) = firewall::publish(&self.plan) {
-            log::line(WHO, error);
+        // What rules do not take comes to the ports' sockets, and there is a proxy, if it may be.
+        match firewall::publish(&self.plan) {
+            Ok(published) if self.plan.proxies == Some(false) && !published.ipv4 => {
+                log::line(
+                    WHO,
+                    "ports of IPv4 are not published: neither rules nor a proxy lead to them",
+                );
+            }
+            Ok(_) => {}
+            Err(error) => log::line(WHO, error),
         }
     }
 

@@ -47,7 +47,7 @@ macro_rules! sets {
             data: $data,
             comment: $comment,
         };)+
-        /// Each with what it needs and the family it is of.
+        /// All of them.
         pub static SETS: &[&Set] = &[$(&$NAME,)+];
     };
 }
