@@ -7,12 +7,11 @@
 use crate::error::{Error, Kind, Result};
 use crate::sys::init::{self, Split};
 use crate::sys::signal::{self, Set};
-use crate::sys::supervisor;
+use crate::sys::{spawn, supervisor};
 use lexopt::prelude::*;
+use rustix::io::Errno;
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::io::Write;
 
 const HELP: &str = "\
 Usage: tug init [OPTIONS] [--] PROGRAM [ARGS]
@@ -113,15 +112,25 @@ impl Options {
             self.say(FATAL, &error.message);
             return 1;
         }
-        let error = Command::new(&self.program).args(&self.args).exec();
+        let error = self.become_program().unwrap_or_else(|errno| errno);
         let name = self.program.to_string_lossy();
-        let (why, code) = match error.kind() {
-            ErrorKind::NotFound => ("No such file or directory".to_string(), 127),
-            ErrorKind::PermissionDenied => ("Permission denied".to_string(), 126),
+        let (why, code) = match error {
+            Errno::NOENT => ("No such file or directory".to_string(), 127),
+            Errno::ACCESS | Errno::PERM => ("Permission denied".to_string(), 126),
             _ => (error.to_string(), 1),
         };
         self.say(FATAL, &format!("exec {name} failed: {why}"));
         code
+    }
+
+    /// Both ways it is why not.
+    fn become_program(&self) -> std::result::Result<Errno, Errno> {
+        let program = spawn::c_string(&self.program)?;
+        let mut args = vec![program.clone()];
+        for word in &self.args {
+            args.push(spawn::c_string(word)?);
+        }
+        Ok(spawn::exec(&program, &args))
     }
 
     /// Pass signals on and reap, until the program has ended.

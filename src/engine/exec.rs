@@ -114,7 +114,7 @@ impl Engine {
             request.cmd.clone().unwrap_or_default().join(" ")
         );
         self.tell(container, &action, &[("execID", id)]);
-        let started = running_shim(container).and_then(|shim| shim.exec(&exec, connection));
+        let started = running_shim(container).and_then(|shim| shim.exec(exec, connection));
         match started {
             Ok(pid) => {
                 container.update(|state| {

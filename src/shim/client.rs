@@ -11,14 +11,15 @@ use crate::runtime::binary;
 use crate::shim::exit::Exit;
 use crate::shim::log::reader::Mark;
 use crate::shim::message::{self, LINE_BYTES_MAX, Reply, Request};
-use crate::sys::{fs, poll, socket};
+use crate::sys::spawn::{self, Program};
+use crate::sys::{failed, fs, poll, signal, socket};
 use crate::wire::container::{Health, RestartPolicy};
 use rustix::event::PollFlags;
+use rustix::io::Errno;
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ const GLANCE_TIMEOUT: Duration = Duration::from_secs(1);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The shims that this process has spawned and not yet reaped.
-static CHILDREN: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+static CHILDREN: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
 /// A shim: where it serves, and which process it is.
 #[derive(Clone, Debug)]
@@ -140,32 +141,31 @@ pub fn launch(run_dir: &Path) -> Result<Shim> {
         .mode(0o600)
         .open(&notes)
         .map_err(|e| Error::io(format_args!("open {}", notes.display()), &e))?;
-    let mut child = Command::new(fs::proc_fd(executable.as_fd()))
-        .arg0("tug-shim")
-        .arg(run_dir)
-        .args(descriptors_option())
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(stderr)
-        .spawn()
-        .map_err(|e| Error::io("spawn shim", &e))?;
+    let stdin = fs::open_null()?;
+    let (ready, stdout) = spawn::pipe().map_err(|errno| failed("pipe", "for shim", errno))?;
+    let spawned = words(run_dir).and_then(|args| {
+        let shim = Program {
+            path: &fs::proc_fd(executable.as_fd()),
+            args,
+            env: Some(&[]),
+            dir: Some(Path::new("/")),
+            stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].map(Some),
+            resets_signals: false,
+        };
+        shim.spawn()
+    });
+    let pid = spawned.map_err(|errno| failed("spawn", "shim", errno))?;
+    drop(stdout);
 
-    let pid = child.id().cast_signed();
-    let ready = child.stdout.take().map(OwnedFd::from);
-    let outcome = ready.map_or_else(
-        || Err(Error::new(Kind::Gone, "shim has no ready pipe")),
-        |pipe| read_line(&pipe, START_TIMEOUT),
-    );
+    let outcome = read_line(&ready, START_TIMEOUT);
     if outcome.is_err() {
         // It is silent or dead. What it began is swept as any half-made container's.
-        let _ = child.kill();
+        let _ = signal::kill(pid, signal::SIGKILL);
     }
     CHILDREN
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .push(child);
+        .push(pid);
 
     let line = outcome.map_err(|mut error| {
         error.message = format!("shim: {} (see {})", error.message, notes.display());
@@ -178,10 +178,19 @@ pub fn launch(run_dir: &Path) -> Result<Shim> {
     })
 }
 
+/// A shim's command line.
+fn words(run_dir: &Path) -> std::result::Result<Vec<CString>, Errno> {
+    let mut words = vec![c"tug-shim".to_owned(), spawn::c_string(run_dir)?];
+    if let Some(option) = descriptors_option() {
+        words.push(spawn::c_string(option)?);
+    }
+    Ok(words)
+}
+
 /// Reap the shims of ours that have ended.
 pub fn reap() {
     let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
-    children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    children.retain(|pid| !spawn::has_ended(*pid));
 }
 
 /// The shim that serves in `run_dir`, whoever spawned it. `Kind::Gone` when nobody serves. Does not
@@ -207,7 +216,6 @@ fn or_gone(error: Error) -> Error {
 }
 
 fn is_nobody(errno: i32) -> bool {
-    use rustix::io::Errno;
     [
         Errno::NOENT,
         Errno::CONNREFUSED,
@@ -256,11 +264,11 @@ impl Shim {
 
     /// Run a further process in the container; answers its pid. With an `attach` the client's
     /// connection is handed over.
-    pub fn exec(&self, exec: &Exec, client: Option<BorrowedFd<'_>>) -> Result<i32> {
+    pub fn exec(&self, exec: Exec, client: Option<BorrowedFd<'_>>) -> Result<i32> {
         let request = Request {
             verb: verb("exec"),
-            id: Some(exec.id.clone()),
-            process: Some(exec.process.clone()),
+            id: Some(exec.id),
+            process: Some(exec.process),
             attach: exec.attach.as_ref().map(to_message),
             ..Default::default()
         };

@@ -28,6 +28,13 @@ pub fn open_file(path: &Path) -> std::result::Result<OwnedFd, Errno> {
     rustix::fs::open(path, flags, Mode::empty())
 }
 
+/// The null device, to read from and to write to.
+pub fn open_null() -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::open("/dev/null", flags, Mode::empty())
+        .map_err(|errno| failed("open", "/dev/null", errno))
+}
+
 /// All of a small file of ours or of the kernel's.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Error::io(format_args!("read {}", path.display()), &error))

@@ -32,6 +32,7 @@ pub mod seccomp;
 pub mod service;
 pub mod signal;
 pub mod socket;
+pub mod spawn;
 pub mod stream;
 pub mod supervisor;
 pub mod terminal;

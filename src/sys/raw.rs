@@ -187,7 +187,7 @@ pub fn mount_setattr(
 }
 
 /// Pointers to `list`, and the null pointer that ends them.
-fn pointers(list: &[CString]) -> Vec<*const c_char> {
+pub fn pointers(list: &[CString]) -> Vec<*const c_char> {
     let mut all: Vec<*const c_char> = list.iter().map(|text| text.as_ptr()).collect();
     all.push(std::ptr::null());
     all

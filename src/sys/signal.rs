@@ -180,10 +180,21 @@ pub fn wait(set: Set) -> Result<i32> {
 
 /// Ignore a signal, from here on and across exec (sigaction(2)).
 pub fn ignore(signal: i32) -> Result<()> {
+    const SIG_IGN: usize = 1;
+    set_handler(signal, SIG_IGN)
+}
+
+/// Have a signal do again what it does by default.
+pub fn restore(signal: i32) -> Result<()> {
+    const SIG_DFL: usize = 0;
+    set_handler(signal, SIG_DFL)
+}
+
+/// `handler` is one of the two that are no address.
+fn set_handler(signal: i32, handler: usize) -> Result<()> {
     // The handler stands first in the kernel's struct on all our targets, and zero means "none" for
     // flags, restorer and mask, whatever their order; 64 bytes are more than any of them has.
-    const SIG_IGN: usize = 1;
-    let action = [SIG_IGN, 0, 0, 0, 0, 0, 0, 0];
+    let action = [handler, 0, 0, 0, 0, 0, 0, 0];
     // SAFETY: the kernel reads its struct from `action`, which is larger and lives across the call;
     // the handler is no address.
     let result = unsafe {

@@ -1,14 +1,12 @@
 //! What a supervising process asks of the kernel about itself.
 
 use crate::error::Result;
-use crate::sys::{failed, raw};
+use crate::sys::failed;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::thread::UnshareFlags;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
 /// Become the parent of descendants whose own parent has ended (PR_SET_CHILD_SUBREAPER).
 pub fn adopt_orphans() -> Result<()> {
@@ -37,19 +35,6 @@ pub fn private_mounts() -> Result<()> {
         .map_err(|errno| failed("unshare", "mount namespace", errno))?;
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags).map_err(|errno| failed("make slave", "/", errno))
-}
-
-/// Let the program that `command` runs begin as a shell's would, with no signal blocked or ignored:
-/// what supervises waits for its own by signalfd(2), and children inherit that.
-#[allow(unsafe_code)]
-pub fn reset_signals(command: &mut Command) {
-    // SAFETY: between fork and exec it makes system calls alone: no lock, no memory.
-    unsafe {
-        command.pre_exec(|| {
-            raw::reset_signals();
-            Ok(())
-        })
-    };
 }
 
 /// umount2(2); lazily if something still uses it.

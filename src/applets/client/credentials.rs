@@ -10,12 +10,15 @@ use super::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::json::node::{self, Node, quote};
 use crate::json::object::Object;
+use crate::sys::process::{self, Ended};
+use crate::sys::spawn::{self, Program};
 use crate::{base64, id};
-use std::fs;
-use std::io::Write;
+use rustix::io::Errno;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// Under this name Docker keeps the account at its own registry, docker.io.
 pub const HUB: &str = "https://index.docker.io/v1/";
@@ -125,7 +128,7 @@ impl Config {
                 servers.push(server);
             }
         }
-        servers.sort();
+        servers.sort_unstable();
         servers.dedup();
         let mut all = Object::new();
         for server in servers {
@@ -356,34 +359,39 @@ fn ask(helper: &str, verb: &str, doing: &str, input: &str) -> Result<Option<Stri
             "error {doing} credentials - err: {why}, out: `{said}`"
         ))
     };
-    let spawned = Command::new(&program)
-        .arg(verb)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut child = spawned.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => failed(
+    let pipe = || spawn::pipe().map_err(|errno| failed(&errno.to_string(), ""));
+    let (stdin, writer) = pipe()?;
+    let (reader, stdout) = pipe()?;
+    let args = process::c_strings(&[&program, verb])?;
+    let child = Program {
+        path: Path::new(&program),
+        args,
+        env: None,
+        dir: None,
+        stdio: [Some(stdin.as_fd()), Some(stdout.as_fd()), None],
+        resets_signals: false,
+    };
+    let child = child.spawn().map_err(|errno| match errno {
+        Errno::NOENT => failed(
             &format!(
                 "exec: {}: executable file not found in $PATH",
                 quote(&program)
             ),
             "",
         ),
-        _ => failed(&error.to_string(), ""),
+        errno => failed(&errno.to_string(), ""),
     })?;
+    drop((stdin, stdout));
     // One that does not read says by its exit status what it thinks.
-    if let Some(mut stdin) = child.stdin.take() {
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child
-        .wait_with_output()
-        .map_err(|error| failed(&error.to_string(), ""))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    match output.status.code() {
-        Some(0) => Ok(Some(said.into_owned())),
+    let _ = File::from(writer).write_all(input.as_bytes());
+    let mut said = Vec::new();
+    let _ = File::from(reader).read_to_end(&mut said);
+    let said = String::from_utf8_lossy(&said);
+    match process::wait(process::open(child)?)? {
+        Ended::Exited(0) => Ok(Some(said.into_owned())),
         _ if said.trim() == NOT_FOUND => Ok(None),
-        Some(code) => Err(failed(&format!("exit status {code}"), &said)),
-        None => Err(failed("it was killed", &said)),
+        Ended::Exited(code) => Err(failed(&format!("exit status {code}"), &said)),
+        Ended::Signalled(_) => Err(failed("it was killed", &said)),
     }
 }
 

@@ -229,7 +229,7 @@ pub fn exec(ctr: &Ctr, options: &mut Options) -> Result<u8> {
         attach: None,
     };
     if options.is("detach") {
-        shim.exec(&exec, None)?;
+        shim.exec(exec, None)?;
         return Ok(0);
     }
     exec.attach = Some(Attach {
@@ -241,7 +241,7 @@ pub fn exec(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     let mut watch = shim.watch()?;
     let (ours, theirs) = socket::pair()?;
     let guard = streams::guard(false, tty)?;
-    shim.exec(&exec, Some(theirs.as_fd()))?;
+    shim.exec(exec, Some(theirs.as_fd()))?;
     drop(theirs);
     let session = Session {
         shim: &shim,

@@ -6,8 +6,14 @@ use super::{Global, text};
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::runtime::{kill, ps};
+use crate::sys::failed;
+use crate::sys::process::{self, Ended};
+use crate::sys::spawn::{self, Program};
 use lexopt::prelude::*;
-use std::process::{Command, Output};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 pub fn main(global: &Global, mut args: lexopt::Parser) -> Result<u8> {
     let (mut id, mut is_json) = (None, false);
@@ -33,15 +39,43 @@ pub fn main(global: &Global, mut args: lexopt::Parser) -> Result<u8> {
     if is_default {
         rest.push("-ef".to_string());
     }
-    match Command::new("ps").args(&rest).output() {
-        Ok(output) if output.status.success() => write(&only(&output, &pids)?),
+    match run_ps(&rest) {
+        Ok(shown) => write(&only(&shown, &pids)?),
         // Small systems have none, or one that knows no options.
-        _ if is_default => write(&table(&pids)?),
-        Ok(output) => Err(Error::new(
-            Kind::System,
-            format!("ps: {}", String::from_utf8_lossy(&output.stderr).trim_end()),
-        )),
-        Err(error) => Err(Error::io("run ps", &error)),
+        Err(_) if is_default => write(&table(&pids)?),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the host's `ps` prints; or what it says against it.
+fn run_ps(options: &[String]) -> Result<String> {
+    let pipe = || spawn::pipe().map_err(|errno| failed("pipe", "for ps", errno));
+    let (out, stdout) = pipe()?;
+    let (err, stderr) = pipe()?;
+    let mut args = vec![c"ps".to_owned()];
+    args.extend(process::c_strings(options)?);
+    let program = Program {
+        path: Path::new("ps"),
+        args,
+        env: None,
+        dir: None,
+        stdio: [None, Some(stdout.as_fd()), Some(stderr.as_fd())],
+        resets_signals: false,
+    };
+    let pid = program
+        .spawn()
+        .map_err(|errno| failed("run", "ps", errno))?;
+    drop((stdout, stderr));
+    // One after the other: what it says against its options fits into a pipe.
+    let read = |pipe: OwnedFd| {
+        let mut text = Vec::new();
+        let _ = File::from(pipe).read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    let (shown, said) = (read(out), read(err));
+    match process::wait(process::open(pid)?)? {
+        Ended::Exited(0) => Ok(shown),
+        _ => Err(Error::new(Kind::System, format!("ps: {}", said.trim_end()))),
     }
 }
 
@@ -68,8 +102,7 @@ fn take_format(rest: &mut Vec<String>, is_json: &mut bool) -> Result<()> {
 }
 
 /// The head of `ps`'s output and the lines of our processes.
-fn only(output: &Output, pids: &[i32]) -> Result<String> {
-    let text = String::from_utf8_lossy(&output.stdout);
+fn only(text: &str, pids: &[i32]) -> Result<String> {
     let mut lines = text.lines();
     let head = lines.next().unwrap_or_default();
     let column = head.split_whitespace().position(|name| name == "PID");

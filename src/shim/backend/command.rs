@@ -11,13 +11,15 @@ use crate::json::node::Node;
 use crate::oci::spec::{Process, Resources, Spec};
 use crate::runtime::create::{Created, Io};
 use crate::runtime::exec::Execed;
-use crate::sys::{fs, poll, process, socket, supervisor};
+use crate::sys::process::Ended;
+use crate::sys::spawn;
+use crate::sys::{failed, fs, poll, process, signal, socket};
 use rustix::event::PollFlags;
-use std::ffi::OsStr;
+use rustix::io::Errno;
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// How long one verb may take: less than the engine waits for the shim.
@@ -27,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(50);
 const CONSOLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runtimes find their own helpers by it, and shims have no environment.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH: &CStr = c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub struct Program {
     pub path: PathBuf,
@@ -81,9 +83,8 @@ impl Program {
     }
 
     pub fn kill(&self, signal: i32) -> Result<()> {
-        let mut command = self.command("kill");
-        command.args([&self.id, &signal.to_string()]);
-        self.finish("kill", command, Io::Inherit)
+        let words = [self.id.clone(), signal.to_string()];
+        self.finish("kill", &words, Io::Inherit)
     }
 
     pub fn pause(&self) -> Result<()> {
@@ -147,15 +148,13 @@ impl Program {
         socket::listen(&path, 0o600, None)
     }
 
-    fn run(&self, verb: &str, options: Vec<String>, io: Io) -> Result<()> {
-        let mut command = self.command(verb);
-        command.args(options).arg(&self.id);
-        self.finish(verb, command, io)
+    fn run(&self, verb: &str, mut options: Vec<String>, io: Io) -> Result<()> {
+        options.push(self.id.clone());
+        self.finish(verb, &options, io)
     }
 
-    /// What stands before a verb's own options.
-    fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(&self.path);
+    /// The command line: `words` stand behind the verb.
+    fn args(&self, verb: &str, words: &[String]) -> std::result::Result<Vec<CString>, Errno> {
         let log = self.log();
         let own: [&OsStr; 7] = [
             "--root".as_ref(),
@@ -166,17 +165,12 @@ impl Program {
             "json".as_ref(),
             verb.as_ref(),
         ];
-        for word in self.args.iter().map(OsStr::new).chain(own) {
-            command.arg(word);
+        let mut args = vec![spawn::c_string(&self.path)?];
+        let before = self.args.iter().map(OsStr::new);
+        for word in before.chain(own).chain(words.iter().map(OsStr::new)) {
+            args.push(spawn::c_string(word)?);
         }
-        command.env_clear().env("PATH", PATH);
-        let bundle = self.run_dir.join("bundle");
-        command.current_dir(match bundle.is_dir() {
-            true => &bundle,
-            false => Path::new("/"),
-        });
-        supervisor::reset_signals(&mut command);
-        command
+        Ok(args)
     }
 
     fn log(&self) -> PathBuf {
@@ -184,54 +178,64 @@ impl Program {
     }
 
     /// Run it to its end. With `Io::Inherit` it gets no streams, and what it says is kept.
-    fn finish(&self, verb: &str, mut command: Command, io: Io) -> Result<()> {
+    fn finish(&self, verb: &str, words: &[String], io: Io) -> Result<()> {
         // What an earlier verb has said is no reason of this one's.
         forget(&self.log())?;
         let said = self.run_dir.join("runtime.err");
         forget(&said)?;
-        match io {
+        let stdio = match io {
             Io::Fds {
                 stdin,
                 stdout,
                 stderr,
-            } => {
-                command.stdin(stdin).stdout(stdout).stderr(stderr);
-            }
+            } => [stdin, stdout, stderr],
             Io::Inherit => {
                 // A file, for who would read a pipe to its end might wait for the container's.
                 let file = File::create(&said)
                     .map_err(|e| Error::io(format_args!("create {}", said.display()), &e))?;
-                command
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(file);
+                [fs::open_null()?, fs::open_null()?, file.into()]
             }
-        }
-        let status = self.wait(command)?;
-        match status.success() {
-            true => Ok(()),
-            false => Err(self.failure(verb, status, &said)),
+        };
+        let spawned = self
+            .args(verb, words)
+            .and_then(|args| self.spawn(args, &stdio));
+        // Our ends of its streams would keep them open.
+        drop(stdio);
+        let name = self.path.display();
+        match self.wait(spawned.map_err(|errno| failed("run", name, errno))?)? {
+            Ended::Exited(0) => Ok(()),
+            ended => Err(self.failure(verb, ended, &said)),
         }
     }
 
-    fn wait(&self, mut command: Command) -> Result<ExitStatus> {
-        let name = self.path.display();
-        let mut child = command
-            .spawn()
-            .map_err(|e| Error::io(format_args!("run {name}"), &e))?;
-        // Our ends of its streams would keep them open.
-        drop(command);
-        let pidfd = process::open(child.id().cast_signed())?;
+    fn spawn(&self, args: Vec<CString>, stdio: &[OwnedFd; 3]) -> std::result::Result<i32, Errno> {
+        let bundle = self.run_dir.join("bundle");
+        let dir = match bundle.is_dir() {
+            true => &bundle,
+            false => Path::new("/"),
+        };
+        let program = spawn::Program {
+            path: &self.path,
+            args,
+            env: Some(&[PATH.to_owned()]),
+            dir: Some(dir),
+            stdio: stdio.each_ref().map(|fd| Some(fd.as_fd())),
+            resets_signals: true,
+        };
+        program.spawn()
+    }
+
+    fn wait(&self, pid: i32) -> Result<Ended> {
+        let pidfd = process::open(pid)?;
         let ready = poll::wait(&[(pidfd.as_fd(), PollFlags::IN)], Some(PATIENCE))?;
         let has_ended = ready.iter().any(|events| !events.is_empty());
         if !has_ended {
-            let _ = child.kill();
+            let _ = process::signal(&pidfd, signal::SIGKILL);
         }
-        let status = child
-            .wait()
-            .map_err(|e| Error::io(format_args!("wait for {name}"), &e))?;
+        let ended = process::wait(&pidfd)?;
+        let name = self.path.display();
         match has_ended {
-            true => Ok(status),
+            true => Ok(ended),
             false => Err(Error::new(
                 Kind::System,
                 format!("{name} did not end within {} s", PATIENCE.as_secs()),
@@ -240,7 +244,7 @@ impl Program {
     }
 
     /// Its last word of an error, or else what it printed.
-    fn failure(&self, verb: &str, status: ExitStatus, said: &Path) -> Error {
+    fn failure(&self, verb: &str, ended: Ended, said: &Path) -> Error {
         let read = |path: &Path| fs::read(path).unwrap_or_default();
         let log = read(&self.log());
         let message = last_error(&String::from_utf8_lossy(&log)).unwrap_or_else(|| {
@@ -248,7 +252,14 @@ impl Program {
             let said = String::from_utf8_lossy(&said);
             let line = said.trim().lines().next().unwrap_or_default();
             let colon = if line.is_empty() { "" } else { ": " };
-            format!("{} {verb}: {status}{colon}{line}", self.path.display())
+            let (how, number) = match ended {
+                Ended::Exited(code) => ("exit status", code),
+                Ended::Signalled(signal) => ("signal", signal),
+            };
+            format!(
+                "{} {verb}: {how}: {number}{colon}{line}",
+                self.path.display()
+            )
         });
         Error::new(Kind::of_words(&message).unwrap_or(Kind::System), message)
     }
