@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::id;
 use crate::net::plan::{Endpoint, Plan, Resolver};
 use sha2::{Digest, Sha256};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
 const HOSTS: &str = "hosts";
@@ -256,8 +257,11 @@ fn replaced(old: &str, names: &[String], records: &[Record]) -> String {
 /// The address that this host has towards the world. Nothing is sent: to connect a socket for
 /// datagrams only asks the kernel for a route (192.0.2.1 is for documentation, RFC 5737).
 fn own_address() -> Option<String> {
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let socket = UdpSocket::bind(any).ok()?;
+    socket
+        .connect(SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9)))
+        .ok()?;
     Some(socket.local_addr().ok()?.ip().to_string())
 }
 

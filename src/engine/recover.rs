@@ -151,7 +151,7 @@ fn set_aside(engine: &Engine, parent: &Path, id: &str, why: &str) {
 fn sweep_strangers(engine: &Engine, run: &Path) -> Result<()> {
     let mut names = staging::names(run)?;
     names.extend(staging::names(&engine.runtime_root())?);
-    names.sort();
+    names.sort_unstable();
     names.dedup();
     for id in names.iter().filter(|name| id::is_full(name)) {
         let is_known = lock(&engine.registry)

@@ -17,7 +17,6 @@ use crate::error::{Error, Result};
 use crate::sys::fs::ModifiedAt;
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -121,24 +120,27 @@ impl Node {
 pub struct Tree {
     /// The first is the root.
     pub nodes: Vec<Node>,
-    /// By directory and name.
-    names: BTreeMap<(usize, Vec<u8>), usize>,
+    /// What stands in each node, sorted by name.
+    names: Vec<Vec<(Vec<u8>, usize)>>,
 }
 
 impl Tree {
     pub fn new(root: Node) -> Tree {
         Tree {
             nodes: vec![root],
-            names: BTreeMap::new(),
+            names: vec![Vec::new()],
         }
     }
 
     pub fn find(&self, parent: usize, name: &[u8]) -> Option<usize> {
-        self.names.get(&(parent, name.to_vec())).copied()
+        let names = self.names.get(parent)?;
+        let at = place(names, name).ok()?;
+        names.get(at).map(|(_, id)| *id)
     }
 
     pub fn add(&mut self, parent: usize, name: &[u8], node: Node) -> Result<usize> {
         self.nodes.push(node);
+        self.names.push(Vec::new());
         let id = self.nodes.len() - 1;
         self.link(parent, name, id).map(|()| id)
     }
@@ -146,20 +148,32 @@ impl Tree {
     /// One more name for a node that is there.
     pub fn link(&mut self, parent: usize, name: &[u8], id: usize) -> Result<()> {
         check_length(name, NAME_MAX)?;
-        self.names.insert((parent, name.to_vec()), id);
+        if let Some(names) = self.names.get_mut(parent) {
+            match place(names, name) {
+                Ok(at) => names[at].1 = id,
+                Err(at) => names.insert(at, (name.to_vec(), id)),
+            }
+        }
         Ok(())
     }
 
     pub fn unlink(&mut self, parent: usize, name: &[u8]) {
-        self.names.remove(&(parent, name.to_vec()));
+        if let Some(names) = self.names.get_mut(parent)
+            && let Ok(at) = place(names, name)
+        {
+            names.remove(at);
+        }
     }
 
     fn children(&self, parent: usize) -> impl Iterator<Item = (&[u8], usize)> {
-        let range = self
-            .names
-            .range((parent, Vec::new())..(parent + 1, Vec::new()));
-        range.map(|((_, name), id)| (&name[..], *id))
+        let names = self.names.get(parent).into_iter().flatten();
+        names.map(|(name, id)| (&name[..], *id))
     }
+}
+
+/// Where a name stands, or would.
+fn place(names: &[(Vec<u8>, usize)], name: &[u8]) -> std::result::Result<usize, usize> {
+    names.binary_search_by(|(other, _)| other[..].cmp(name))
 }
 
 fn check_length(text: &[u8], max: usize) -> Result<()> {

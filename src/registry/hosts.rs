@@ -132,7 +132,7 @@ pub fn certificates(certs: &[PathBuf], url: &Url) -> Result<Certificates> {
             continue;
         };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.sort();
+        paths.sort_unstable();
         for path in paths {
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("crt") => found.authorities.push(path),

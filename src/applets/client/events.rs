@@ -70,7 +70,7 @@ fn describe(event: Node<'_>) -> String {
     for (name, value) in event.at("Actor.Attributes").pairs() {
         attributes.push(format!("{name}={}", value.text()));
     }
-    attributes.sort();
+    attributes.sort_unstable();
     if !attributes.is_empty() {
         text.push_str(&format!(" ({})", attributes.join(", ")));
     }

@@ -349,7 +349,7 @@ fn group_help(group: &str) -> String {
             .find_map(|name| name.strip_prefix(group)?.strip_prefix(' '));
         verbs.extend(own.map(|name| (name, verb.about)));
     }
-    verbs.sort();
+    verbs.sort_unstable();
     list(&mut text, verbs.into_iter());
     text.push_str(&format!(
         "\nRun 'tug {group} COMMAND --help' for more information on a command.\n"

@@ -246,7 +246,7 @@ fn ports(list: Node<'_>) -> String {
             port.at("Type").text(),
         ));
     }
-    ports.sort();
+    ports.sort_unstable();
     // Address and protocol, and the first and last port.
     let mut open: Vec<(String, String, i64, i64)> = Vec::new();
     let (mut done, mut mapped) = (Vec::new(), Vec::new());

@@ -76,7 +76,7 @@ pub fn settle_capabilities(host: &mut HostConfig) {
     };
     let settle = |list: &Option<Vec<String>>| {
         let mut names: Vec<String> = list.iter().flatten().map(whole).collect();
-        names.sort();
+        names.sort_unstable();
         names.dedup();
         if names.iter().any(|name| name == "ALL") {
             names = vec!["ALL".to_string()];

@@ -19,7 +19,7 @@ pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
             Vec::new()
         };
         names.retain(|name| id::is_full(name));
-        names.sort();
+        names.sort_unstable();
         for digits in names {
             let size = match kind {
                 "layer" => layer_bytes(ctr, &digits),
@@ -37,7 +37,7 @@ pub fn list(ctr: &Ctr, options: &mut Options) -> Result<u8> {
             manifests.push(format!("{digest}\t{}\tmanifest\n", bytes.len()));
         }
     }
-    manifests.sort();
+    manifests.sort_unstable();
     manifests.dedup();
     rows.push_str(&manifests.concat());
     print_list(&rows, options)

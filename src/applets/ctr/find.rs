@@ -35,7 +35,7 @@ impl Ctr {
     pub fn find(&self, name: &str) -> Result<String> {
         let mut all = self.recorded()?;
         all.extend(self.run()?);
-        all.sort();
+        all.sort_unstable();
         all.dedup();
         if let Some(id) = all.iter().find(|id| self.name(id) == name) {
             return Ok(id.clone());
@@ -60,6 +60,6 @@ fn ids(dir: &Path) -> Result<Vec<String>> {
     }
     let mut names = staging::names(dir)?;
     names.retain(|name| id::is_full(name));
-    names.sort();
+    names.sort_unstable();
     Ok(names)
 }

@@ -35,7 +35,7 @@ fn all(ctr: &Ctr) -> Result<Vec<Snapshot>> {
         Vec::new()
     };
     names.retain(|name| id::is_full(name));
-    names.sort();
+    names.sort_unstable();
     let mut all: Vec<Snapshot> = names
         .into_iter()
         .map(|digits| Snapshot {
@@ -123,7 +123,7 @@ pub fn tree(ctr: &Ctr, _: &mut Options) -> Result<u8> {
         chain.push(id);
         chains.push(chain);
     }
-    chains.sort();
+    chains.sort_unstable();
     let mut text = String::new();
     let mut before: &[String] = &[];
     for chain in &chains {
