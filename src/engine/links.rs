@@ -12,6 +12,7 @@ use crate::engine::spec;
 use crate::engine::validate::modes;
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::plan::Endpoint;
+use crate::sys::letters;
 use crate::wire::container::HostConfig;
 use std::sync::Arc;
 
@@ -159,7 +160,8 @@ impl Link {
 
     /// `DB_PORT_6379_TCP_ADDR=172.17.0.2` and its kin (moby, daemon/links).
     fn variables(&self, parent: &str) -> Vec<String> {
-        let alias = self.alias.to_uppercase().replace('-', "_");
+        let alias: String = self.alias.chars().map(letters::upper).collect();
+        let alias = alias.replace('-', "_");
         let address = endpoint::bare(self.place.ipv4.as_ref());
         let address = address
             .map(|address| address.to_string())
@@ -180,7 +182,7 @@ impl Link {
             if at == 0 {
                 put("PORT", &url);
             }
-            let key = format!("PORT_{port}_{}", protocol.to_uppercase());
+            let key = format!("PORT_{port}_{}", protocol.to_ascii_uppercase());
             put(&key, &url);
             put(&format!("{key}_ADDR"), &address);
             put(&format!("{key}_PORT"), &port.to_string());
