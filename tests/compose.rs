@@ -85,7 +85,7 @@ fn a_project_of_networks_volumes_and_health_comes_up_and_goes() {
         assert_eq!(up.code, 0, "{up:?}");
         let (web, db) = (container(&host, "web"), container(&host, "db"));
         assert_eq!(host.inspect(&db, "State.Health.Status"), "\"healthy\"");
-        let page = |address: &str| format!("busybox wget -q -O - -T 5 http://{address}/");
+        let page = |address: &str| format!("curl -s -m 5 http://{address}/");
         let visits = |expected: &str| {
             eventually("the published page is there", || {
                 neighbour.try_sh(&page("192.0.2.1:8080")).stdout == expected
