@@ -99,7 +99,10 @@ fn a_project_of_networks_volumes_and_health_comes_up_and_goes() {
         // Who is in which network, under which names.
         let lonely = container(&host, "lonely");
         let ask = |from: &str, script: &str| host.tug(&["exec", from, "sh", "-c", script]);
-        assert_eq!(ask(&lonely, "wget -q -O - -T 5 http://web/").stdout, "1\n");
+        assert_eq!(
+            ask(&lonely, "timeout 5 wget -q -O - http://web/").stdout,
+            "1\n"
+        );
         assert_ne!(ask(&lonely, "nslookup store").code, 0);
         assert_eq!(
             ask(&lonely, "grep -c 192.0.2.9.*far /etc/hosts").stdout,

@@ -6,7 +6,7 @@ suite=smoke_network
 . "${0%/*}/common"
 
 # page ADDRESS: what is served there.
-page() { wget -q -O - -T 5 "http://$1/" 2>&1; }
+page() { timeout 5 wget -q -O - "http://$1/" 2>&1; }
 page_is() { [ "$(page "$1")" = "$2" ]; }
 
 # The host has an address of its own beside the loopback.
@@ -23,9 +23,9 @@ networks() {
     same "$1: by the host's address" page "$(page 192.0.2.1:8080)"
     same "$1: by IPv6" page "$(page '[::1]:8080')"
     address=$(tug inspect -f '{{.NetworkSettings.IPAddress}}' web)
-    runs "$1: a neighbour" 0 page tug run --rm test wget -q -O - -T 5 "http://$address/"
+    runs "$1: a neighbour" 0 page tug run --rm test timeout 5 wget -q -O - "http://$address/"
     runs "$1: by the host's address from a container" 0 page \
-        tug run --rm test wget -q -O - -T 5 http://192.0.2.1:8080/
+        tug run --rm test timeout 5 wget -q -O - http://192.0.2.1:8080/
     tug run -d --name echo -p 9000:9000/udp test nc -u -l -p 9000 -e cat >/dev/null
     said=$(echo word | nc -u -w 3 127.0.0.1 9000)
     same "$1: a datagram" word "$said"
