@@ -26,16 +26,12 @@ networks() {
     runs "$1: a neighbour" 0 page tug run --rm test timeout 5 wget -q -O - "http://$address/"
     runs "$1: by the host's address from a container" 0 page \
         tug run --rm test timeout 5 wget -q -O - http://192.0.2.1:8080/
-    tug run -d --name echo -p 9000:9000/udp test nc -u -l -p 9000 -e cat >/dev/null
-    said=$(echo word | nc -u -w 3 127.0.0.1 9000)
-    same "$1: a datagram" word "$said"
-
     tug network create lab >/dev/null
     tug run -d --name db --network lab --network-alias store test sleep 1000 >/dev/null
     runs "$1: a name" 0 "$(tug inspect -f '{{.NetworkSettings.Networks.lab.IPAddress}}' db)" \
         tug run --rm --network lab test sh -c \
         "nslookup -type=a store | sed -n '/^Name/,\$s/^Address: //p'"
-    tug rm -f web echo db >/dev/null
+    tug rm -f web db >/dev/null
     tug network rm lab >/dev/null
 }
 
