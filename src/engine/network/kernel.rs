@@ -102,9 +102,14 @@ impl Engine {
             networks.is_filtered |= filtered.iter().any(|one| one.filters4 || one.filters6);
             Ok((filtered, plans))
         };
-        // Without rules there are still proxies.
-        if let Err(error) = firewall::sync(&mut read) {
-            self.note(error);
+        // Without rules there are still proxies; `info` says what it costs.
+        let outcome = firewall::sync(&mut read);
+        let is_refused = outcome.is_err();
+        let was_refused = std::mem::replace(&mut lock(&self.networks).is_unfiltered, is_refused);
+        if let Err(error) = outcome
+            && !was_refused
+        {
+            self.note(format_args!("no rules of the packet filter: {error}"));
         }
         self.watcher.wake();
     }
@@ -112,7 +117,7 @@ impl Engine {
     /// From the first rules on: what somebody else takes away is restored.
     pub(in crate::engine) fn watch_firewall(self: &Arc<Engine>) {
         let mut networks = lock(&self.networks);
-        if networks.is_watched || !networks.is_filtered {
+        if networks.is_watched || !networks.is_filtered || networks.is_unfiltered {
             return;
         }
         networks.is_watched = true;

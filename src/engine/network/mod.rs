@@ -56,6 +56,8 @@ pub struct Networks {
     /// Whether there are rules of the packet filter to be watched, and somebody who does.
     is_filtered: bool,
     is_watched: bool,
+    /// The kernel takes no rules, and that has been said.
+    is_unfiltered: bool,
     /// The address that was given last, of each network's subnets.
     last: Vec<(String, IpAddr)>,
 }
