@@ -274,7 +274,7 @@ fn lists_that_make_no_sense_are_refused() {
         (
             &["mount", "uts", "network"],
             &[("linux.netDevices", r#"{"no-such-device":{}}"#)],
-            r#"find network device "no-such-device""#,
+            r#"network device "no-such-device""#,
         ),
     ] {
         fs::write(bundle.config(), &good).unwrap();
