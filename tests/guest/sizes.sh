@@ -14,15 +14,15 @@ checks() {
     runs "$1: one with all capabilities too" 0 "full
 8192" tug run --rm --privileged --storage-opt size=8m test sh -c "$fill"
     tug run -d --name box --storage-opt size=8m test sh -c \
-        "echo run >>/runs; $fill; rm /fill; exec sleep 1000" \
+        "echo run >>/runs; $fill; rm /fill; echo end >>/ends; exec sleep 1000" \
         >/dev/null || fail "$1: it starts" "$?"
-    until_true tug exec box test -e /rest
+    until_true tug exec box test -s /ends
     runs "$1: its neighbour is not" 0 "9.0M" tug run --rm --storage-opt size=16m test sh -c \
         'dd if=/dev/zero of=/fill bs=1M count=9 2>/dev/null; du -h /fill | cut -f1'
     runs "$1: nor one without a size" 0 "9.0M" tug run --rm test sh -c \
         'dd if=/dev/zero of=/fill bs=1M count=9 2>/dev/null; du -h /fill | cut -f1'
     tug restart -t 0 box >/dev/null
-    until_true tug exec box test -e /rest
+    until_true tug exec box sh -c '[ "$(wc -l </ends)" = 2 ]'
     runs "$1: what it has it keeps" 0 "2" tug exec box sh -c 'wc -l </runs'
     tug cp /tests/common box:/common
     runs "$1: cp reaches it" 0 "$(wc -c </tests/common)" tug exec box sh -c 'wc -c </common'
