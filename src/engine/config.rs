@@ -9,8 +9,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Fixed for the engine's life.
-// Some of it is for rooms that are still to come (networks, registries).
-#[allow(dead_code)]
 #[derive(Clone, Debug)]
 pub struct Options {
     pub data_root: PathBuf,
@@ -118,7 +116,6 @@ impl Default for Options {
 }
 
 /// What SIGHUP reads anew; `Engine::settings` answers what holds now.
-#[allow(dead_code)]
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub level: Level,
@@ -135,6 +132,8 @@ pub struct Settings {
     pub proxies: Proxies,
     pub downloads_max: u32,
     pub download_attempts_max: u32,
+    // Read and kept; nothing asks for one yet.
+    #[allow(dead_code)]
     pub features: Map<bool>,
 }
 

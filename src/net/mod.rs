@@ -1,4 +1,8 @@
-//! The network of a container: its own loopback, and devices that the host gives it.
+//! The network of a container, by raw netlink: a namespace, its links, addresses and routes
+//! (`endpoint`), the host's bridges, the packet filter's rules (`firewall`, written in `nft`), names
+//! (`dns`) and published ports where no rule leads to them (`proxy`).
+//!
+//! Gets a namespace's descriptor and a `plan`, and knows nothing of containers, images or records.
 
 pub mod address;
 pub mod bridge;

@@ -141,7 +141,6 @@ impl Lan {
     }
 
     /// The switch itself, for who listens to all that passes: its link is `switch`.
-    #[allow(dead_code)] // Until somebody listens.
     pub fn switch(&self) -> &Machine {
         &self.0
     }
