@@ -18,6 +18,7 @@ mod json;
 mod log;
 mod net;
 mod oci;
+mod plan;
 mod registry;
 mod runtime;
 mod seccomp;

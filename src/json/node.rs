@@ -51,6 +51,15 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// What a string, a number or a boolean says.
+    pub fn word(self) -> Option<String> {
+        match self.0.as_bytes().first() {
+            Some(b'"') => Some(unquote(self.0)),
+            Some(b'{' | b'[' | b'n') | None => None,
+            Some(_) => Some(self.0.to_string()),
+        }
+    }
+
     /// 0 for what is no integer.
     pub fn integer(self) -> i64 {
         self.0.parse().unwrap_or(0)

@@ -147,6 +147,16 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// What the next string, number or boolean says. Whoever makes no sense of it may refuse it.
+    pub fn word(&mut self) -> Result<String, Refused> {
+        let Some(word) = Node::sound(&self.rest[..value_end(self.rest)]).word() else {
+            return self.refuse().map(|()| String::new());
+        };
+        self.take();
+        self.refused = "this value";
+        Ok(word)
+    }
+
     /// Whether `null` stands next; then it is taken.
     fn takes_null(&mut self) -> bool {
         let is_null = self.rest.starts_with('n');

@@ -564,7 +564,7 @@ fn is_no_image(error: &Error) -> bool {
 }
 
 /// The request: one object with the members of both.
-fn body(create: Create) -> String {
+pub fn body(create: Create) -> String {
     let config = json::to_string(&create.config);
     let placement = json::to_string(&Placement {
         host_config: Some(create.host),

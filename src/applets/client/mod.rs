@@ -36,6 +36,7 @@ mod mount;
 mod network;
 pub(super) mod options;
 mod pause;
+mod planned;
 mod port;
 mod ports;
 pub(super) mod print;

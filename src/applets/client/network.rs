@@ -142,6 +142,13 @@ pub const REMOVE: Verb = Verb {
 };
 
 fn create(engine: &Engine, options: &Options) -> Result<u8> {
+    let answer = engine.send("POST", "/networks/create", Body::Json(&request(options)?))?;
+    print::line(&parse(&answer.text()?)?.at("Id").text())?;
+    Ok(0)
+}
+
+/// The body of the request that the options and arguments ask for.
+pub fn request(options: &Options) -> Result<String> {
     let labels = placed(options)?.config.labels.unwrap_or_default();
     let ipam = ipam(options)?;
     let mut request = Object::new();
@@ -171,9 +178,7 @@ fn create(engine: &Engine, options: &Options) -> Result<u8> {
         .put("IPAM", &ipam)
         .put("Options", &pairs(options.all("opt")))
         .put("Labels", &json::to_string(&labels));
-    let answer = engine.send("POST", "/networks/create", Body::Json(&request.finish()))?;
-    print::line(&parse(&answer.text()?)?.at("Id").text())?;
-    Ok(0)
+    Ok(request.finish())
 }
 
 /// What options that `create` has too make of their values.

@@ -79,6 +79,13 @@ pub const UPDATE: Verb = Verb {
 };
 
 fn create(engine: &Engine, options: &Options) -> Result<u8> {
+    let answer = engine.send("POST", "/volumes/create", Body::Json(&request(options)?))?;
+    print::line(&parse(&answer.text()?)?.at("Name").text())?;
+    Ok(0)
+}
+
+/// The body of the request that the options and arguments ask for.
+pub fn request(options: &Options) -> Result<String> {
     if options.get("availability").is_some() {
         return Err(no_cluster());
     }
@@ -108,9 +115,7 @@ fn create(engine: &Engine, options: &Options) -> Result<u8> {
     if let Some(labels) = &placed.config.labels {
         request.put("Labels", &json::to_string(labels));
     }
-    let answer = engine.send("POST", "/volumes/create", Body::Json(&request.finish()))?;
-    print::line(&parse(&answer.text()?)?.at("Name").text())?;
-    Ok(0)
+    Ok(request.finish())
 }
 
 const FIELDS: [&str; 10] = [
