@@ -14,7 +14,7 @@ fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&
 }
 
 /// For the end of a sentence that refuses `word`.
-pub fn hint<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> String {
+pub fn hint(word: &str, known: &mut dyn Iterator<Item = &str>) -> String {
     match nearest(word, known) {
         Some(near) => format!(" (did you mean {near}?)"),
         None => String::new(),

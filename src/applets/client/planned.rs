@@ -1,6 +1,8 @@
 //! What a plan's entries ask for, as requests: the arguments that a plan has read go through the
 //! parser of the command line, so that a file can say what the command line can and no more.
 
+#![allow(dead_code)]
+
 use super::options::{Options, Verb};
 use super::{create, network, volume};
 use crate::error::{Context, Error, Kind, Result};
