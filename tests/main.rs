@@ -81,6 +81,7 @@ mod registry;
 mod restart;
 mod resume;
 mod rootless;
+mod roots;
 mod round_trip;
 mod run;
 mod run_flags;

@@ -372,25 +372,76 @@ fn a_store_that_is_none_is_told_and_left_out() {
         bytes[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
         bytes
     });
-    use_stores(&mut host, &["/nonexistent", &junk, &newer, &torn]);
+    let short = host.write("short.erofs", {
+        let mut bytes = vec![0; 8192];
+        bytes[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
+        (bytes[1036], bytes[1060]) = (12, 3);
+        bytes
+    });
+    use_stores(&mut host, &["/nonexistent", &junk, &newer, &torn, &short]);
     host.import(IMAGE, &busybox());
     assert_eq!(
         host.tug(&["run", "--rm", IMAGE, "echo", "fine"]),
         Output::new(0, "fine\n", "")
     );
+    let faults = [
+        ("/nonexistent", "stat /nonexistent: No such file"),
+        (
+            &junk,
+            "it is neither a directory nor an EROFS or squashfs image",
+        ),
+        (
+            &newer,
+            "its layout has the number 2, and this program knows 1",
+        ),
+        (&torn, "mount erofs: "),
+        (&short, "it is cut off: 8192 of 12288 bytes are there"),
+    ];
+    // In the log, where one looks for what the engine warns of, and where one asks whether all is well.
     let log = host.engine_log();
-    for sentence in [
-        "read-only store /nonexistent is left out: stat /nonexistent: No such file".to_string(),
-        format!(
-            "mount read-only store {junk}: it is neither a directory nor an EROFS or squashfs image"
-        ),
-        format!(
-            "read-only store {newer} is left out: its layout has the number 2, and this program knows 1"
-        ),
-        format!("mount read-only store {torn}: "),
-    ] {
-        assert!(log.contains(&sentence), "{sentence}\n{log}");
+    let info = host.get("/info").text("Warnings");
+    let check = host.tug(&["system", "check"]);
+    assert_eq!(check.code, 1, "{check:?}");
+    for (store, fault) in faults {
+        let sentence = format!("read-only store {store} is left out: {fault}");
+        assert!(
+            log.contains(&format!("tugd: {sentence}")),
+            "{sentence}\n{log}"
+        );
+        assert!(
+            info.contains(&format!("WARNING: {sentence}")),
+            "{sentence}\n{info}"
+        );
+        let line = format!("{store}: {fault}");
+        assert!(check.stdout.contains(&line), "{line}\n{check:?}");
     }
+    assert!(
+        check.stderr.contains("1 images and 1 layers: 5 problems")
+            || check.stdout.contains("1 images and 1 layers: 5 problems"),
+        "{check:?}"
+    );
     host.stop_engine();
     eventually("no loop device is left", || loops(&torn) == 0);
+}
+
+/// squashfs, which Debian's own tools make, and a partition in place of a file.
+#[test]
+fn a_squashfs_and_a_block_device_are_stores_as_well() {
+    let mut host = Host::without_engine("store-ro-kinds");
+    let store = make_store(&host, &[firmware()]);
+    let (squashfs, erofs) = (format!("{store}.sqfs"), format!("{store}.erofs"));
+    sh(&format!(
+        "mksquashfs '{store}' '{squashfs}' -quiet -no-progress; mkfs.erofs --quiet '{erofs}' '{store}'"
+    ));
+    let device = sh(&format!("losetup --find --show --read-only '{erofs}'"));
+    for path in [&squashfs, &device] {
+        use_stores(&mut host, &[path]);
+        assert_eq!(host.ok(&["run", "--rm", "fw:1"]), "one", "{path}");
+        assert_eq!(host.tug(&["system", "check"]).code, 0, "{path}");
+        assert_eq!(host.stop_engine(), Some(0));
+    }
+    sh(&format!("losetup --detach '{device}'"));
+    eventually("no loop device is left", || {
+        loops(&squashfs) + loops(&erofs) == 0
+    });
 }

@@ -211,6 +211,12 @@ impl Engine {
                 "WARNING: storage driver vfs copies the image for each container: {why}"
             ));
         }
+        let stores = self.images.complaints();
+        warnings.extend(
+            stores
+                .iter()
+                .map(|complaint| format!("WARNING: {complaint}")),
+        );
         if self.options.has_bridge() && (self.options.iptables || self.options.ip6tables) {
             warnings.extend(Features::probe().warnings());
         }

@@ -118,9 +118,9 @@ impl Engine {
     /// Open the records, find out what lives, and watch over it.
     pub fn open(options: Options, settings: Settings) -> Result<Arc<Engine>> {
         validate::log::check_default(&options)?;
-        readonly::mount_all(&options.stores, &options.exec_root)?;
+        let faults = readonly::mount_all(&options.stores, &options.exec_root)?;
         let (volumes, notes) = Volumes::open(&options.data_root)?;
-        let stores = ReadOnly::open_all(&options.stores, &options.exec_root);
+        let stores = ReadOnly::open_all(&options.stores, &options.exec_root, &faults);
         let engine = Arc::new(Engine {
             images: Images::open_with(&options.data_root, stores)?,
             volumes,

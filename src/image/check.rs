@@ -82,6 +82,17 @@ impl Images {
             report(&mut checked, problem)?;
         }
 
+        for store in &self.readonly {
+            if let Some(fault) = &store.fault {
+                let problem = Problem {
+                    image: store.path.display().to_string(),
+                    layer: None,
+                    what: fault.clone(),
+                };
+                report(&mut checked, problem)?;
+            }
+        }
+
         let mut seen: Vec<String> = Vec::new();
         for held in self.all() {
             checked.images += 1;

@@ -377,7 +377,9 @@ impl Images {
 
         fs::sync_file_system(&self.images)?;
         for layer in layers {
-            let is_given = |store: &ReadOnly| layer::exists(&store.layers(), &layer.diff);
+            let is_given = |store: &ReadOnly| {
+                store.fault.is_none() && layer::exists(&store.layers(), &layer.diff)
+            };
             if !self.readonly.iter().any(is_given) {
                 layer.keep(&self.layers)?;
             }

@@ -20,7 +20,7 @@ use crate::log;
 use crate::store::{record, staging};
 use crate::sys::{self, fs, loops, mount};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,12 @@ const PLACES: &str = "stores";
 
 /// EROFS (erofs_fs.h): the magic number, and where it stands.
 const EROFS: ([u8; 4], usize) = ([0xe2, 0xe1, 0xf5, 0xe0], 1024);
+/// Where it says how many blocks it has, and the logarithm of their size.
+const EROFS_BLOCKS: usize = EROFS.1 + 36;
+const EROFS_BLOCK_BITS: usize = EROFS.1 + 12;
 const SQUASHFS: ([u8; 4], usize) = (*b"hsqs", 0);
+/// Where it says how many bytes it has (squashfs_fs.h).
+const SQUASHFS_BYTES: usize = 40;
 const BLOCK_BYTES: u32 = 4096;
 
 /// A store, and what it holds. Nothing of it ever changes.
@@ -43,23 +48,46 @@ pub struct ReadOnly {
     pub path: PathBuf,
     root: PathBuf,
     pub shelf: Shelf,
+    /// Why it is left out, if it is: then it holds nothing.
+    pub fault: Option<String>,
 }
 
 impl ReadOnly {
-    /// Read what the stores at `paths` hold; files are mounted already (`mount_all`). One that can't
-    /// be read is reported and left out: a board shall start without it.
-    pub fn open_all(paths: &[PathBuf], exec_root: &Path) -> Vec<ReadOnly> {
-        let mut stores = Vec::new();
-        for path in paths {
-            match ReadOnly::open(path, exec_root) {
-                Ok(store) => stores.push(store),
-                Err(error) => log::line(
-                    "tugd",
-                    format_args!("read-only store {} is left out: {error}", path.display()),
-                ),
-            }
-        }
-        stores
+    /// Read what the stores at `paths` hold; files are mounted already, but for those that `mount_all`
+    /// has told the `faults` of. One that can't be read is reported and left out: a board shall
+    /// start without it.
+    pub fn open_all(
+        paths: &[PathBuf],
+        exec_root: &Path,
+        faults: &[(PathBuf, Error)],
+    ) -> Vec<ReadOnly> {
+        let open = |path: &PathBuf| {
+            let fault = match faults.iter().find(|(of, _)| of == path) {
+                Some((_, error)) => error.to_string(),
+                None => match ReadOnly::open(path, exec_root) {
+                    Ok(store) => return store,
+                    Err(error) => error.to_string(),
+                },
+            };
+            let store = ReadOnly {
+                path: path.clone(),
+                root: place(path, exec_root),
+                shelf: Shelf::default(),
+                fault: Some(fault),
+            };
+            log::line("tugd", store.complaint().unwrap_or_default());
+            store
+        };
+        paths.iter().map(open).collect()
+    }
+
+    /// What there is to say of one that is left out.
+    pub fn complaint(&self) -> Option<String> {
+        let fault = self.fault.as_ref()?;
+        Some(format!(
+            "read-only store {} is left out: {fault}",
+            self.path.display()
+        ))
     }
 
     fn open(path: &Path, exec_root: &Path) -> Result<ReadOnly> {
@@ -84,6 +112,7 @@ impl ReadOnly {
             path: path.to_path_buf(),
             shelf: Shelf::default(),
             root,
+            fault: None,
         };
         let (shelf, unreadable) = Shelf::read(&store.images())?;
         store.shelf = shelf;
@@ -116,28 +145,25 @@ fn place(path: &Path, exec_root: &Path) -> PathBuf {
     exec_root.join(PLACES).join(&digits[..16])
 }
 
-/// Mount those of `paths` that are files. What can't be mounted is reported.
-pub fn mount_all(paths: &[PathBuf], exec_root: &Path) -> Result<()> {
+/// Mount those of `paths` that are files. Answers with those that can't be mounted.
+pub fn mount_all(paths: &[PathBuf], exec_root: &Path) -> Result<Vec<(PathBuf, Error)>> {
     // Of an engine that was killed.
     unmount_all(exec_root);
+    let mut faults = Vec::new();
     let is_file = |path: &&PathBuf| !path.is_dir() && path.exists();
     let mut files = paths.iter().filter(is_file).peekable();
     if files.peek().is_none() {
-        return Ok(());
+        return Ok(faults);
     }
     let places = exec_root.join(PLACES);
     staging::make_dir(&places)?;
     make_private(&places)?;
     for path in files {
-        let mounted = mount_file(path, &place(path, exec_root));
-        if let Err(error) = mounted {
-            log::line(
-                "tugd",
-                format_args!("mount read-only store {}: {error}", path.display()),
-            );
+        if let Err(error) = mount_file(path, &place(path, exec_root)) {
+            faults.push((path.clone(), error));
         }
     }
-    Ok(())
+    Ok(faults)
 }
 
 /// The other way. Who still uses one of them keeps it.
@@ -189,19 +215,36 @@ fn mount_file(path: &Path, place: &Path) -> Result<()> {
 
 /// What file system a file holds, by its first bytes, and the unit in which that reads it.
 fn kind(path: &Path) -> Result<(&'static str, u32)> {
+    let failed = |e| Error::io(format_args!("read {}", path.display()), &e);
     let mut head = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(2048).read_to_end(&mut head))
-        .map_err(|e| Error::io(format_args!("read {}", path.display()), &e))?;
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let read = file.by_ref().take(2048).read_to_end(&mut head);
+    read.map_err(failed)?;
+    let there = file.seek(SeekFrom::End(0)).map_err(failed)?;
+    let number = |at: usize, length: usize| {
+        let bytes = head.get(at..at + length).unwrap_or_default();
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    };
     let is = |(magic, at): ([u8; 4], usize)| head.get(at..at + 4) == Some(&magic[..]);
-    if is(EROFS) {
-        Ok(("erofs", BLOCK_BYTES))
+    let (found, needed) = if is(EROFS) {
+        let bits = number(EROFS_BLOCK_BITS, 1).min(16);
+        (("erofs", BLOCK_BYTES), number(EROFS_BLOCKS, 4) << bits)
     } else if is(SQUASHFS) {
         // In units of its own choice.
-        Ok(("squashfs", 0))
+        (("squashfs", 0), number(SQUASHFS_BYTES, 8))
     } else {
-        Err(Error::invalid(
+        return Err(Error::invalid(
             "it is neither a directory nor an EROFS or squashfs image",
-        ))
+        ));
+    };
+    // Or it would be found out file by file, by errors of the disk.
+    if there < needed {
+        return Err(Error::invalid(format!(
+            "it is cut off: {there} of {needed} bytes are there"
+        )));
     }
+    Ok(found)
 }

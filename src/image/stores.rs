@@ -17,12 +17,21 @@ impl Images {
         let mut places = self
             .readonly
             .iter()
+            .filter(|store| store.fault.is_none())
             .map(ReadOnly::layers)
             .collect::<Vec<_>>();
         places.push(self.layers.clone());
         places
             .into_iter()
             .find(|layers| layer::exists(layers, diff))
+    }
+
+    /// A sentence for each read-only store that is left out.
+    pub fn complaints(&self) -> Vec<String> {
+        self.readonly
+            .iter()
+            .filter_map(ReadOnly::complaint)
+            .collect()
     }
 
     /// The read-only store that has the image.

@@ -464,7 +464,7 @@ impl Ctr {
 
     /// All images. Those in files are there as long as an engine has these mounted.
     fn images(&self) -> Result<Images> {
-        let stores = ReadOnly::open_all(&self.stores, &self.exec_root);
+        let stores = ReadOnly::open_all(&self.stores, &self.exec_root, &[]);
         Images::look(&self.data_root, stores)
     }
 
