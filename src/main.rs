@@ -15,6 +15,7 @@ mod http;
 mod id;
 mod image;
 mod json;
+mod kernel;
 mod log;
 mod net;
 mod oci;

@@ -2,7 +2,7 @@
 
 use crate::cgroup::devices::{self, Guard};
 use crate::cgroup::tree::{self, is_gone};
-use crate::cgroup::{find, no_controller, resources};
+use crate::cgroup::{find, no_controller, resources, why_not};
 use crate::error::{Error, Kind, Result};
 use crate::oci::spec::Resources;
 use crate::sys::{cgroup, fs, poll, process};
@@ -262,7 +262,7 @@ impl Group {
             .into_iter()
             .find(|dir| !has(dir, "cgroup.subtree_control"));
         let why = match stingy.filter(|_| controller != "cgroup") {
-            None => "this kernel has no such file".to_string(),
+            None => why_not(file).unwrap_or_else(|| "this kernel has no such file".to_string()),
             Some(dir) if find::words(dir, "cgroup.procs").is_empty() => {
                 format!("{} does not hand down {controller}", dir.display())
             }

@@ -12,10 +12,11 @@ pub mod stats;
 mod tree;
 mod weight;
 
-pub use find::{controllers, cpuset};
+pub use find::{controllers, cpuset, mount_point};
 pub use group::Group;
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Result};
+use crate::kernel::{Feature, lacks};
 use crate::oci::spec::Resources;
 use crate::sys;
 use devices::Guard;
@@ -82,10 +83,28 @@ fn is_refusal(error: &Error) -> bool {
 /// The error for a limit that nobody here can enforce.
 fn no_controller(file: &str) -> Error {
     let controller = file.split('.').next().unwrap_or(file);
-    Error::new(
-        Kind::Unsupported,
-        format!(
-            "cannot set {file}: cgroup v2 has no {controller} controller here (bound to cgroup v1, or not in this kernel)"
-        ),
-    )
+    Error::unsupported(match why_not(controller) {
+        Some(why) => format!("cannot set {file} {why}"),
+        None => format!("cannot set {file}: cgroup v2 has no {controller} controller here"),
+    })
+}
+
+/// What of the kernel controllers, and files of theirs, need. The longer name stands first.
+const NEEDS: [(&str, Feature); 10] = [
+    ("memory.swap.max", Feature::MemcgSwap),
+    ("memory", Feature::Memcg),
+    ("cpu.max", Feature::CfsBandwidth),
+    ("cpu.weight", Feature::FairGroupSched),
+    ("cpu", Feature::CgroupSched),
+    ("cpuset", Feature::Cpusets),
+    ("pids", Feature::CgroupPids),
+    ("io.max", Feature::BlkDevThrottling),
+    ("io.weight", Feature::IoWeight),
+    ("io", Feature::BlkCgroup),
+];
+
+/// Why there is no such controller, or no such file of it.
+pub fn why_not(name: &str) -> Option<String> {
+    let need = NEEDS.iter().find(|(known, _)| *known == name);
+    need.map(|(_, feature)| lacks(*feature))
 }

@@ -42,7 +42,7 @@ pub fn choose(options: &Options) -> Result<Option<String>> {
 
 /// Mount an overlay on the disk of `dir` and do in it what asks most of a file system: a directory
 /// that was removed and made again must not show what lies below it.
-fn try_overlay(dir: &Path) -> Result<()> {
+pub fn try_overlay(dir: &Path) -> Result<()> {
     let trial = Staging::new(dir)?;
     let at = |name: &str| trial.path().join(name);
     for name in ["lower/again/hidden", "upper", "work", "mounted"] {
@@ -82,14 +82,17 @@ const FILE_SYSTEMS: [(u32, &str); 12] = [
     (0xf2f5_2010, "f2fs"),
 ];
 
+/// The name of the file system with that number.
+pub fn file_system(number: u32) -> &'static str {
+    let known = FILE_SYSTEMS.iter().find(|(known, _)| *known == number);
+    known.map_or("<unknown>", |(_, name)| name)
+}
+
 impl Engine {
     /// Rows for `info`.
     pub(super) fn driver_status(&self) -> Vec<Vec<String>> {
         let number = fs::open_path(&self.options.data_root).and_then(mount::file_system);
-        let number = number.unwrap_or(0);
-        let known = FILE_SYSTEMS.iter().find(|(known, _)| *known == number);
-        let backing = known.map_or("<unknown>", |(_, name)| name);
-        let mut rows = vec![("Backing Filesystem", backing)];
+        let mut rows = vec![("Backing Filesystem", file_system(number.unwrap_or(0)))];
         if self.copying.is_none() {
             rows.extend([
                 ("Supports d_type", "true"),

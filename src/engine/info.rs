@@ -6,6 +6,7 @@ use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, driver, host};
 use crate::error::Result;
 use crate::json;
 use crate::json::object::{self, Object};
+use crate::kernel::{Feature, lacks};
 use crate::net::firewall::Features;
 use crate::registry::proxy;
 use crate::shim::log::options;
@@ -195,17 +196,18 @@ impl Engine {
     /// What this host cannot do, in Docker's words.
     fn warnings(&self) -> Vec<String> {
         let controllers = host::controllers();
-        let mut warnings: Vec<String> = [
-            (controllers.memory, "WARNING: No memory limit support"),
-            (controllers.cpu, "WARNING: No cpu cfs quota support"),
-            (controllers.cpuset, "WARNING: No cpuset support"),
-            (controllers.pids, "WARNING: No pids limit support"),
-            (host::has_seccomp(), "WARNING: No seccomp support"),
-        ]
-        .iter()
-        .filter(|(is_there, _)| !is_there)
-        .map(|(_, warning)| (*warning).to_string())
-        .collect();
+        let rows = [
+            (controllers.memory, "memory limit", Feature::Memcg),
+            (controllers.cpu, "cpu cfs quota", Feature::CgroupSched),
+            (controllers.cpuset, "cpuset", Feature::Cpusets),
+            (controllers.pids, "pids limit", Feature::CgroupPids),
+            (controllers.io, "blkio limit", Feature::BlkCgroup),
+            (host::has_seccomp(), "seccomp", Feature::SeccompFilter),
+        ];
+        let missing = rows.iter().filter(|(is_there, ..)| !is_there);
+        let mut warnings: Vec<String> = missing
+            .map(|(_, what, feature)| format!("WARNING: No {what} support {}", lacks(*feature)))
+            .collect();
         if let Some(why) = &self.copying {
             warnings.push(format!(
                 "WARNING: storage driver vfs copies the image for each container: {why}"

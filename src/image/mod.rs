@@ -29,7 +29,7 @@ mod decoder;
 mod deflate;
 mod erofs;
 pub mod extend;
-mod gzip;
+pub mod gzip;
 mod head;
 pub mod import;
 mod index;
@@ -54,7 +54,7 @@ mod repair;
 pub mod room;
 pub mod save;
 mod shelf;
-mod source;
+pub mod source;
 mod stores;
 #[cfg(test)]
 mod testing;

@@ -1,7 +1,9 @@
 //! An overlay of an image's layers below a container's own directory.
 
 use crate::error::{Context, Error, Result};
+use crate::kernel::{Feature, explain, lacks};
 use crate::sys::{self, fs};
+use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -68,6 +70,7 @@ fn mount_on(
     // The kernel writes to `upper` as who has mounted it, and ext4 holds nobody to a quota who has this.
     let resource = sys::capability::bit("CAP_SYS_RESOURCE").unwrap_or(0);
     let mounted = sys::capability::without(resource, || sys::mount::overlay(&on, &options))
+        .map_err(|error| explain(error, &[Errno::NODEV], &|| lacks(Feature::OverlayFs)))
         .context(|| format!("mount {} layers on {}", layers.len(), target.display()));
     let back = sys::process::change_dir_to(&here, Path::new("the former directory"));
     mounted.and(back)

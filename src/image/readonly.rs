@@ -16,9 +16,11 @@
 use crate::error::{Error, Result};
 use crate::image::shelf::{Held, Shelf};
 use crate::image::source::sha256;
+use crate::kernel::{self, Feature, lacks};
 use crate::log;
 use crate::store::{record, staging};
 use crate::sys::{self, fs, loops, mount};
+use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
@@ -198,7 +200,9 @@ fn mount_file(path: &Path, place: &Path) -> Result<()> {
         | MountAttrFlags::MOUNT_ATTR_NOSUID;
     let mount = |source: &Path| {
         let source = source.to_string_lossy();
-        mount::new_tree(kind, Some(&source), &["ro"], attributes)
+        mount::new_tree(kind, Some(&source), &["ro"], attributes).map_err(|error| {
+            kernel::explain(error, &[Errno::NODEV], &|| kernel::lacks_file_system(kind))
+        })
     };
     let is_device = std::fs::metadata(path).is_ok_and(|about| about.file_type().is_block_device());
     let tree = if is_device {
@@ -206,8 +210,9 @@ fn mount_file(path: &Path, place: &Path) -> Result<()> {
     } else {
         match loops::attach(path, block_bytes, true) {
             Ok((_device, name)) => mount(&name),
-            // Linux 6.12 can do without a loop device (CONFIG_EROFS_FS_BACKED_BY_FILE).
-            Err(error) => mount(path).map_err(|_| error),
+            // Linux 6.12 can do without a loop device (Feature::ErofsBackedByFile).
+            Err(error) => mount(path)
+                .map_err(|_| kernel::explain(error, kernel::NO_LOOP, &|| lacks(Feature::Loop))),
         }
     };
     mount::attach(&tree?, fs::open_path(place)?, place.display())

@@ -106,7 +106,7 @@ fn check(found: &Found) -> Result<()> {
 fn set_ipv6(name: &str, is_on: bool) -> Result<()> {
     if !sysctl::has_ipv6() {
         return match is_on {
-            true => Err(Error::unsupported(NO_IPV6)),
+            true => Err(sysctl::no_ipv6()),
             false => Ok(()),
         };
     }
@@ -118,9 +118,6 @@ fn set_ipv6(name: &str, is_on: bool) -> Result<()> {
         false => Ok(()),
     }
 }
-
-pub const NO_IPV6: &str =
-    "this kernel has no IPv6 (CONFIG_IPV6; is it booted with ipv6.disable=1?)";
 
 /// But for the link-local ones, which the kernel gives.
 fn addresses_of(netlink: &mut Netlink, index: u32) -> Result<Vec<Address>> {

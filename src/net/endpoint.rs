@@ -6,7 +6,6 @@
 use crate::error::{Context, Error, Result};
 use crate::id;
 use crate::net::address::{self, Address};
-use crate::net::bridge::NO_IPV6;
 use crate::net::link::{self, IFF_UP, Link};
 use crate::net::netlink::{NETLINK_ROUTE, Netlink};
 use crate::net::plan::Endpoint;
@@ -203,7 +202,7 @@ const FLAGS: [(&str, u16); 4] = [("", 0), ("bridge", 0), ("private", 1), ("vepa"
 fn settings(endpoint: &Endpoint, name: &str) -> Result<()> {
     if endpoint.ipv6.is_some() {
         if !sysctl::has_ipv6() {
-            return Err(Error::unsupported(NO_IPV6));
+            return Err(sysctl::no_ipv6());
         }
         sysctl::set(&format!("ipv6/conf/{name}"), "disable_ipv6", "0")?;
     }

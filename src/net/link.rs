@@ -1,6 +1,7 @@
 //! Links of rtnetlink(7): found, made, removed; and parents that a network has made for itself.
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::kernel::{Feature, lacks};
 use crate::net::netlink::{self, Message, NETLINK_ROUTE, Netlink, attribute};
 use crate::sys::is;
 use linux_raw_sys::netlink as kernel;
@@ -91,12 +92,12 @@ impl Link<'_> {
 
     /// A kernel that does not know such links says "Operation not supported", of whatever reason.
     fn explain(&self, error: Error) -> Error {
-        let known = KINDS.iter().find(|(kind, ..)| *kind == self.kind);
+        let known = KINDS.iter().find(|(kind, _)| *kind == self.kind);
         match known.filter(|_| is(&error, Errno::OPNOTSUPP)) {
-            Some((kind, option, module)) => Error::with_errno(
+            Some((kind, feature)) => Error::with_errno(
                 Kind::System,
                 error.errno,
-                format!("this kernel has no {kind} links ({option}, module {module})"),
+                format!("there are no {kind} links {}", lacks(*feature)),
             ),
             None => error,
         }
@@ -106,15 +107,33 @@ impl Link<'_> {
 /// `<linux/veth.h>`
 const VETH_INFO_PEER: u32 = 1;
 
-/// What a kernel is built with, and the module, to know such links.
-const KINDS: [(&str, &str, &str); 6] = [
-    ("bridge", "CONFIG_BRIDGE", "bridge"),
-    ("dummy", "CONFIG_DUMMY", "dummy"),
-    ("ipvlan", "CONFIG_IPVLAN", "ipvlan"),
-    ("macvlan", "CONFIG_MACVLAN", "macvlan"),
-    ("veth", "CONFIG_VETH", "veth"),
-    ("vlan", "CONFIG_VLAN_8021Q", "8021q"),
+/// What a kernel has to know such links.
+const KINDS: [(&str, Feature); 6] = [
+    ("bridge", Feature::Bridge),
+    ("dummy", Feature::Dummy),
+    ("ipvlan", Feature::Ipvlan),
+    ("macvlan", Feature::Macvlan),
+    ("veth", Feature::Veth),
+    ("vlan", Feature::Vlan),
 ];
+
+/// Whether the kernel knows such links. None where it cannot be asked, or they are no links.
+pub fn is_known(feature: Feature) -> Option<bool> {
+    let (kind, _) = KINDS.iter().find(|(_, known)| *known == feature)?;
+    // Where nothing is that it could meet, and from where it goes with the namespace.
+    let nowhere = super::namespace::create().ok()?;
+    let link = Link {
+        name: "trial",
+        kind,
+        ..Link::default()
+    };
+    let make = || link.make(&mut Netlink::open(NETLINK_ROUTE)?);
+    match super::namespace::within(&nowhere, make) {
+        // That the others need a parent is said after the kind was found.
+        Err(error) => Some(!is(&error, Errno::OPNOTSUPP)),
+        Ok(()) => Some(true),
+    }
+}
 
 /// struct ifinfomsg: of the flags in `mask` those in `flags` are to be set and the others cleared.
 fn header(index: u32, flags: u32, mask: u32) -> Vec<u8> {
@@ -336,7 +355,7 @@ mod tests {
         let refusal = || Error::system("Unknown device type", Errno::OPNOTSUPP.raw_os_error());
         assert_eq!(
             link.explain(refusal()).message,
-            "this kernel has no ipvlan links (CONFIG_IPVLAN, module ipvlan)"
+            "there are no ipvlan links (this kernel lacks CONFIG_IPVLAN, module ipvlan: see `tug check`)"
         );
         let other = Error::system("x", Errno::PERM.raw_os_error());
         assert!(link.explain(other).message.contains("not permitted"));

@@ -4,15 +4,18 @@
 //! The calling thread goes there and comes back; other threads stay where they are.
 
 use crate::error::{Context, Result};
+use crate::kernel::{Feature, explain, lacks};
 use crate::sys::failed;
 use crate::sys::namespace::{self, NETWORK};
+use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
 /// A new one, in which everything is down.
 pub fn create() -> Result<OwnedFd> {
     away(namespace::unshare_network)
         .and_then(|away| away.within(|| namespace::of_thread("net")))
-        .context(|| "make a network namespace (CONFIG_NET_NS)")
+        .map_err(|error| explain(error, &[Errno::INVAL], &|| lacks(Feature::NetNs)))
+        .context(|| "make a network namespace")
 }
 
 /// Do `work` inside. Sockets that it makes are of that namespace for ever.

@@ -1,6 +1,7 @@
 //! Settings of the network namespace that the calling thread is in (sysctl.net(5)).
 
 use crate::error::{Error, Result};
+use crate::kernel::{Feature, lacks};
 use std::path::{Path, PathBuf};
 
 /// `net.ipv4.ip_forward`. What is called after a link has it as a directory of its own, whatever dots
@@ -27,6 +28,10 @@ fn path(directory: &str, name: &str) -> PathBuf {
 /// Whether the kernel speaks IPv6.
 pub fn has_ipv6() -> bool {
     path("ipv6", "conf").exists()
+}
+
+pub fn no_ipv6() -> Error {
+    Error::unsupported(format!("there is no IPv6 {}", lacks(Feature::Ipv6)))
 }
 
 /// Set what the user wants for a link: `net.ipv4.conf.IFNAME.log_martians`, with the link's name for

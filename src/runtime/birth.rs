@@ -16,6 +16,7 @@
 
 use crate::cgroup::Group;
 use crate::error::{Error, Kind, Result};
+use crate::kernel::lacks_path;
 use crate::runtime::plan::{Joined, Plan};
 use crate::runtime::report::{self, Message};
 use crate::sys::namespace::{self, Forked};
@@ -113,7 +114,11 @@ fn clone_failed(plan: &Plan<'_>, errno: Errno) -> Error {
         plan.new & kind.flag != 0 && !Path::new("/proc/self/ns").join(kind.file).exists()
     };
     match namespace::TYPES.iter().find(|kind| is_missing(kind)) {
-        Some(kind) => Error::unsupported(format!("this kernel has no {} namespaces", kind.name)),
+        Some(kind) => Error::unsupported(format!(
+            "there are no {} namespaces {}",
+            kind.name,
+            lacks_path(&format!("/proc/self/ns/{}", kind.file))
+        )),
         None => failed("clone3", "container's first process", errno),
     }
 }

@@ -1,6 +1,7 @@
 //! Labels of the security modules: AppArmor profiles and SELinux contexts, taken at execve(2).
 
 use crate::error::{Error, Result};
+use crate::kernel::{Feature, lacks};
 use crate::oci::spec::Process;
 use crate::runtime::procfs::Procfs;
 use rustix::io::Errno;
@@ -9,14 +10,16 @@ use std::path::Path;
 /// Refuse, in runc's words, a label that this kernel would not know.
 pub fn check(process: &Process) -> Result<()> {
     if given(&process.selinux_label).is_some() && !has_selinux() {
-        return Err(Error::invalid(
-            "selinux label is specified in config, but selinux is disabled or not supported",
-        ));
+        return Err(Error::invalid(format!(
+            "selinux label is specified in config, but selinux is disabled or not supported {}",
+            lacks(Feature::Selinux)
+        )));
     }
     if given(&process.apparmor_profile).is_some() && !has_apparmor() {
-        return Err(Error::invalid(
-            "unable to apply apparmor profile: apparmor: config provided but apparmor not supported",
-        ));
+        return Err(Error::invalid(format!(
+            "unable to apply apparmor profile: apparmor: config provided but apparmor not supported {}",
+            lacks(Feature::Apparmor)
+        )));
     }
     Ok(())
 }

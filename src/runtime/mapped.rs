@@ -4,6 +4,7 @@
 //! first process has lost when it is in a user namespace (mount_setattr(2), ID-mapped mounts).
 
 use crate::error::{Context, Error, Result};
+use crate::kernel::{Feature, lacks};
 use crate::oci::spec::{IdMapping, Mount};
 use crate::runtime::options::Options;
 use crate::runtime::plan::Plan;
@@ -55,6 +56,10 @@ fn tree(plan: &Plan<'_>, mount: &Mount, options: &Options<'_>, deep: bool) -> Re
                     failure.message
                 ),
             ),
+            Errno::NOSYS => Error::unsupported(format!(
+                "set MOUNT_ATTR_IDMAP on {source} {}",
+                lacks(Feature::MountSetattr)
+            )),
             _ => failure,
         }
     })?;

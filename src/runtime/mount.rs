@@ -1,6 +1,7 @@
 //! One mount of config.json: its target inside the root, and the tree that goes there.
 
 use crate::error::{Context, Error, Result};
+use crate::kernel::{explain, lacks_file_system};
 use crate::oci::spec::Mount;
 use crate::runtime::copyup;
 use crate::runtime::options::Options;
@@ -221,7 +222,10 @@ impl Wanted<'_> {
             }
             // Built without cgroups or POSIX queues: the directory stays empty.
             ("cgroup2" | "mqueue", Some(Errno::NODEV)) => return Ok(None),
-            _ => return Err(error),
+            _ => {
+                let why = || lacks_file_system(kind);
+                return Err(explain(error, &[Errno::NODEV], &why));
+            }
         };
         // In all of it: below /sys the host has mounted more.
         let changes = Attributes {

@@ -7,6 +7,7 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
+use crate::kernel::{Feature, lacks};
 use crate::oci::spec::{Seccomp, Spec, VERSION};
 use crate::oci::state::{ContainerProcessState, State};
 use crate::runtime::plan::Plan;
@@ -30,9 +31,10 @@ fn compile(spec: &Spec) -> Result<Option<Filter>> {
         return Ok(None);
     };
     if !sys::seccomp::is_known(0) {
-        return Err(Error::unsupported(
-            "seccomp: config provided but seccomp not supported: this kernel is built without CONFIG_SECCOMP_FILTER",
-        ));
+        return Err(Error::unsupported(format!(
+            "seccomp: config provided but seccomp not supported {}",
+            lacks(Feature::SeccompFilter)
+        )));
     }
     check_flags(profile)?;
     if filter.notifies && listener_path(profile).is_none() {

@@ -15,8 +15,10 @@
 //! last mount, so nothing is left of who was killed.
 
 use crate::error::{Context, Error, Result};
+use crate::kernel::{Feature, NO_LOOP, explain, lacks};
 use crate::store::{ext4, staging};
 use crate::sys::{fs, loops, mount, quota, random};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -109,7 +111,7 @@ fn make_disk(dir: &Path, bytes: u64) -> Result<OwnedFd> {
     random::fill(&mut uuid)?;
     ext4::write(&file, bytes, uuid)?;
     mount_disk(&path).context(|| {
-        "a size is held by project quotas (ext4, xfs: prjquota; Linux 5.14), which the disk does not have on, or by CONFIG_BLK_DEV_LOOP and CONFIG_EXT4_FS"
+        "a size is held by project quotas (ext4, xfs: prjquota; Linux 5.14), which the disk does not have on, or by a file with an ext4 in it"
     })
 }
 
@@ -119,9 +121,11 @@ fn mount_disk(path: &Path) -> Result<OwnedFd> {
     let file = open.map_err(|e| Error::io(format_args!("open {}", path.display()), &e))?;
     // Goes with this descriptor, which is not the one that the device has.
     fs::lock(&file, path)?;
-    let (_device, name) = loops::attach(path, ext4::unit_bytes(&file), false)?;
+    let (_device, name) = loops::attach(path, ext4::unit_bytes(&file), false)
+        .map_err(|error| explain(error, NO_LOOP, &|| lacks(Feature::Loop)))?;
     let name = name.display().to_string();
     mount::new_tree("ext4", Some(&name), &[], MountAttrFlags::empty())
+        .map_err(|error| explain(error, &[Errno::NODEV], &|| lacks(Feature::Ext4)))
         .context(|| format!("mount {}", path.display()))
 }
 

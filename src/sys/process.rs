@@ -283,6 +283,15 @@ pub fn raise_descriptors() -> (u64, u64) {
     }
 }
 
+/// How many descriptors this process may have, and how many at most if it asks.
+pub fn descriptors() -> (u64, u64) {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    (
+        limit.current.unwrap_or(u64::MAX),
+        limit.maximum.unwrap_or(u64::MAX),
+    )
+}
+
 /// How many of them programs may have that we start: the soft limit, before we raised it.
 pub fn usual_descriptors() -> u64 {
     match SOFT_BEFORE.load(Ordering::Relaxed) {

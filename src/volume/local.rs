@@ -5,11 +5,13 @@
 //! uses of the containers that run, and unmounts the rest (`settle`).
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::kernel::{explain, lacks_file_system};
 use crate::store::{limit, staging};
 use crate::sys::{fs, mount};
 use crate::volume::filling::drop_part;
 use crate::volume::options::{self, Mount};
 use crate::volume::{DATA, Volume, Volumes, lock};
+use rustix::io::Errno;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -197,7 +199,8 @@ fn put(what: &Mount, data: &Path) -> Result<()> {
         if !what.data.is_empty() {
             doing.push_str(&format!(", data: {}", without_password(&what.data)));
         }
-        Error::system(doing, errno.raw_os_error())
+        let error = Error::system(doing, errno.raw_os_error());
+        explain(error, &[Errno::NODEV], &|| lacks_file_system(&what.kind))
     })
 }
 

@@ -24,6 +24,7 @@ mod images;
 mod import;
 mod info;
 mod inspect;
+mod kernel;
 mod kill;
 mod limits;
 mod list;
@@ -95,6 +96,7 @@ const VERBS: &[&Verb] = &[
     &inspect::VERB,
     &inspect::CONTAINER,
     &inspect::IMAGE,
+    &kernel::VERB,
     &kill::VERB,
     &load::VERB,
     &login::VERB,

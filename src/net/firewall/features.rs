@@ -2,8 +2,11 @@
 
 use super::rules::{self, ALL, CONNTRACK, FIB, MASQUERADE, NAT};
 use crate::error::{Error, Result};
+use crate::kernel::{self, Feature};
 use crate::net::netlink::{NETLINK_NETFILTER, Netlink};
 use crate::net::nft::{self, INET, IPV4, IPV6, Table};
+use crate::sys::is;
+use rustix::io::Errno;
 use std::sync::OnceLock;
 
 /// One family's table for both, or one for each where the kernel has no such family.
@@ -14,6 +17,14 @@ pub struct Features {
     /// Why there are none.
     refusal: Option<Error>,
 }
+
+/// What of the kernel makes the parts of a table.
+const PARTS: [(u8, Feature); 4] = [
+    (CONNTRACK, Feature::NftCt),
+    (NAT, Feature::NftNat),
+    (MASQUERADE, Feature::NftMasq),
+    (FIB, Feature::NftFib),
+];
 
 /// Of the table that is made and taken away in the same transaction.
 const TRIAL: &str = "tug_trial";
@@ -50,33 +61,33 @@ impl Features {
         }
     }
 
+    /// Whether the kernel has it. None where it is nothing of a table, or nobody may ask.
+    pub fn has(&self, feature: Feature) -> Option<bool> {
+        let is_refused = |error: &Error| is(error, Errno::PERM) || is(error, Errno::ACCESS);
+        if self.refusal.as_ref().is_some_and(is_refused) {
+            return None;
+        }
+        let can = self.tables.first().map(|(_, can)| *can);
+        if feature == Feature::NfTables {
+            return Some(can.is_some());
+        }
+        let (part, _) = PARTS.iter().find(|(_, known)| *known == feature)?;
+        Some(can.is_some_and(|can| can & part != 0))
+    }
+
     /// What is missing, and what happens instead.
     pub fn warnings(&self) -> Vec<String> {
-        const LACKS: [(u8, &str); 4] = [
-            (
-                CONNTRACK,
-                "NFT_CT: containers are reachable from outside by their own addresses",
-            ),
-            (NAT, "NFT_NAT: published ports go through tug proxy"),
-            (
-                MASQUERADE,
-                "NFT_MASQ: containers reach the outside only where routes lead back to them",
-            ),
-            (
-                FIB,
-                "NFT_FIB_INET: ports published at all addresses go through tug proxy",
-            ),
-        ];
         let Some((_, can)) = self.tables.first() else {
             let why = self.refusal.as_ref().map(Error::to_string);
             return vec![format!(
-                "WARNING: No packet filter in the kernel (CONFIG_NF_TABLES): networks are not isolated, published ports go through tug proxy, containers reach the outside only where routes lead back to them: {}",
+                "{}: {}",
+                kernel::warning(Feature::NfTables),
                 why.unwrap_or_default()
             )];
         };
-        let lacks = LACKS.iter().filter(|(need, _)| can & need == 0);
+        let lacks = PARTS.iter().filter(|(part, _)| can & part == 0);
         lacks
-            .map(|(_, lack)| format!("WARNING: No CONFIG_{lack}"))
+            .map(|(_, feature)| kernel::warning(*feature))
             .collect()
     }
 }
