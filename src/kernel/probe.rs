@@ -205,23 +205,29 @@ mod tests {
         let running = Running {
             release: "6.1.0".to_string(),
             file_systems: "nodev\ttmpfs\n\text4\n".to_string(),
-            modules: "kernel/drivers/net/macvlan.ko.xz:\nkernel/fs/overlayfs/overlay.ko: x.ko\n"
-                .to_string(),
+            modules: "kernel/x/no-such-one.ko.xz:\nkernel/fs/no_such_two.ko: x.ko\n".to_string(),
             builtin: "kernel/drivers/net/no-such-veth.ko\n".to_string(),
         };
         let cannot = |_: Feature| None;
         let lacks = |_: Feature| Some(false);
-        let state = |feature: Feature, ask: Asked<'_>| running.state(&feature.about(), ask);
-        assert_eq!(state(Feature::Tmpfs, &cannot), State::Enabled);
-        assert_eq!(state(Feature::Squashfs, &cannot), State::Missing);
-        assert_eq!(state(Feature::OverlayFs, &cannot), State::Module);
-        assert_eq!(state(Feature::Macvlan, &lacks), State::Module);
-        assert_eq!(state(Feature::Ipvlan, &lacks), State::Missing);
-        assert_eq!(state(Feature::Ipvlan, &cannot), State::Unknown);
-        assert_eq!(state(Feature::NetNs, &cannot), State::Enabled);
-        assert_eq!(state(Feature::MountSetattr, &cannot), State::Enabled);
-        assert_eq!(state(Feature::TmpfsUserXattr, &cannot), State::Missing);
+        let has = |_: Feature| Some(true);
+        let shown = |feature: Feature, ask: Asked<'_>| running.shown(&feature.about(), ask);
+        assert_eq!(shown(Feature::Tmpfs, &cannot), Some(true));
+        assert_eq!(shown(Feature::Squashfs, &cannot), Some(false));
+        assert_eq!(shown(Feature::NetNs, &cannot), Some(true));
+        assert_eq!(shown(Feature::Ipvlan, &lacks), Some(false));
+        assert_eq!(shown(Feature::Ipvlan, &has), Some(true));
+        assert_eq!(shown(Feature::Ipvlan, &cannot), None);
+        assert_eq!(shown(Feature::Futex, &has), None);
+        let state = |feature: Feature| running.state(&feature.about(), &cannot);
+        assert_eq!(state(Feature::MountSetattr), State::Enabled);
+        assert_eq!(state(Feature::TmpfsUserXattr), State::Missing);
+        assert_eq!(state(Feature::ErofsBackedByFile), State::Missing);
+        assert_eq!(state(Feature::Futex), State::Unknown);
         assert_eq!(running.module("no_such_veth"), Some(State::Enabled));
+        assert_eq!(running.module("no_such_one"), Some(State::Module));
+        assert_eq!(running.module("no_such_two"), Some(State::Module));
+        assert_eq!(running.module("no_such_three"), None);
     }
 
     #[test]
