@@ -3,6 +3,7 @@
 //! The table below is the list of parts: what `--list` names, `--install` links, and `argv[0]`
 //! selects.
 
+mod boot;
 mod client;
 mod ctr;
 mod engine;
@@ -37,6 +38,12 @@ const APPLETS: &[Applet] = &[
         links: &["tugd", "dockerd"],
         about: "the engine: Docker's HTTP API on a socket",
         main: engine::main,
+    },
+    Applet {
+        name: "boot",
+        links: &["tug-boot"],
+        about: "process 1 of a board, or its containers under another init",
+        main: boot::main,
     },
     Applet {
         name: "shim",
@@ -74,6 +81,9 @@ const APPLETS: &[Applet] = &[
 pub fn run(args: Vec<OsString>) -> (String, Result<u8>) {
     let called = args.first().map_or("tug", |name| base_name(name));
     let rest = args.get(1..).unwrap_or_default();
+    if boot::NAMES.contains(&called) {
+        return (called.to_string(), boot::called(called, rest));
+    }
     match find(called) {
         Some(applet) if applet.name == "client" => {
             let by_name = rest.first().and_then(|name| named(name.to_str()?));

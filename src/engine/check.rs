@@ -118,7 +118,7 @@ impl Engine {
 }
 
 /// Of a pull for a repair only the outcome is told.
-struct Nobody;
+pub struct Nobody;
 
 impl Audience for Nobody {
     fn tell(&mut self, _: &Progress) -> Result<()> {

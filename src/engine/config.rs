@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Options {
     pub data_root: PathBuf,
     pub exec_root: PathBuf,
+    /// What policies want up after a boot waits for `Engine::start_held`.
+    pub holds_starts: bool,
     /// Read-only stores of images, beside the data root.
     pub stores: Vec<PathBuf>,
     /// `overlay2`, `vfs`, or empty: see `driver`.
@@ -77,6 +79,7 @@ impl Default for Options {
         Options {
             data_root: PathBuf::from("/var/lib/tug"),
             exec_root: PathBuf::from("/run/tug"),
+            holds_starts: false,
             stores: Vec::new(),
             storage_driver: String::new(),
             layer_bytes_max: None,

@@ -97,6 +97,8 @@ pub struct Engine {
     /// Held while a network is made or removed, over the disk and the kernel.
     network_changes: Mutex<()>,
     watcher: watch::Queue,
+    /// What is to be started after a boot, as long as `holds_starts` holds it.
+    held: Mutex<Option<boot::Boot>>,
     /// Containers are being stopped because the engine ends: none is to be started on its own.
     is_leaving: AtomicBool,
 }
@@ -132,6 +134,7 @@ impl Engine {
             networks: Mutex::new(network::Networks::default()),
             network_changes: Mutex::new(()),
             watcher: watch::Queue::new()?,
+            held: Mutex::new(None),
             is_leaving: AtomicBool::new(false),
         });
         for note in notes {

@@ -48,7 +48,10 @@ pub fn recover(engine: &Arc<Engine>) -> Result<()> {
     engine.recover_volumes();
     find_running(engine);
     if boot.is_starting {
-        engine.start_after_boot(boot);
+        match engine.options.holds_starts {
+            true => *lock(&engine.held) = Some(boot),
+            false => engine.start_after_boot(boot, &[]),
+        }
     }
     Ok(())
 }

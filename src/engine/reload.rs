@@ -3,6 +3,7 @@
 use crate::engine::boot::Boot;
 use crate::engine::config::Settings;
 use crate::engine::container::Container;
+use crate::engine::stop::TIMEOUT_SECONDS;
 use crate::engine::{Engine, lock, watch};
 use crate::error::Kind;
 use crate::sys::poll::Bell;
@@ -71,30 +72,84 @@ impl Engine {
     /// not their users who stopped them: the next engine starts those again that their policies
     /// want up.
     pub fn stop_all(self: &Arc<Engine>, hurry: BorrowedFd<'_>) {
+        self.leave();
+        let mut running = self.containers();
+        running.retain(|container| container.lock().phase.is_up());
+        running.sort_by(|a, b| b.lock().started_at.cmp(&a.lock().started_at));
+        let timeout = self.settings().shutdown_timeout;
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let seconds = timeout.map_or(-1, |timeout| timeout.as_secs().cast_signed());
+        let patience = |container: &Container| {
+            // As long as its own time to stop allows, if that is shorter.
+            let own = container.config.stop_timeout;
+            own.filter(|own| seconds < 0 || (0..seconds).contains(own))
+                .unwrap_or(seconds)
+        };
+        self.stop_these(&running, &patience, until, Some(hurry));
+        self.not_by_users(&running);
+    }
+
+    /// Nothing starts by itself any more; the next engine begins as after a boot.
+    fn leave(&self) {
         self.is_leaving.store(true, Ordering::Release);
         if let Err(error) = Boot::of(&self.options.exec_root).and_then(|boot| boot.again()) {
             self.note(error);
         }
-        let mut running = self.containers();
-        running.retain(|container| container.lock().phase.is_up());
-        running.sort_by(|a, b| b.lock().started_at.cmp(&a.lock().started_at));
-        self.stop_these(&running, hurry);
-        for container in &running {
+    }
+
+    /// The same in an order: a container is stopped before another where `is_before` says so, and has
+    /// as long as it has for every stop. At `until` the rest is killed.
+    pub fn stop_in_order(
+        self: &Arc<Engine>,
+        is_before: &dyn Fn(&Container, &Container) -> bool,
+        until: Instant,
+    ) {
+        self.leave();
+        let patience = |container: &Container| {
+            let left = until.saturating_duration_since(Instant::now()).as_secs();
+            let own = container.config.stop_timeout.filter(|own| *own >= 0);
+            own.unwrap_or(TIMEOUT_SECONDS).min(left.cast_signed())
+        };
+        let mut left = self.containers();
+        left.retain(|container| container.lock().phase.is_up());
+        while !left.is_empty() {
+            let is_free = |one: &Arc<Container>| {
+                let mut others = left.iter().filter(|other| other.id != one.id);
+                !others.any(|other| is_before(other, one))
+            };
+            let (mut wave, mut rest): (Vec<_>, Vec<_>) = left.iter().cloned().partition(is_free);
+            // They are before each other.
+            if wave.is_empty() {
+                std::mem::swap(&mut wave, &mut rest);
+            }
+            self.stop_these(&wave, &patience, Some(until), None);
+            self.not_by_users(&wave);
+            left = rest;
+        }
+    }
+
+    /// They were stopped, but their users want them up.
+    fn not_by_users(&self, stopped: &[Arc<Container>]) {
+        for container in stopped {
             container.update(|state| state.is_stopped = false);
             self.persist(container);
         }
     }
 
-    fn stop_these(self: &Arc<Engine>, running: &[Arc<Container>], hurry: BorrowedFd<'_>) {
-        let timeout = self.settings().shutdown_timeout;
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-
+    /// A container has as many seconds as `patience` says; -1 is as long as it takes.
+    fn stop_these(
+        self: &Arc<Engine>,
+        running: &[Arc<Container>],
+        patience: &dyn Fn(&Container) -> i64,
+        until: Option<Instant>,
+        hurry: Option<BorrowedFd<'_>>,
+    ) {
         let Ok(bell) = Bell::new() else { return };
         let (bell, left) = (Arc::new(bell), Arc::new(AtomicUsize::new(running.len())));
         for container in running {
+            let seconds = patience(container);
             let (engine, container) = (Arc::clone(self), Arc::clone(container));
             let (bell, left) = (Arc::clone(&bell), Arc::clone(&left));
-            let seconds = timeout.map_or(-1, |timeout| timeout.as_secs().cast_signed());
             let spawned = watch::thread("stop", move || {
                 engine.stop_for_good(&container, seconds);
                 left.fetch_sub(1, Ordering::AcqRel);
@@ -108,7 +163,8 @@ impl Engine {
         while left.load(Ordering::Acquire) > 0 {
             bell.clear();
             let limit = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let fds = [(bell.as_fd(), PollFlags::IN), (hurry, PollFlags::IN)];
+            let mut fds = vec![(bell.as_fd(), PollFlags::IN)];
+            fds.extend(hurry.map(|hurry| (hurry, PollFlags::IN)));
             let ready = crate::sys::poll::wait(&fds, limit).unwrap_or_default();
             let is_told = ready.get(1).is_some_and(|flags| !flags.is_empty());
             if is_told || limit == Some(Duration::ZERO) {
@@ -121,11 +177,6 @@ impl Engine {
     }
 
     fn stop_for_good(&self, container: &Container, seconds: i64) {
-        // As long as its own time to stop allows, if that is shorter.
-        let own = container.config.stop_timeout;
-        let seconds = own
-            .filter(|own| seconds < 0 || (0..seconds).contains(own))
-            .unwrap_or(seconds);
         match self.stop(container, None, Some(seconds)) {
             Err(error) if error.kind != Kind::NotModified => {
                 self.note(format_args!("stop {}: {error}", container.name()));

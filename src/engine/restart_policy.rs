@@ -78,9 +78,12 @@ impl Engine {
 
     /// Start what its policy wants up after a boot: each container in its turn (see `start_order`),
     /// a few at a time, while the engine serves already.
-    pub(super) fn start_after_boot(self: &Arc<Engine>, boot: Boot) {
+    pub(super) fn start_after_boot(self: &Arc<Engine>, boot: Boot, except: &[String]) {
         let mut wanted = self.containers();
         wanted.retain(|container| {
+            if except.contains(&container.name()) {
+                return false;
+            }
             let policy = container.restart_policy();
             let state = container.lock();
             state.started_at != time::NEVER
@@ -110,6 +113,14 @@ impl Engine {
             if let Err(error) = spawned {
                 self.note(error);
             }
+        }
+    }
+
+    /// Start now what was held (`Options::holds_starts`), but for those that somebody else starts.
+    pub fn start_held(self: &Arc<Engine>, except: &[String]) {
+        let held = lock(&self.held).take();
+        if let Some(boot) = held {
+            self.start_after_boot(boot, except);
         }
     }
 

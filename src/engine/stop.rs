@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Docker's default; see the API reference, StopTimeout.
-const TIMEOUT_SECONDS: i64 = 10;
+pub(super) const TIMEOUT_SECONDS: i64 = 10;
 
 impl Engine {
     /// `signal` and `timeout_seconds` default to what the container was created with. A negative

@@ -25,7 +25,7 @@ pub mod changes;
 pub mod check;
 #[cfg(test)]
 mod damage;
-mod decoder;
+pub mod decoder;
 mod deflate;
 mod erofs;
 pub mod extend;

@@ -39,6 +39,11 @@ pub fn machine(dir: &Path) -> Result<Option<Machine>> {
     read::machine(dir)
 }
 
+/// A condition as it is written, and shown: `device:/dev/ttyUSB0`, `network`.
+pub fn condition(text: &str) -> Result<Condition> {
+    words::condition(text)
+}
+
 /// In which order entries start, and which cannot.
 pub fn order(entries: &[Entry]) -> Order {
     order::order(entries)

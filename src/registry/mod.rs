@@ -9,7 +9,7 @@
 
 mod auth;
 pub mod blob;
-mod clock;
+pub mod clock;
 mod hosts;
 pub mod manifest;
 pub mod proxy;

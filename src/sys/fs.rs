@@ -36,6 +36,11 @@ pub fn open_null() -> Result<OwnedFd> {
 }
 
 /// All of a small file of ours or of the kernel's.
+/// Whether an open file is /dev/null.
+pub fn is_null(file: impl AsFd) -> bool {
+    rustix::fs::fstat(file).is_ok_and(|found| found.st_rdev == rustix::fs::makedev(1, 3))
+}
+
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Error::io(format_args!("read {}", path.display()), &error))
 }

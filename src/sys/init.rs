@@ -56,6 +56,11 @@ pub fn signal_on_parent_death(signal: i32) -> Result<()> {
         .map_err(|errno| failed("prctl", object, errno))
 }
 
+/// Who has started us, or adopted us since.
+pub fn parent() -> i32 {
+    Pid::as_raw(rustix::process::getppid())
+}
+
 pub fn is_first_process() -> bool {
     rustix::process::getpid() == Pid::INIT
 }

@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod capability;
 pub mod cgroup;
+pub mod clock;
 pub mod epoll;
 pub mod fs;
 pub mod inet;
@@ -23,6 +24,7 @@ pub mod mountinfo;
 pub mod namespace;
 pub mod notify;
 pub mod poll;
+pub mod power;
 pub mod process;
 pub mod quota;
 pub mod random;

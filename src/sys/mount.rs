@@ -324,6 +324,13 @@ pub fn detach(path: &Path) -> Result<()> {
         .map_err(|errno| failed("unmount", path.display(), errno))
 }
 
+/// Nothing can be written any more to the file system that is mounted at `path`; EBUSY: somebody has
+/// a file open for that.
+pub fn read_only(path: &Path) -> Result<()> {
+    rustix::mount::mount_remount(path, MountFlags::RDONLY, c"")
+        .map_err(|errno| failed("remount read-only", path.display(), errno))
+}
+
 /// mount(2) of an overlay on `target`. `options` is the text for the kernel.
 pub fn overlay(target: &Path, options: &CStr) -> Result<()> {
     rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), options)

@@ -155,6 +155,15 @@ pub unsafe fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
     check(result).map(drop)
 }
 
+/// swapoff(2).
+pub fn swap_off(path: &std::path::Path) -> Result<(), Errno> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+    // SAFETY: the path is a C string that lives across the call.
+    let result = unsafe { syscall(kernel::__NR_swapoff as c_long, path.as_ptr()) };
+    check(result).map(drop)
+}
+
 /// mount_setattr(2) (Linux 5.12) on the mount that `tree` names. The namespace goes with
 /// MOUNT_ATTR_IDMAP.
 pub fn mount_setattr(

@@ -19,11 +19,15 @@ unsafe extern "C" {
 pub const SIGHUP: i32 = 1;
 pub const SIGINT: i32 = 2;
 pub const SIGKILL: i32 = 9;
+pub const SIGUSR1: i32 = 10;
+pub const SIGUSR2: i32 = 12;
 pub const SIGPIPE: i32 = 13;
 pub const SIGTERM: i32 = 15;
 pub const SIGCHLD: i32 = 17;
 pub const SIGTTIN: i32 = 21;
 pub const SIGTTOU: i32 = 22;
+pub const SIGURG: i32 = 23;
+pub const SIGPWR: i32 = 30;
 
 /// The highest signal; those from `SIGRTMIN` on have no names of their own.
 pub const SIGRTMAX: i32 = 64;

@@ -32,6 +32,7 @@ const SIGPIPE_ONLY: SignalSet = {
 unsafe extern "C" {
     static environ: *const *const c_char;
 
+    fn dup2(from: c_int, to: c_int) -> c_int;
     fn execvp(file: *const c_char, argv: *const *const c_char) -> c_int;
     fn posix_spawnp(
         pid: *mut c_int,
@@ -129,6 +130,42 @@ pub fn exec(program: &CStr, args: &[CString]) -> Errno {
     // SAFETY: C strings and a null-terminated array of them, all alive across the call.
     let result = unsafe { execvp(program.as_ptr(), args.as_ptr()) };
     raw::check(result.into()).err().unwrap_or(Errno::NOEXEC)
+}
+
+/// In a forked child: become the program, with `sockets` as systemd hands them down
+/// (sd_listen_fds(3)) and our environment else. Comes back only with an error.
+pub fn exec_with_sockets(program: &CStr, args: &[CString], sockets: &[BorrowedFd<'_>]) -> Errno {
+    // First above where they are to be: one may lie where another goes.
+    let first = 3 + i32::try_from(sockets.len()).unwrap_or(0);
+    let mut copies = Vec::new();
+    for socket in sockets {
+        match rustix::io::fcntl_dupfd_cloexec(socket, first) {
+            Ok(copy) => copies.push(copy),
+            Err(errno) => return errno,
+        }
+    }
+    for (copy, number) in copies.iter().zip(3..) {
+        // SAFETY: takes plain numbers; whatever had this one is nobody's in this process, which
+        // becomes another program.
+        if unsafe { dup2(copy.as_raw_fd(), number) } < 0 {
+            return Errno::BADF;
+        }
+    }
+    let mut env: Vec<CString> = std::env::vars_os()
+        .filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"LISTEN_"))
+        .filter_map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            c_string(name).ok()
+        })
+        .collect();
+    let own = [
+        format!("LISTEN_PID={}", std::process::id()),
+        format!("LISTEN_FDS={}", sockets.len()),
+    ];
+    env.extend(own.into_iter().filter_map(|text| c_string(text).ok()));
+    let _ = signal::set_mask(signal::Set::EMPTY);
+    raw::execve(program, args, &env)
 }
 
 /// Reap a child of ours if it has ended; true once it has.

@@ -37,7 +37,7 @@ mod mount;
 mod network;
 pub(super) mod options;
 mod pause;
-mod planned;
+pub(super) mod planned;
 mod port;
 mod ports;
 pub(super) mod print;

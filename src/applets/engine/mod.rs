@@ -8,6 +8,10 @@ mod values;
 use self::listen::find_group;
 use self::options::Config;
 use self::serve::{End, Orders};
+use crate::applets::client::planned::RESOLVER;
+use crate::boot::init::Place;
+use crate::boot::pass::Passes;
+use crate::boot::stop;
 use crate::engine::config::{Options, Settings};
 use crate::engine::{API_VERSION, Engine};
 use crate::error::{Error, Result};
@@ -38,6 +42,7 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
     // is ignored by Rust's start-up code.)
     let ends = Set::of(&[signal::SIGTERM, signal::SIGINT]);
     let signals = Set::of(&[
+        signal::SIGUSR2,
         signal::SIGTERM,
         signal::SIGINT,
         signal::SIGCHLD,
@@ -56,6 +61,18 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
     let engine = Engine::open(options.clone(), config.settings.clone())?;
     crate::build::sweep(&engine)?;
 
+    let passes = config
+        .boot_plan
+        .as_ref()
+        .map(|plan| Passes::new(&engine, plan.clone(), &RESOLVER));
+    if let Some(plan) = config.boot_plan.as_ref().filter(|_| config.is_stop) {
+        stop::stop(&engine, plan, &RESOLVER);
+        engine.close();
+        return Ok(());
+    }
+    if let Some(passes) = &passes {
+        passes.want();
+    }
     let listeners = listen::listen(config, group)?;
     if let Some(path) = &config.pidfile {
         std::fs::write(path, format!("{}\n", std::process::id()))
@@ -76,6 +93,7 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
             signals: signals.as_fd(),
             descriptors_max: descriptors,
             idle_exit: config.idle_exit,
+            go_over: &|| passes.as_ref().map_or((), Passes::want),
             reload: &|| {
                 service::notify_reloading();
                 reload(&engine);
@@ -85,7 +103,8 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
     );
     service::notify("STOPPING=1");
     // Of the two signals alone: shims that end are no reason to hurry.
-    if served.as_ref().is_ok_and(|end| *end == End::Told) && !engine.settings().live_restore {
+    let is_told = served.as_ref().is_ok_and(|end| *end == End::Told);
+    if is_told && passes.is_none() && !engine.settings().live_restore {
         engine.stop_all(signal::descriptor(ends)?.as_fd());
     }
 
@@ -163,4 +182,13 @@ fn take_lock(path: &Path) -> Result<std::fs::File> {
     };
     write(&mut file).map_err(failed)?;
     Ok(file)
+}
+
+/// Where an engine with these options has its socket's directory, and whose its socket is.
+pub fn place(args: &[OsString]) -> Result<Place> {
+    let config = options::parse(args)?;
+    Ok(Place {
+        group: find_group(config.group.as_deref())?,
+        exec_root: config.options.exec_root,
+    })
 }

@@ -43,6 +43,14 @@ const FLAGS: &[Flag] = &[
         "-b, --bridge string",
         "Bridge of containers that ask for no network (default tug0), none: they get no network",
     ),
+    flag(
+        "--boot-plan string",
+        "Go over the plan in this directory, as 'tug boot' asks for: SIGUSR2 is once more, and SIGTERM leaves the containers alone",
+    ),
+    flag(
+        "--boot-stop",
+        "Run what the plan has for the end, stop all containers, and end",
+    ),
     flag("--cgroup-parent string", "Parent cgroup of all containers"),
     flag("--config-file string", "Read this file and no other"),
     flag(
@@ -349,6 +357,10 @@ pub struct Config {
     pub is_insecure: bool,
     /// End after so long without work.
     pub idle_exit: Option<Duration>,
+    /// A plan to go over.
+    pub boot_plan: Option<PathBuf>,
+    /// Only to stop what runs.
+    pub is_stop: bool,
     /// What was given and has no effect yet.
     pub unused: Vec<&'static str>,
     /// `--validate`: end before anything is done.
@@ -637,8 +649,13 @@ fn understand(given: &Given) -> Result<Config> {
     let is_unused =
         |flag: &&Flag| flag.about.starts_with("(*)") && !given.all(flag.long()).is_empty();
     let unused = FLAGS.iter().filter(is_unused).map(Flag::long).collect();
+    let boot_plan = given.text("boot-plan").map(PathBuf::from);
+    let mut options = values::options(given)?;
+    options.holds_starts = boot_plan.is_some();
     Ok(Config {
-        options: values::options(given)?,
+        options,
+        boot_plan,
+        is_stop: given.switch("boot-stop", false),
         settings: values::settings(given)?,
         hosts: given.all("host").to_vec(),
         group: given.text("group").map(str::to_string),

@@ -70,6 +70,8 @@ pub struct Orders<'a> {
     pub descriptors_max: u64,
     /// End after so long without work.
     pub idle_exit: Option<Duration>,
+    /// What SIGUSR2 asks for.
+    pub go_over: &'a dyn Fn(),
     /// What SIGHUP asks for.
     pub reload: &'a dyn Fn(),
 }
@@ -122,6 +124,7 @@ pub fn until_end(engine: &Arc<Engine>, orders: &Orders<'_>) -> Result<End> {
                     match signal {
                         signal::SIGCHLD => client::reap(),
                         signal::SIGHUP => (orders.reload)(),
+                        signal::SIGUSR2 => (orders.go_over)(),
                         _ => return Ok(End::Told),
                     }
                 }

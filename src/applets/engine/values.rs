@@ -24,6 +24,7 @@ pub fn options(given: &Given) -> Result<Options> {
     check_fixed(given)?;
     check_backend(given)?;
     Ok(Options {
+        holds_starts: false,
         data_root: path("data-root", default.data_root)?,
         exec_root: path("exec-root", default.exec_root)?,
         stores: stores

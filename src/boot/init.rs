@@ -1,0 +1,256 @@
+//! A boot from its first instruction to its last.
+
+use crate::boot::conditions::{self, Wanted, Watch};
+use crate::boot::machine::Work;
+use crate::boot::orders::{self, Order};
+use crate::boot::service::{Pass, Service};
+use crate::boot::status::{MACHINE, PENDING};
+use crate::boot::{console, dir, mounts, shutdown};
+use crate::error::{Error, Result};
+use crate::plan::machine::Machine;
+use crate::plan::{self, Condition};
+use crate::sys::power::{self, End};
+use crate::sys::{init, poll, service, signal, socket, supervisor};
+use rustix::event::PollFlags;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How a boot is to be.
+pub struct Options {
+    pub plan: PathBuf,
+    /// Work off `machine.json` under another init too.
+    pub applies_machine: bool,
+}
+
+/// What the rooms above know.
+pub struct Above {
+    /// By the engine's options.
+    pub place: fn(&[OsString]) -> Result<Place>,
+}
+
+/// Where an engine serves, and whose its socket is.
+pub struct Place {
+    pub exec_root: PathBuf,
+    pub group: Option<u32>,
+}
+
+pub struct Boot {
+    pub is_init: bool,
+    pub machine: Machine,
+    pub work: Work,
+    pub exec_root: PathBuf,
+    pub signals: OwnedFd,
+    pub service: Service,
+    watch: Watch,
+    /// Entries that wait for the outside, each with what it waits for.
+    pending: Vec<Vec<Condition>>,
+    is_ready: bool,
+}
+
+/// PID 1 comes back from here only if there is no life for it.
+pub fn run(options: &Options, above: &Above) -> Result<u8> {
+    let is_init = init::is_first_process();
+    // First of all, so that no order is missed.
+    signal::set_mask(orders::signals())?;
+    let signals = signal::descriptor(orders::signals())?;
+    supervisor::set_name(orders::NAME);
+    if is_init {
+        begin_machine();
+    }
+    let mut boot = Boot::begin(options, above, is_init, signals)?;
+    loop {
+        match boot.until_order()? {
+            Order::End(end) => shutdown::end(&mut boot, end),
+            Order::Leave => {
+                shutdown::leave(&mut boot);
+                return Ok(0);
+            }
+            _ => boot.reload(&options.plan),
+        }
+    }
+}
+
+/// What everything else needs.
+fn begin_machine() {
+    mounts::usual();
+    // The kernel may have had no console for us before /dev was there.
+    if let Err(error) = console::open() {
+        console::say(error);
+    }
+    console::take();
+    // A machine in a container has no keys, and the kernel says EINVAL.
+    let _ = power::hear_keys();
+}
+
+impl Boot {
+    fn begin(options: &Options, above: &Above, is_init: bool, signals: OwnedFd) -> Result<Boot> {
+        let read = plan::machine(&options.plan);
+        let machine = match &read {
+            Ok(machine) => machine.clone().unwrap_or_default(),
+            Err(_) => Machine::default(),
+        };
+        let mut work = match is_init || options.applies_machine {
+            true => Work::begin(&machine),
+            false => Work::default(),
+        };
+        if let Err(error) = read {
+            work.complain("machine.json", &error);
+        }
+        let engine = machine.engine.clone().unwrap_or_default();
+        let words: Vec<OsString> = engine.iter().map(OsString::from).collect();
+        let place = (above.place)(&words).unwrap_or_else(|error| {
+            // The engine will not start with them either, and say so; but the board is up.
+            work.complain("engine", &error);
+            Place {
+                exec_root: PathBuf::from("/run/tug"),
+                group: None,
+            }
+        });
+        let socket = open(&place)?;
+        let mut boot = Boot {
+            service: Service::new(&options.plan, &engine, socket)?,
+            is_init,
+            machine,
+            work,
+            exec_root: place.exec_root,
+            signals,
+            watch: Watch::default(),
+            pending: Vec::new(),
+            is_ready: false,
+        };
+        boot.service.advance();
+        boot.look_out();
+        boot.save();
+        Ok(boot)
+    }
+
+    /// Live until somebody wants something else of us.
+    fn until_order(&mut self) -> Result<Order> {
+        loop {
+            let timeout = [self.service.delay(), self.work.remind()];
+            let ready = {
+                let mut fds = vec![(self.signals.as_fd(), PollFlags::IN)];
+                let socket = self.service.socket();
+                let socket = socket.map_or(self.signals.as_fd(), AsFd::as_fd);
+                fds.push((socket, PollFlags::IN));
+                fds.extend(self.watch.fds());
+                wait(&fds, timeout.into_iter().flatten().min())?
+            };
+            let is_ready = |at: usize| ready.get(at).is_some_and(|flags| !flags.is_empty());
+            if is_ready(0) {
+                if let Some(order) = self.hear() {
+                    return Ok(order);
+                }
+            } else if is_ready(1) {
+                self.service.start();
+            }
+            if (2..ready.len()).any(is_ready) {
+                self.watch.clear();
+                self.look_out();
+            }
+            self.service.advance();
+        }
+    }
+
+    /// Take the signals that are there. Some are for us, and the first order that is not.
+    fn hear(&mut self) -> Option<Order> {
+        while let Some(number) = signal::take(&self.signals) {
+            match orders::of(number, self.is_init) {
+                Some(Order::Reap) => self.reap(),
+                Some(Order::PassDone) => self.pass_done(),
+                None => {}
+                order => return order,
+            }
+        }
+        None
+    }
+
+    /// Ours is the engine; the others are orphans, shims among them.
+    pub fn reap(&mut self) {
+        loop {
+            match signal::reap() {
+                Ok(Some(ended)) => {
+                    self.service.take_end(ended);
+                }
+                Ok(None) => return,
+                Err(error) => return console::say(error),
+            }
+        }
+    }
+
+    fn pass_done(&mut self) {
+        self.service.pass_done();
+        let path = dir(&self.exec_root).join(PENDING);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = |line: &str| {
+            let words = line
+                .split('\t')
+                .filter_map(|word| plan::condition(word).ok());
+            words.collect::<Vec<Condition>>()
+        };
+        self.pending = text.lines().map(line).collect();
+        if !self.is_ready {
+            self.is_ready = true;
+            service::notify("READY=1");
+        }
+        self.look_out();
+    }
+
+    /// Listen to what is waited for, and see whether something of it has come to pass.
+    fn look_out(&mut self) {
+        let mut wanted = Wanted::default();
+        let all = self.pending.iter().flatten();
+        all.for_each(|condition| wanted.add(condition));
+        self.work.wants(&mut wanted);
+        self.watch.set(wanted);
+
+        if self.work.is_waiting() {
+            self.work.go_on();
+            self.save();
+        }
+        let is_met = |entry: &Vec<Condition>| conditions::missing(entry).is_empty();
+        // An engine that is at a pass tells what is left of it at its end.
+        if self.service.pass == Pass::Done && self.pending.iter().any(is_met) {
+            self.service.want_pass();
+        }
+    }
+
+    fn save(&self) {
+        if let Err(error) = self.work.status.save(&self.exec_root, MACHINE) {
+            console::say(error);
+        }
+    }
+
+    fn reload(&mut self, plan: &Path) {
+        match plan::machine(plan) {
+            Ok(machine) => self.machine.shutdown = machine.unwrap_or_default().shutdown,
+            Err(error) => self.work.complain("machine.json", &error),
+        }
+        self.service.want_pass();
+        self.service.advance();
+    }
+}
+
+fn wait(fds: &[(BorrowedFd<'_>, PollFlags)], timeout: Option<Duration>) -> Result<Vec<PollFlags>> {
+    poll::wait(fds, timeout)
+}
+
+/// The API's socket, and who we are for those who send orders.
+fn open(place: &Place) -> Result<OwnedFd> {
+    let dir = dir(&place.exec_root);
+    std::fs::create_dir_all(&dir)
+        .map_err(|e| Error::io(format_args!("make directory {}", dir.display()), &e))?;
+    let note = dir.join("pid");
+    let pid = format!("{}\n", std::process::id());
+    std::fs::write(&note, pid)
+        .map_err(|e| Error::io(format_args!("write {}", note.display()), &e))?;
+    socket::listen(&place.exec_root.join("tug.sock"), 0o660, place.group)
+}
+
+/// What is left when a boot cannot go on: PID 1 must not exit, which is the kernel's panic.
+pub fn rescue(error: &Error) -> ! {
+    console::say(format_args!("cannot go on: {error}"));
+    shutdown::rescue(End::Reboot)
+}

@@ -1,0 +1,138 @@
+//! What a board is besides its containers: `machine.json`, worked off once.
+//!
+//! Each part is for itself: what fails is told and noted, and the others are done. What waits for
+//! hardware (a mount's device, a link of the network) is tried again whenever the kernel tells of
+//! changes.
+
+use crate::boot::conditions::Wanted;
+use crate::boot::status::{self, Status};
+use crate::boot::{address, console, modules, mounts};
+use crate::error::{Error, Result};
+use crate::plan::machine::{Address, Machine, Point};
+use crate::sys::{clock, power};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const PHASE: &str = "machine";
+
+/// What is still to be done, and what became of the rest.
+#[derive(Default)]
+pub struct Work {
+    pub status: Status,
+    addresses: Vec<Address>,
+    points: Vec<Point>,
+    /// Those that we have mounted, in that order.
+    pub mounted: Vec<String>,
+}
+
+impl Work {
+    /// Do all that can be done now.
+    pub fn begin(machine: &Machine) -> Work {
+        let mut work = Work::default();
+        if let Some(name) = &machine.hostname {
+            work.note("hostname", power::set_host_name(name).map(|()| true));
+        }
+        for line in machine.modules.iter().flatten() {
+            work.note(line, modules::load(line).map(|()| true));
+        }
+        if let Some(sysctl) = &machine.sysctl {
+            for (key, value) in sysctl {
+                work.note(key, set_sysctl(key, &value.0).map(|()| true));
+            }
+        }
+        work.points = machine.mounts.clone().unwrap_or_default();
+        work.addresses = address::of_kernel();
+        work.addresses
+            .extend(machine.addresses.iter().flatten().cloned());
+        let servers = machine.dns.as_deref().unwrap_or_default();
+        work.note("dns", address::name_servers(servers).map(|()| true));
+        work.go_on();
+        work
+    }
+
+    /// Try what waits.
+    pub fn go_on(&mut self) {
+        for point in std::mem::take(&mut self.points) {
+            let target = point.target.clone().unwrap_or_default();
+            let outcome = mounts::point(&point);
+            if matches!(outcome, Ok(true)) {
+                self.mounted.push(target.clone());
+            }
+            if self.note(&format!("mount {target}"), outcome) {
+                self.points.push(point);
+            }
+        }
+        for wanted in std::mem::take(&mut self.addresses) {
+            let device = wanted.device.clone().unwrap_or_default();
+            let name = format!("address {device}");
+            if self.note(&name, address::set(&wanted)) {
+                self.addresses.push(wanted);
+            }
+        }
+    }
+
+    /// Note what became of a part; `Ok(false)` is that it waits. Whether it does.
+    fn note(&mut self, name: &str, outcome: Result<bool>) -> bool {
+        let (state, why) = match &outcome {
+            Ok(true) => (status::DONE, String::new()),
+            Ok(false) => (status::WAITING, "its device is not there yet".to_string()),
+            Err(error) => (status::FAILED, error.message.clone()),
+        };
+        let is_news = self.status.set(name, PHASE, state, &why, "");
+        if is_news && outcome.is_err() {
+            console::say(format_args!("{name}: {why}"));
+        }
+        state == status::WAITING
+    }
+
+    /// Something that has to do with no part.
+    pub fn complain(&mut self, name: &str, error: &Error) {
+        self.note(name, Err(error.clone()));
+    }
+
+    /// What to listen to for what waits.
+    pub fn wants(&self, wanted: &mut Wanted) {
+        wanted.devices |= !self.points.is_empty();
+        wanted.network |= !self.addresses.is_empty();
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        !self.points.is_empty() || !self.addresses.is_empty()
+    }
+
+    /// What a device that is missing for long is worth: a word, once.
+    pub fn remind(&mut self) -> Option<Duration> {
+        let now = clock::since_boot();
+        let mut next = None;
+        let mut late: Vec<String> = Vec::new();
+        for point in &mut self.points {
+            let Some(limit) = point.timeout.map(|span| span.0) else {
+                continue;
+            };
+            if now >= limit {
+                late.push(point.target.clone().unwrap_or_default());
+                point.timeout = None;
+            } else {
+                next = Some(next.unwrap_or(limit - now).min(limit - now));
+            }
+        }
+        for target in late {
+            console::say(format_args!("mount {target}: its device has not come yet"));
+        }
+        next
+    }
+}
+
+/// `net.ipv4.ip_forward`, or with slashes, as sysctl(8) takes it.
+fn set_sysctl(key: &str, value: &str) -> Result<()> {
+    let key = match key.contains('/') {
+        true => key.to_string(),
+        false => key.replace('.', "/"),
+    };
+    if key.split('/').any(|part| part.is_empty() || part == "..") {
+        return Err(Error::invalid("no such sysctl"));
+    }
+    let path: PathBuf = Path::new("/proc/sys").join(key);
+    std::fs::write(&path, value)
+        .map_err(|e| Error::io(format_args!("write {value:?} to {}", path.display()), &e))
+}

@@ -1,0 +1,165 @@
+//! The end: containers stop in order, the rest is killed, nothing is left to be written, and the
+//! machine goes where it was told to.
+//!
+//! Nothing here may keep a machine up: each step has its time, and a failure is told and passed.
+
+use crate::boot::init::Boot;
+use crate::boot::orders::Order;
+use crate::boot::{console, mounts, orders};
+use crate::sys::power::{self, End};
+use crate::sys::signal::{self, SIGKILL, SIGTERM};
+use crate::sys::{mount, poll, service};
+use rustix::event::PollFlags;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// For the containers together, where `machine.json` says nothing.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// What processes outside containers get between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the engine may take to leave before it is killed.
+const ENGINE: Duration = Duration::from_secs(2);
+
+/// What is left of a boot that cannot go on: time to read why.
+const RESCUE: Duration = Duration::from_secs(30);
+
+/// End the machine. Comes back only if the kernel refuses to.
+pub fn end(boot: &mut Boot, end: End) {
+    let what = match end {
+        End::PowerOff => "power off",
+        End::Reboot => "reboot",
+        End::Halt => "halt",
+    };
+    console::say(what);
+    stop_containers(boot);
+    kill_the_rest(boot);
+    power::sync();
+    match is_whole_machine() {
+        true => {
+            swap_off();
+            mounts::take_down();
+            power::sync();
+        }
+        // What is not ours would go for others too.
+        false => unmount_own(&boot.work.mounted),
+    }
+    if let Err(error) = power::end(end) {
+        console::say(error);
+    }
+}
+
+/// Leave as another init's child: the containers end, and with them what we are here for.
+pub fn leave(boot: &mut Boot) {
+    service::notify("STOPPING=1");
+    stop_containers(boot);
+    unmount_own(&boot.work.mounted);
+    let dir = crate::boot::dir(&boot.exec_root);
+    for path in [boot.exec_root.join("tug.sock"), dir.join("pid")] {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A new engine does it, whatever the one that may run is at: it is cut off, and the records of both
+/// are on the disk.
+fn stop_containers(boot: &mut Boot) {
+    let deadline = boot.machine.shutdown.as_ref();
+    let deadline = deadline.and_then(|shutdown| shutdown.deadline);
+    let deadline = deadline.map_or(DEADLINE, |span| span.0);
+    if let Some(pid) = boot.service.pid() {
+        let _ = signal::kill(pid, SIGTERM);
+        wait_for(boot, ENGINE, &mut |boot| !boot.service.is_running());
+        if boot.service.is_running() {
+            let _ = signal::kill(pid, SIGKILL);
+        }
+    }
+    let stopper = match boot.service.start_stop() {
+        Ok(pid) => pid,
+        Err(error) => return console::say(error),
+    };
+    // It keeps to the deadline itself; this is for one that hangs.
+    let limit = deadline + ENGINE;
+    if !wait_for(boot, limit, &mut |_| has_ended(stopper)) {
+        console::say("the containers did not stop in time");
+        let _ = signal::kill(stopper, SIGKILL);
+    }
+}
+
+/// Of a child that somebody else may reap.
+fn has_ended(pid: i32) -> bool {
+    signal::kill(pid, 0).is_err()
+}
+
+/// Everything that is not ours. Only in a pid namespace of our own: elsewhere this would be the
+/// machine of others.
+fn kill_the_rest(boot: &mut Boot) {
+    if !boot.is_init {
+        return;
+    }
+    let is_alone = &mut |_: &mut Boot| signal::kill(-1, 0).is_err();
+    let _ = signal::kill(-1, SIGTERM);
+    if !wait_for(boot, GRACE, is_alone) {
+        let _ = signal::kill(-1, SIGKILL);
+        wait_for(boot, GRACE, is_alone);
+    }
+}
+
+/// Reap until `done`, but no longer than `limit`. Orders that come now are heard and forgotten, but
+/// for a second Ctrl-Alt-Del: whoever presses it again is in a hurry.
+fn wait_for(boot: &mut Boot, limit: Duration, done: &mut dyn FnMut(&mut Boot) -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        boot.reap();
+        if done(boot) {
+            return true;
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        let fds = [(boot.signals.as_fd(), PollFlags::IN)];
+        if poll::wait(&fds, Some(left)).is_err() {
+            return false;
+        }
+        while let Some(number) = signal::take(&boot.signals) {
+            let order = orders::of(number, boot.is_init);
+            if number == signal::SIGINT && matches!(order, Some(Order::End(_))) {
+                return false;
+            }
+        }
+    }
+}
+
+/// In the machine's own pid namespace; inside a container its disks are not ours to lock.
+fn is_whole_machine() -> bool {
+    // PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h.
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name == Path::new("pid:[4026531836]"))
+}
+
+fn unmount_own(mounted: &[String]) {
+    for target in mounted.iter().rev() {
+        if let Err(error) = mount::unmount(Path::new(target)) {
+            console::say(error);
+        }
+    }
+}
+
+fn swap_off() {
+    let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    for line in swaps.lines().skip(1) {
+        if let Some(path) = line.split_ascii_whitespace().next() {
+            let _ = power::swap_off(Path::new(path));
+        }
+    }
+}
+
+/// Give people time to read, then try again from the beginning.
+pub fn rescue(end: End) -> ! {
+    loop {
+        std::thread::sleep(RESCUE);
+        power::sync();
+        let _ = power::end(end);
+    }
+}
