@@ -1,6 +1,7 @@
 //! Limits: what is asked for and cannot be had is told, not dropped. That they hold is shown in
 //! the guest kernels (tests/guest/cgroup.sh), which have all controllers on cgroup v2.
 
+use crate::harness::rootfs::busybox;
 use crate::harness::{Host, IMAGE, json, skip};
 use std::path::PathBuf;
 
@@ -20,6 +21,15 @@ fn controllers() -> Vec<String> {
         .collect()
 }
 
+/// An engine that goes on without limits that cannot be enforced.
+pub fn best_effort(name: &'static str) -> Host {
+    let mut host = Host::without_engine(name);
+    std::fs::write(host.dir.join("daemon.json"), r#"{"limits": "best-effort"}"#).unwrap();
+    host.start_engine();
+    host.import(IMAGE, &busybox());
+    host
+}
+
 /// The warnings of a create with this host configuration.
 fn warnings(host: &Host, config: &str) -> Vec<String> {
     let body = format!(r#"{{"Image":"{IMAGE}","Cmd":["true"],"HostConfig":{{{config}}}}}"#);
@@ -37,8 +47,8 @@ fn warnings(host: &Host, config: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_limit_without_its_controller_is_answered_with_dockers_warning() {
-    let host = Host::with_image("limits");
+fn a_limit_without_its_controller_is_answered_with_dockers_warning_where_that_is_wanted() {
+    let host = best_effort("limits");
     let offered = controllers();
     for (controller, config, sentence) in [
         (
@@ -68,7 +78,7 @@ fn a_limit_without_its_controller_is_answered_with_dockers_warning() {
 
 #[test]
 fn a_container_with_an_impossible_limit_still_runs() {
-    let host = Host::with_image("limits-run");
+    let host = best_effort("limits-run");
     let body = format!(
         r#"{{"Image":"{IMAGE}","Cmd":["echo","ran"],"HostConfig":{{"Memory":67108864,"PidsLimit":64}}}}"#
     );
@@ -80,6 +90,106 @@ fn a_container_with_an_impossible_limit_still_runs() {
     assert_eq!(host.http("POST", "/containers/web/start", "").status, 204);
     assert_eq!(host.ok(&["wait", "web"]), "0");
     assert_eq!(host.ok(&["logs", "web"]), "ran");
+}
+
+/// A limit as an option, its controller, and how Docker calls what is missing.
+const ASKED: [(&str, &str, &str); 8] = [
+    ("--memory=64m", "memory", "memory limit capabilities"),
+    (
+        "--memory-reservation=32m",
+        "memory",
+        "memory soft limit capabilities",
+    ),
+    ("--pids-limit=64", "pids", "PIDs limit capabilities"),
+    ("--cpu-quota=50000", "cpu", "CPU CFS scheduler"),
+    ("--cpus=0.5", "cpu", "CPU CFS scheduler"),
+    ("--cpu-shares=512", "cpu", "CPU shares"),
+    ("--cpuset-cpus=0", "cpuset", "cpuset"),
+    ("--blkio-weight=100", "io", "Block I/O weight"),
+];
+
+/// Why a controller is not there, as far as this machine goes: v1 has it, or nobody.
+fn reason(controller: &str) -> String {
+    let old = if controller == "io" {
+        "blkio"
+    } else {
+        controller
+    };
+    let table = std::fs::read_to_string("/proc/cgroups").unwrap();
+    let row = table
+        .lines()
+        .find(|line| line.split('\t').next() == Some(old));
+    match row.and_then(|row| row.split('\t').nth(1)) {
+        Some("0") | None => String::new(),
+        Some(_) => format!("(cgroup v1 has the {controller} controller here: see `tug check`)"),
+    }
+}
+
+#[test]
+fn a_limit_that_cannot_be_enforced_is_refused_with_the_reason() {
+    let host = Host::with_image("limits-strict");
+    host.ok(&["create", "--name", "web", IMAGE, "true"]);
+    let before = host.inspect("web", "HostConfig");
+    for (option, controller, sentence) in ASKED {
+        if controllers().iter().any(|name| name == controller) {
+            continue;
+        }
+        let run = host.tug(&["run", "--rm", option, IMAGE, "true"]);
+        let update = host.tug(&["update", option, "web"]);
+        for (output, code) in [(run, 125), (update, 1)] {
+            output.assert_refused(code, sentence);
+            output.assert_refused(code, &reason(controller));
+            output.assert_refused(code, "see `tug check`)");
+        }
+    }
+    assert_eq!(host.inspect("web", "HostConfig"), before);
+    // Nothing was made, and what nobody asked for stands in nobody's way.
+    assert_eq!(host.ok(&["ps", "-aq"]).lines().count(), 1);
+    assert_eq!(host.ok(&["run", "--rm", IMAGE, "echo", "ran"]), "ran");
+    assert_eq!(
+        host.ok(&[
+            "run",
+            "--rm",
+            "--memory-swappiness=-1",
+            "--pids-limit=-1",
+            IMAGE,
+            "echo",
+            "ran"
+        ]),
+        "ran"
+    );
+}
+
+#[test]
+fn dockers_client_is_refused_the_same() {
+    let host = Host::with_image("limits-docker");
+    if controllers().iter().any(|name| name == "memory") {
+        return skip("limits-docker", "memory is on cgroup v2 here");
+    }
+    let Some(output) = host.docker(&["run", "--rm", "-m", "64m", IMAGE, "true"]) else {
+        return skip("limits-docker", "no docker client in PATH");
+    };
+    output.assert_refused(125, "memory limit capabilities");
+    output.assert_refused(125, "--limits=best-effort");
+}
+
+#[test]
+fn the_engine_knows_two_ways_with_limits() {
+    let host = Host::without_engine("limits-words");
+    let validate = |limits: &str| {
+        let file = host.dir.join("daemon.json").display().to_string();
+        host.tug(&[
+            "engine",
+            "--config-file",
+            &file,
+            "--validate",
+            "--limits",
+            limits,
+        ])
+    };
+    assert_eq!(validate("strict").code, 0);
+    assert_eq!(validate("best-effort").code, 0);
+    validate("some").assert_refused(1, "invalid --limits \"some\": strict or best-effort");
 }
 
 #[test]

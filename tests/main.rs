@@ -18,6 +18,7 @@ mod api;
 mod bad_input;
 mod build;
 mod cgroup;
+mod check;
 mod commit;
 mod completion;
 mod compose;

@@ -52,7 +52,7 @@ pub fn apply(group: &Group, resources: Option<&Resources>) -> Result<Guard> {
         return Ok(Guard::Open);
     }
     let program = program::of(&rules)?;
-    // Small kernels lack CONFIG_CGROUP_BPF, user namespaces may not load.
+    // Small kernels lack Feature::CgroupBpf, user namespaces may not load.
     match replace(group, &program) {
         Ok(()) => Ok(Guard::Filter),
         Err(_) if is_open => Ok(Guard::Open),

@@ -49,6 +49,23 @@ pub fn controllers() -> Vec<String> {
     words(&point, "cgroup.controllers")
 }
 
+/// Whether groups with the controller have one of its `files`: the top has none of them. Where there
+/// is no such group yet, they are taken to be there.
+pub fn shows(controller: &str, files: &[&str]) -> bool {
+    let Ok(Some(point)) = mount_point() else {
+        return false;
+    };
+    let is_given = words(&point, "cgroup.subtree_control")
+        .iter()
+        .any(|name| name == controller);
+    let mut groups = std::fs::read_dir(&point).into_iter().flatten().flatten();
+    let group = groups.find(|entry| entry.path().join("cgroup.procs").exists());
+    match group.filter(|_| is_given) {
+        Some(group) => files.iter().any(|file| group.path().join(file).exists()),
+        None => true,
+    }
+}
+
 /// The `cpus` or `mems` that the host has for all, such as `0-3`.
 pub fn cpuset(which: &str) -> String {
     let offered = mount_point().ok().flatten().map_or(Vec::new(), |point| {

@@ -21,6 +21,7 @@ pub struct Options {
     pub storage_driver: String,
     /// What a container may write that asks for no size.
     pub layer_bytes_max: Option<u64>,
+    pub limits: Limits,
     pub log_driver: String,
     pub log_opts: Map<String>,
     pub default_ulimits: Vec<Ulimit>,
@@ -67,6 +68,15 @@ pub struct Options {
     pub host_gateways: Vec<String>,
 }
 
+/// What is done about a limit that was asked for and that this host cannot enforce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// It is refused.
+    Strict,
+    /// The container goes without it, with Docker's warning.
+    BestEffort,
+}
+
 impl Options {
     /// Whether there is a default bridge network.
     pub fn has_bridge(&self) -> bool {
@@ -83,6 +93,7 @@ impl Default for Options {
             stores: Vec::new(),
             storage_driver: String::new(),
             layer_bytes_max: None,
+            limits: Limits::Strict,
             log_driver: "json-file".to_string(),
             log_opts: Map::new(),
             default_ulimits: Vec::new(),

@@ -8,14 +8,20 @@ use std::path::Path;
 pub fn controllers() -> Controllers {
     let names = crate::cgroup::controllers();
     let has = |name: &str| names.iter().any(|other| other == name);
+    // As long as no group shows it, the kernel is believed to have all of a controller.
+    let shows = |name: &str, files: &[&str]| has(name) && crate::cgroup::shows(name, files);
     Controllers {
         memory: has("memory"),
-        // The file is there where the kernel knows swap at all.
-        swap: has("memory") && Path::new("/proc/swaps").exists(),
+        // The file is there where the kernel counts swap.
+        swap: shows("memory", &["memory.swap.max"]) && Path::new("/proc/swaps").exists(),
         cpu: has("cpu"),
+        cpu_quota: shows("cpu", &["cpu.max"]),
+        cpu_shares: shows("cpu", &["cpu.weight"]),
         cpuset: has("cpuset"),
         pids: has("pids"),
         io: has("io"),
+        io_max: shows("io", &["io.max"]),
+        io_weight: shows("io", &["io.weight", "io.bfq.weight"]),
     }
 }
 

@@ -195,19 +195,7 @@ impl Engine {
 
     /// What this host cannot do, in Docker's words.
     fn warnings(&self) -> Vec<String> {
-        let controllers = host::controllers();
-        let rows = [
-            (controllers.memory, "memory limit", Feature::Memcg),
-            (controllers.cpu, "cpu cfs quota", Feature::CgroupSched),
-            (controllers.cpuset, "cpuset", Feature::Cpusets),
-            (controllers.pids, "pids limit", Feature::CgroupPids),
-            (controllers.io, "blkio limit", Feature::BlkCgroup),
-            (host::has_seccomp(), "seccomp", Feature::SeccompFilter),
-        ];
-        let missing = rows.iter().filter(|(is_there, ..)| !is_there);
-        let mut warnings: Vec<String> = missing
-            .map(|(_, what, feature)| format!("WARNING: No {what} support {}", lacks(*feature)))
-            .collect();
+        let mut warnings = kernel_warnings();
         if let Some(why) = &self.copying {
             warnings.push(format!(
                 "WARNING: storage driver vfs copies the image for each container: {why}"
@@ -224,6 +212,23 @@ impl Engine {
         }
         warnings
     }
+}
+
+/// The limits that cannot be held here, and what else of a container needs the kernel.
+pub fn kernel_warnings() -> Vec<String> {
+    let controllers = host::controllers();
+    let rows = [
+        (controllers.memory, "memory limit", Feature::Memcg),
+        (controllers.cpu, "cpu cfs quota", Feature::CgroupSched),
+        (controllers.cpuset, "cpuset", Feature::Cpusets),
+        (controllers.pids, "pids limit", Feature::CgroupPids),
+        (controllers.io, "blkio limit", Feature::BlkCgroup),
+        (host::has_seccomp(), "seccomp", Feature::SeccompFilter),
+    ];
+    let missing = rows.iter().filter(|(is_there, ..)| !is_there);
+    missing
+        .map(|(_, what, feature)| format!("WARNING: No {what} support {}", lacks(*feature)))
+        .collect()
 }
 
 /// What is configured of registries: networks may be insecure, or single hosts.

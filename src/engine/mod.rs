@@ -148,6 +148,9 @@ impl Engine {
                 "storage driver vfs: each container gets a copy of its image's files, which takes time and space: {why}"
             ));
         }
+        for warning in info::kernel_warnings() {
+            engine.info_line(warning);
+        }
         engine.open_networks()?;
         watch::spawn(&engine)?;
         recover::recover(&engine)?;

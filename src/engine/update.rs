@@ -21,7 +21,13 @@ impl Engine {
         let mut warnings = Vec::new();
         discard(&mut changes, &mut warnings);
         let controllers = host::controllers();
-        validate::check_limits(&mut changes, controllers, true, &mut warnings)?;
+        validate::check_limits(
+            &mut changes,
+            controllers,
+            true,
+            self.options.limits,
+            &mut warnings,
+        )?;
         let policy = changes.restart_policy.take();
         if let Some(policy) = &policy {
             restart::check_policy(policy)?;

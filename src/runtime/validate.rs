@@ -5,6 +5,7 @@
 //! files or other namespaces is checked where it is used (`plan`, `mount`, `cgroup`).
 
 use crate::error::{Context, Error, Result};
+use crate::kernel::{Feature, lacks};
 use crate::log::warn;
 use crate::net::device;
 use crate::oci::spec::{Hook, Hooks, IdMapping, Linux, Process, Resources, Spec};
@@ -63,7 +64,10 @@ pub fn check_kernel(spec: &Spec) -> Result<()> {
     if !label.is_empty() && !lsm::has_selinux() {
         return bad(
             "linux.mountLabel",
-            "is specified, but selinux is disabled or not supported",
+            &format!(
+                "is specified, but selinux is disabled or not supported {}",
+                lacks(Feature::Selinux)
+            ),
         );
     }
     Ok(())

@@ -5,6 +5,7 @@ set -u
 suite=smoke
 . "${0%/*}/common"
 
+runs "the kernel has all that is necessary" 0 "" sh -c 'tug check >/dev/null'
 runs "a program prints" 0 "hello" tug run --rm test echo hello
 runs "the machine is this one" 0 "$(uname -m)" tug run --rm test uname -m
 for code in 0 3 255; do

@@ -160,6 +160,10 @@ const FLAGS: &[Flag] = &[
     flag("--ipv6", "IPv6 on the default bridge"),
     flag("--label list", "Label of the engine: name=value"),
     flag(
+        "--limits string",
+        "What becomes of limits that cannot be enforced here: strict (default) refuses them, best-effort warns",
+    ),
+    flag(
         "--live-restore",
         "Leave containers running when the engine ends (default true; dockerd's is false)",
     ),
@@ -310,6 +314,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("iptables", "iptables", Form::Switch),
     ("ipv6", "ipv6", Form::Switch),
     ("labels", "label", Form::List),
+    ("limits", "limits", Form::Text),
     ("live-restore", "live-restore", Form::Switch),
     ("log-driver", "log-driver", Form::Text),
     ("log-level", "log-level", Form::Text),

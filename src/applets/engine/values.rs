@@ -2,7 +2,7 @@
 
 use super::options::{Given, TlsFiles};
 use crate::applets::client::human;
-use crate::engine::config::{Level, Options, Settings};
+use crate::engine::config::{Level, Limits, Options, Settings};
 use crate::engine::runtimes::{Runtimes, check};
 use crate::error::{Error, Result};
 use crate::json::map::Map;
@@ -75,6 +75,15 @@ pub fn options(given: &Given) -> Result<Options> {
         ip_forward: given.switch("ip-forward", default.ip_forward),
         iptables: given.switch("iptables", default.iptables),
         ip6tables: given.switch("ip6tables", default.ip6tables),
+        limits: match text(given, "limits", "strict").as_str() {
+            "strict" => Limits::Strict,
+            "best-effort" => Limits::BestEffort,
+            other => {
+                return Err(Error::invalid(format!(
+                    "invalid --limits {other:?}: strict or best-effort"
+                )));
+            }
+        },
         userland_proxy: given.switch("userland-proxy", default.userland_proxy),
         icc: given.switch("icc", default.icc),
     })

@@ -2,6 +2,7 @@
 
 use crate::engine::container::Container;
 use crate::error::{Error, Kind, Result};
+use crate::kernel::Feature;
 use crate::oci::spec::{
     BlockIo, Cpu, Device, DeviceRule, Memory, Pids, Resources, ThrottleDevice, WeightDevice,
 };
@@ -16,9 +17,40 @@ pub struct Controllers {
     /// Memory and swap together.
     pub swap: bool,
     pub cpu: bool,
+    /// A controller's files go by options of their own.
+    pub cpu_quota: bool,
+    pub cpu_shares: bool,
     pub cpuset: bool,
     pub pids: bool,
     pub io: bool,
+    pub io_max: bool,
+    pub io_weight: bool,
+}
+
+impl Controllers {
+    /// What is missing where there are no quotas, shares, rates or weights: the controller or more.
+    pub fn no_quota(self) -> Feature {
+        one_of(self.cpu, Feature::CgroupSched, Feature::CfsBandwidth)
+    }
+
+    pub fn no_shares(self) -> Feature {
+        one_of(self.cpu, Feature::CgroupSched, Feature::FairGroupSched)
+    }
+
+    pub fn no_rate(self) -> Feature {
+        one_of(self.io, Feature::BlkCgroup, Feature::BlkDevThrottling)
+    }
+
+    pub fn no_weight(self) -> Feature {
+        one_of(self.io, Feature::BlkCgroup, Feature::IoWeight)
+    }
+}
+
+fn one_of(has_controller: bool, controller: Feature, file: Feature) -> Feature {
+    match has_controller {
+        true => file,
+        false => controller,
+    }
 }
 
 /// Docker's default CPU period, microseconds.
@@ -56,13 +88,12 @@ pub fn limits(host: &HostConfig, controllers: Controllers) -> Result<Resources> 
             set(host.cpu_period).and_then(|period| u64::try_from(period).ok()),
         ),
     };
-    let with_cpu = |is_there: bool| is_there && controllers.cpu;
     let cpu = Cpu {
         shares: set(host.cpu_shares)
             .and_then(|shares| u64::try_from(shares).ok())
-            .filter(|_| controllers.cpu),
-        quota: quota.filter(|_| with_cpu(true)),
-        period: period.filter(|_| with_cpu(true)),
+            .filter(|_| controllers.cpu_shares),
+        quota: quota.filter(|_| controllers.cpu_quota),
+        period: period.filter(|_| controllers.cpu_quota),
         cpus: text(&host.cpuset_cpus).filter(|_| controllers.cpuset),
         mems: text(&host.cpuset_mems).filter(|_| controllers.cpuset),
         ..Cpu::default()

@@ -13,9 +13,13 @@ const ALL: Controllers = Controllers {
     memory: true,
     swap: true,
     cpu: true,
+    cpu_quota: true,
+    cpu_shares: true,
     cpuset: true,
     pids: true,
     io: true,
+    io_max: true,
+    io_weight: true,
 };
 
 /// A container as `create` makes it.

@@ -1,28 +1,72 @@
-//! Limits: what makes no sense is refused, what this host cannot enforce is discarded with Docker's
-//! warning (moby, daemon_unix.go, verifyPlatformContainerResources). `update` asks the same.
+//! Limits: what makes no sense is refused, and so is what this host cannot enforce. An engine with
+//! `--limits=best-effort` goes on without the latter, with Docker's warning (moby, daemon_unix.go,
+//! verifyPlatformContainerResources). `update` asks the same.
 
-use crate::engine::config::Options;
+use crate::engine::config::{Limits, Options};
 use crate::engine::spec::resources::Controllers;
 use crate::error::{Error, Result};
+use crate::kernel::{Feature, lacks};
 use crate::wire::container::HostConfig;
+use std::path::Path;
 
 /// Docker's least memory limit (moby, daemon_unix.go, linuxMinMemory).
 const MEMORY_BYTES_MIN: i64 = 6 << 20;
-
-type Warnings = Vec<String>;
 
 pub fn check(
     host: &mut HostConfig,
     controllers: Controllers,
     is_update: bool,
-    warnings: &mut Warnings,
+    policy: Limits,
+    warnings: &mut Vec<String>,
 ) -> Result<()> {
-    discard_unknown(host, warnings);
-    memory(host, controllers, is_update, warnings)?;
-    pids(host, controllers, warnings);
-    cpu(host, controllers, warnings)?;
-    cpuset(host, controllers, warnings)?;
-    block_io(host, controllers, warnings)
+    let mut lost = Lost { policy, warnings };
+    discard_unknown(host, &mut lost)?;
+    memory(host, controllers, is_update, &mut lost)?;
+    pids(host, controllers, &mut lost)?;
+    cpu(host, controllers, &mut lost)?;
+    cpuset(host, controllers, &mut lost)?;
+    block_io(host, controllers, &mut lost)
+}
+
+/// Takes the limits that nobody can hold here.
+struct Lost<'a> {
+    policy: Limits,
+    warnings: &'a mut Vec<String>,
+}
+
+/// Why a limit cannot be held.
+#[derive(Clone, Copy)]
+enum Why {
+    Lacks(Feature),
+    /// No cgroup v2 has it, or no Linux.
+    NoSuch,
+    /// The same of what bounds nothing: a warning will do.
+    Harmless,
+}
+
+impl Lost<'_> {
+    /// Drop `limit` where it asks for something, and say so; or refuse it. `sentence` is Docker's.
+    fn discard<T>(&mut self, limit: &mut Option<T>, why: Why, sentence: &str) -> Result<()> {
+        match limit.take() {
+            Some(_) => self.tell(why, sentence),
+            None => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, why: Why, sentence: &str) -> Result<()> {
+        let reason = match (self.policy, why) {
+            (Limits::BestEffort, _) | (_, Why::Harmless) => {
+                self.warnings.push(sentence.to_string());
+                return Ok(());
+            }
+            (Limits::Strict, Why::Lacks(feature)) => lacks(feature),
+            (Limits::Strict, Why::NoSuch) => "(cgroup v2 has no such limit)".to_string(),
+        };
+        let (lack, _) = sentence.split_once(". ").unwrap_or((sentence, ""));
+        Err(Error::invalid(format!(
+            "{lack} {reason}; leave it out, or give the engine --limits=best-effort to go on without"
+        )))
+    }
 }
 
 /// What the container gets where it does not say.
@@ -36,34 +80,27 @@ pub fn complete(host: &mut HostConfig, options: &Options) {
     host.shm_size = Some(size.unwrap_or(options.shm_size_bytes));
 }
 
-/// Drop `limit` where it asks for something, and say so.
-fn discard<T>(limit: &mut Option<T>, warnings: &mut Warnings, sentence: &str) {
-    if limit.take().is_some() {
-        warnings.push(sentence.to_string());
-    }
-}
-
 /// Zero and empty lists ask for nothing, and are what Docker's clients send then.
 fn forget_zero(limit: &mut Option<i64>) {
     limit.take_if(|limit| *limit == 0);
 }
 
 /// What no cgroup v2 has, or no Linux.
-fn discard_unknown(host: &mut HostConfig, warnings: &mut Warnings) {
+fn discard_unknown(host: &mut HostConfig, lost: &mut Lost<'_>) -> Result<()> {
     // The client's way to say nothing.
     host.memory_swappiness
         .take_if(|swappiness| *swappiness == -1);
-    discard(
+    lost.discard(
         &mut host.memory_swappiness,
-        warnings,
+        Why::Harmless,
         "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.",
-    );
+    )?;
     host.oom_kill_disable.take_if(|disable| !*disable);
-    discard(
+    lost.discard(
         &mut host.oom_kill_disable,
-        warnings,
+        Why::Harmless,
         "Your kernel does not support OomKillDisable. OomKillDisable discarded.",
-    );
+    )?;
     for (limit, sentence) in [
         (
             &mut host.kernel_memory,
@@ -83,15 +120,16 @@ fn discard_unknown(host: &mut HostConfig, warnings: &mut Warnings) {
         ),
     ] {
         limit.take_if(|limit| *limit <= 0);
-        discard(limit, warnings, sentence);
+        lost.discard(limit, Why::NoSuch, sentence)?;
     }
+    Ok(())
 }
 
 fn memory(
     host: &mut HostConfig,
     controllers: Controllers,
     is_update: bool,
-    warnings: &mut Warnings,
+    lost: &mut Lost<'_>,
 ) -> Result<()> {
     for limit in [
         &mut host.memory,
@@ -104,17 +142,20 @@ fn memory(
         return Err(Error::invalid("Minimum memory limit allowed is 6MB"));
     }
     if !controllers.memory && host.memory.is_some() {
-        discard(
+        lost.discard(
             &mut host.memory,
-            warnings,
+            Why::Lacks(Feature::Memcg),
             "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
-        );
+        )?;
         host.memory_swap = Some(-1);
     }
     if !controllers.swap && host.memory.is_some() && host.memory_swap != Some(-1) {
-        warnings.push(
-            "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.".to_string(),
-        );
+        // Nobody asked, or there is nothing to swap to: then the limit holds as it is.
+        let is_kept = host.memory_swap.is_none() || !Path::new("/proc/swaps").exists();
+        lost.tell(
+            if is_kept { Why::Harmless } else { Why::Lacks(Feature::MemcgSwap) },
+            "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
+        )?;
         host.memory_swap = Some(-1);
     }
     match (host.memory, host.memory_swap) {
@@ -132,11 +173,11 @@ fn memory(
     }
     if !controllers.memory {
         host.memory_reservation.take_if(|bytes| *bytes < 0);
-        discard(
+        lost.discard(
             &mut host.memory_reservation,
-            warnings,
+            Why::Lacks(Feature::Memcg),
             "Your kernel does not support memory soft limit capabilities or the cgroup is not mounted. Limitation discarded.",
-        );
+        )?;
     }
     let reservation = host.memory_reservation.filter(|bytes| *bytes > 0);
     if reservation.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) {
@@ -150,18 +191,19 @@ fn memory(
     Ok(())
 }
 
-fn pids(host: &mut HostConfig, controllers: Controllers, warnings: &mut Warnings) {
-    if !controllers.pids {
-        host.pids_limit.take_if(|limit| *limit <= 0);
-        discard(
-            &mut host.pids_limit,
-            warnings,
-            "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.",
-        );
+fn pids(host: &mut HostConfig, controllers: Controllers, lost: &mut Lost<'_>) -> Result<()> {
+    if controllers.pids {
+        return Ok(());
     }
+    host.pids_limit.take_if(|limit| *limit <= 0);
+    lost.discard(
+        &mut host.pids_limit,
+        Why::Lacks(Feature::CgroupPids),
+        "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.",
+    )
 }
 
-fn cpu(host: &mut HostConfig, controllers: Controllers, warnings: &mut Warnings) -> Result<()> {
+fn cpu(host: &mut HostConfig, controllers: Controllers, lost: &mut Lost<'_>) -> Result<()> {
     let set = |limit: Option<i64>| limit.is_some_and(|limit| limit != 0);
     if set(host.cpu_realtime_period) || set(host.cpu_realtime_runtime) {
         return Err(Error::invalid(
@@ -184,10 +226,12 @@ fn cpu(host: &mut HostConfig, controllers: Controllers, warnings: &mut Warnings)
                 )));
             }
         }
-        if nano > 0 && !controllers.cpu {
-            return Err(Error::invalid(
-                "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted",
-            ));
+        if nano > 0 && !controllers.cpu_quota {
+            // Docker refuses this one in any case.
+            return Err(Error::invalid(format!(
+                "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted {}",
+                lacks(controllers.no_quota())
+            )));
         }
         let cpus = crate::engine::info::cpus();
         if nano < 0 || nano > cpus.saturating_mul(1_000_000_000) || (1..10_000_000).contains(&nano)
@@ -197,18 +241,20 @@ fn cpu(host: &mut HostConfig, controllers: Controllers, warnings: &mut Warnings)
             )));
         }
     }
-    if !controllers.cpu {
+    if !controllers.cpu_shares {
         host.cpu_shares.take_if(|shares| *shares < 0);
-        discard(
+        lost.discard(
             &mut host.cpu_shares,
-            warnings,
+            Why::Lacks(controllers.no_shares()),
             "Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.",
-        );
-        discard(
+        )?;
+    }
+    if !controllers.cpu_quota {
+        lost.discard(
             &mut host.cpu_period.take().or(host.cpu_quota.take()),
-            warnings,
+            Why::Lacks(controllers.no_quota()),
             "Your kernel does not support CPU CFS scheduler. CPU period/quota discarded.",
-        );
+        )?;
         host.cpu_quota = None;
     }
     if host
@@ -230,17 +276,17 @@ fn cpu(host: &mut HostConfig, controllers: Controllers, warnings: &mut Warnings)
     Ok(())
 }
 
-fn cpuset(host: &mut HostConfig, controllers: Controllers, warnings: &mut Warnings) -> Result<()> {
+fn cpuset(host: &mut HostConfig, controllers: Controllers, lost: &mut Lost<'_>) -> Result<()> {
     host.cpuset_cpus.take_if(|list| list.is_empty());
     host.cpuset_mems.take_if(|list| list.is_empty());
     if !controllers.cpuset {
         let mut either = host.cpuset_cpus.take().or(host.cpuset_mems.take());
         host.cpuset_mems = None;
-        discard(
+        lost.discard(
             &mut either,
-            warnings,
+            Why::Lacks(Feature::Cpusets),
             "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.",
-        );
+        )?;
     }
     for (list, name, things) in [
         (&host.cpuset_cpus, "cpus", "CPUs"),
@@ -284,11 +330,7 @@ fn ranges(list: &str) -> Option<Vec<std::ops::RangeInclusive<u32>>> {
     list.trim().split(',').map(range).collect()
 }
 
-fn block_io(
-    host: &mut HostConfig,
-    controllers: Controllers,
-    warnings: &mut Warnings,
-) -> Result<()> {
+fn block_io(host: &mut HostConfig, controllers: Controllers, lost: &mut Lost<'_>) -> Result<()> {
     let set = |limit: Option<i64>| limit.is_some_and(|limit| limit != 0);
     for (is_set, name) in [
         (set(host.io_maximum_bandwidth), "bandwidth"),
@@ -301,12 +343,12 @@ fn block_io(
         }
     }
     forget_zero(&mut host.blkio_weight);
-    if !controllers.io {
-        discard(
+    if !controllers.io_weight {
+        lost.discard(
             &mut host.blkio_weight,
-            warnings,
+            Why::Lacks(controllers.no_weight()),
             "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
-        );
+        )?;
     }
     if host
         .blkio_weight
@@ -330,7 +372,11 @@ fn block_io(
         ),
     ] {
         list.take_if(|list| list.is_empty());
-        if controllers.io {
+        let (is_there, lack) = match name {
+            "weight_device" => (controllers.io_weight, controllers.no_weight()),
+            _ => (controllers.io_max, controllers.no_rate()),
+        };
+        if is_there {
             continue;
         }
         let sentence = match name.split_once(' ') {
@@ -344,7 +390,7 @@ fn block_io(
                 "Your kernel does not support IOPS Block {way} limit or the cgroup is not mounted. Block I/O IOPS {way} limit discarded."
             ),
         };
-        discard(list, warnings, &sentence);
+        lost.discard(list, Why::Lacks(lack), &sentence)?;
     }
     Ok(())
 }
@@ -357,9 +403,13 @@ mod tests {
         memory: true,
         swap: true,
         cpu: true,
+        cpu_quota: true,
+        cpu_shares: true,
         cpuset: true,
         pids: true,
         io: true,
+        io_max: true,
+        io_weight: true,
     };
 
     /// The host configuration that a request's text asks for.
@@ -367,12 +417,108 @@ mod tests {
         crate::json::parse(text, "test").unwrap()
     }
 
-    fn checked(text: &str, controllers: Controllers) -> (String, Warnings) {
+    fn checked(text: &str, controllers: Controllers) -> (String, Vec<String>) {
+        checked_by(Limits::BestEffort, text, controllers)
+    }
+
+    fn checked_by(policy: Limits, text: &str, controllers: Controllers) -> (String, Vec<String>) {
         let mut host = host(text);
-        let mut warnings = Warnings::new();
-        match check(&mut host, controllers, false, &mut warnings) {
+        let mut warnings = Vec::new();
+        match check(&mut host, controllers, false, policy, &mut warnings) {
             Ok(()) => (crate::json::to_string(&host), warnings),
             Err(error) => (error.to_string(), warnings),
+        }
+    }
+
+    /// What a strict engine says of it, which must be a refusal with nothing else.
+    fn refusal(text: &str, controllers: Controllers) -> String {
+        let (refusal, warnings) = checked_by(Limits::Strict, text, controllers);
+        assert_eq!(warnings, Vec::<String>::new(), "{text}");
+        let end = "; leave it out, or give the engine --limits=best-effort to go on without";
+        let refusal = refusal.strip_suffix(end);
+        refusal.unwrap_or_else(|| panic!("{text}")).to_string()
+    }
+
+    #[test]
+    fn a_strict_engine_refuses_what_cannot_be_enforced() {
+        let none = Controllers::default();
+        let of = |feature: Feature| format!(" {}", lacks(feature));
+        for (text, sentence, feature) in [
+            (
+                r#"{"Memory":67108864}"#,
+                "Your kernel does not support memory limit capabilities or the cgroup is not mounted",
+                Feature::Memcg,
+            ),
+            (
+                r#"{"PidsLimit":5}"#,
+                "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted",
+                Feature::CgroupPids,
+            ),
+            (
+                r#"{"CpuQuota":2000}"#,
+                "Your kernel does not support CPU CFS scheduler",
+                Feature::CgroupSched,
+            ),
+            (
+                r#"{"CpusetCpus":"0"}"#,
+                "Your kernel does not support cpuset or the cgroup is not mounted",
+                Feature::Cpusets,
+            ),
+            (
+                r#"{"BlkioDeviceReadBps":[{"Path":"/dev/x","Rate":10}]}"#,
+                "Your kernel does not support BPS Block I/O read limit or the cgroup is not mounted",
+                Feature::BlkCgroup,
+            ),
+        ] {
+            assert_eq!(refusal(text, none), sentence.to_string() + &of(feature));
+            let kept = (text.to_string(), vec![]);
+            assert_eq!(checked_by(Limits::Strict, text, ALL), kept);
+        }
+        // The controller alone is not all.
+        let bare = Controllers {
+            cpu_quota: false,
+            cpu_shares: false,
+            io_max: false,
+            io_weight: false,
+            ..ALL
+        };
+        for (text, feature) in [
+            (r#"{"CpuQuota":2000}"#, Feature::CfsBandwidth),
+            (r#"{"CpuShares":512}"#, Feature::FairGroupSched),
+            (r#"{"BlkioWeight":100}"#, Feature::IoWeight),
+            (
+                r#"{"BlkioDeviceWriteIOps":[{"Path":"/dev/x","Rate":10}]}"#,
+                Feature::BlkDevThrottling,
+            ),
+        ] {
+            assert!(refusal(text, bare).ends_with(&of(feature)), "{text}");
+        }
+        let kernel_memory = refusal(r#"{"KernelMemory":1}"#, ALL);
+        assert!(kernel_memory.ends_with(" (cgroup v2 has no such limit)"));
+    }
+
+    #[test]
+    fn a_strict_engine_refuses_nothing_that_nobody_asked_for() {
+        let nothing = r#"{"Memory":0,"MemorySwap":0,"MemorySwappiness":-1,"OomKillDisable":false,"PidsLimit":-1,"NanoCpus":0,"CpuShares":0,"CpusetCpus":"","BlkioWeight":0,"BlkioDeviceReadBps":[],"KernelMemory":0}"#;
+        let (left, warnings) = checked_by(Limits::Strict, nothing, Controllers::default());
+        assert_eq!((left.as_str(), warnings.len()), ("{}", 0));
+        // What bounds nothing is told, as by Docker.
+        let told = checked_by(Limits::Strict, r#"{"OomKillDisable":true}"#, ALL);
+        assert_eq!((told.0.as_str(), told.1.len()), ("{}", 1));
+    }
+
+    #[test]
+    fn a_limit_of_swap_is_refused_only_where_it_was_asked_for() {
+        let without_swap = Controllers { swap: false, ..ALL };
+        let memory = r#"{"Memory":67108864}"#;
+        let (left, warnings) = checked_by(Limits::Strict, memory, without_swap);
+        assert_eq!(left, r#"{"Memory":67108864,"MemorySwap":-1}"#);
+        assert_eq!(warnings.len(), 1);
+        if Path::new("/proc/swaps").exists() {
+            let both = r#"{"Memory":67108864,"MemorySwap":134217728}"#;
+            let sentence =
+                "Your kernel does not support swap limit capabilities or the cgroup is not mounted";
+            assert!(refusal(both, without_swap).starts_with(sentence));
         }
     }
 
@@ -518,10 +664,10 @@ mod tests {
             );
             assert_eq!(checked(text, ALL), (text.to_string(), vec![]));
         }
-        assert_eq!(
-            checked(r#"{"NanoCpus":500000000}"#, Controllers::default()).0,
-            "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted"
-        );
+        let refused = checked(r#"{"NanoCpus":500000000}"#, Controllers::default()).0;
+        assert!(refused.starts_with(
+            "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted ("
+        ));
         let without_swap = Controllers { swap: false, ..ALL };
         assert_eq!(
             checked(r#"{"Memory":67108864}"#, without_swap).0,

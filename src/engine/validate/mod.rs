@@ -47,7 +47,7 @@ pub fn check(
     modes::check(host, options)?;
     restart::check(host)?;
     log::check(host, options)?;
-    limits::check(host, controllers, false, warnings)?;
+    limits::check(host, controllers, false, options.limits, warnings)?;
     limits::complete(host, options);
     self::security::check(host, warnings)?;
     wanted::of(host)?;

@@ -155,7 +155,7 @@ fn forget_datagrams(plan: &Plan) {
         .collect();
     for (family, is_filtered) in [(IPV4, plan.filters4), (IPV6, plan.filters6)] {
         if !ports.is_empty() && is_filtered == Some(true) {
-            // Where the kernel cannot (CONFIG_NF_CT_NETLINK), they wait until it forgets by itself.
+            // Where the kernel cannot (Feature::NfCtNetlink), they wait until it forgets by itself.
             let _ = conntrack::forget_datagrams(family, &ports);
         }
     }
