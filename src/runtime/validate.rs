@@ -64,7 +64,7 @@ pub fn check_kernel(spec: &Spec) -> Result<()> {
     if !label.is_empty() && !lsm::has_selinux() {
         return bad(
             "linux.mountLabel",
-            &format!(
+            format!(
                 "is specified, but selinux is disabled or not supported {}",
                 lacks(Feature::Selinux)
             ),
