@@ -30,6 +30,7 @@ mod create_effects;
 mod create_members;
 mod ctr;
 mod daemon_config;
+mod delta;
 mod devices;
 mod df;
 mod diff;

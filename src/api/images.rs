@@ -17,6 +17,9 @@ use crate::json::object::{self, Object};
 use crate::oci::image::Platform;
 use crate::wire::image::Progress;
 
+/// Tells what a delta has saved.
+const DELTA: &str = "Tug-Delta";
+
 pub fn list(call: &mut Call<'_>) -> Result<Reply> {
     let filters = Filters::parse(call.query("filters"), FILTERS)?;
     let mut images = call.engine.image_list(&filters, call.flag("all"))?;
@@ -216,6 +219,28 @@ pub fn save(call: &mut Call<'_>) -> Result<Reply> {
     send(call, "application/x-tar", &[], &mut archive)
 }
 
+/// Ours: what makes this image out of the one called `base`, as an archive.
+pub fn delta(call: &mut Call<'_>) -> Result<Reply> {
+    let mut made = call.engine.image_delta(base(call)?, &call.name)?;
+    let headers = [(DELTA, &made.shown()[..])];
+    send(call, "application/x-tar", &headers, &mut made)
+}
+
+/// The same, into the registry.
+pub fn push_delta(call: &mut Call<'_>) -> Result<Reply> {
+    let (base, name) = (base(call)?.to_string(), call.name.clone());
+    let credentials = call.credentials()?;
+    let engine = call.engine;
+    let mut listener = Listener::new(call.connection)?;
+    let outcome = engine.image_delta_push(&base, &name, credentials.as_ref(), &mut listener);
+    listener.end(outcome)
+}
+
+fn base<'a>(call: &'a Call<'_>) -> Result<&'a str> {
+    let base = call.query("base").filter(|base| !base.is_empty());
+    base.ok_or_else(|| Error::invalid("base is required: the image that the delta starts from"))
+}
+
 /// The image for which machine is meant.
 fn platform(call: &Call<'_>) -> Result<Option<Platform>> {
     let text = call.query("platform").filter(|text| !text.is_empty());
@@ -228,9 +253,13 @@ pub fn load(call: &mut Call<'_>) -> Result<Reply> {
     let loaded = call.engine.image_load(&mut body, platform.as_ref())?;
     let lines: Vec<Progress> = loaded
         .iter()
-        .map(|image| match &image.reference {
-            Some(reference) => format!("Loaded image: {reference}\n"),
-            None => format!("Loaded image ID: {}\n", image.id),
+        .flat_map(|image| {
+            let line = match &image.reference {
+                Some(reference) => format!("Loaded image: {reference}\n"),
+                None => format!("Loaded image ID: {}\n", image.id),
+            };
+            let saved = image.saved.as_ref().map(|saved| format!("{saved}\n"));
+            saved.into_iter().chain([line])
         })
         .map(|line| Progress {
             stream: Some(line),

@@ -81,6 +81,8 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/images/{*}/get", images::save),
     ("GET", "/images/{*}/json", images::inspect),
     ("GET", "/images/{*}/history", images::history),
+    ("GET", "/images/{*}/delta", images::delta),
+    ("POST", "/images/{*}/delta", images::push_delta),
     ("POST", "/images/{*}/push", images::push),
     ("POST", "/images/{*}/tag", images::tag),
     ("DELETE", "/images/{*}", images::remove),

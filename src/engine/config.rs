@@ -146,6 +146,8 @@ pub struct Settings {
     pub proxies: Proxies,
     pub downloads_max: u32,
     pub download_attempts_max: u32,
+    /// Whether pulls take deltas where the registry has such.
+    pub deltas: bool,
     // Read and kept; nothing asks for one yet.
     #[allow(dead_code)]
     pub features: Map<bool>,
@@ -172,6 +174,7 @@ impl Default for Settings {
                 _ => 1,
             },
             download_attempts_max: 5,
+            deltas: true,
             features: Map::new(),
         }
     }

@@ -18,6 +18,7 @@ pub mod commit;
 pub mod config;
 pub mod container;
 pub mod create;
+pub mod delta;
 mod device_match;
 pub mod df;
 pub mod distribution;

@@ -41,7 +41,10 @@ impl Engine {
             }
         };
 
-        let downloads_max = self.settings().downloads_max;
+        let (downloads_max, deltas) = {
+            let settings = self.settings();
+            (settings.downloads_max, settings.deltas)
+        };
         let (mut is_new, mut warning) = (false, None);
         for reference in &references {
             let pulled = self.images.pull(
@@ -50,6 +53,7 @@ impl Engine {
                     reference,
                     platform: platform.as_ref(),
                     downloads_max: usize::try_from(downloads_max).unwrap_or(1),
+                    deltas,
                 },
                 audience,
             )?;

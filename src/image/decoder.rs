@@ -40,7 +40,7 @@ pub fn stream<'a>(format: Format, from: &'a mut Source<'_>) -> Result<Box<dyn St
             )));
         }
         Format::Empty => return Err(Error::invalid("the archive is empty")),
-        Format::Json | Format::Unknown => {
+        Format::Json | Format::Delta | Format::Unknown => {
             return Err(Error::invalid("this is not a tar archive"));
         }
     })

@@ -13,6 +13,8 @@ use std::io::{self, Read};
 pub const QUICK: i32 = 1;
 /// gzip's own default: what goes over a link once and is kept in a registry.
 pub const USUAL: i32 = 6;
+/// What is made once and sent often.
+pub const BEST: i32 = 9;
 
 /// Without zlib's header and checksum (zlib.h, deflateInit2).
 const RAW_WINDOW_BITS: i32 = -15;

@@ -9,11 +9,16 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::id;
 use crate::image::archive::{self, Archive, Entry};
 use crate::image::decoder;
+use crate::image::delta;
+use crate::image::delta::apply::{self, Apply};
+use crate::image::delta::artifact::{ARTIFACT, DELTA};
 use crate::image::inside::{components, shown};
 use crate::image::layer::{self, End, Staged};
 use crate::image::manifest::{self, Saved};
 use crate::image::reference::Reference;
-use crate::image::source::{self, Format, Hashed, Input, SNIFF_BYTES, Source, Stream, sha256};
+use crate::image::source::{
+    self, Format, Hashed, Input, Restart, SNIFF_BYTES, Source, Stream, sha256,
+};
 use crate::image::{Images, NewImage, save};
 use crate::json;
 use crate::oci::image::{Descriptor, Image, Manifest, Platform};
@@ -41,6 +46,8 @@ pub struct Loaded {
     pub reference: Option<String>,
     /// `sha256:…`.
     pub id: String,
+    /// What a delta has spared.
+    pub saved: Option<String>,
 }
 
 impl Images {
@@ -51,8 +58,11 @@ impl Images {
             let images = members.images()?;
             let wanted = |layer: &Staged| images.iter().any(|i| i.layers.contains(&layer.diff));
             members.staged.retain(wanted);
-            let loaded = images.iter().flat_map(loaded).collect();
-            self.commit(members.staged, images).map(|()| loaded)
+            let mut all: Vec<Loaded> = images.iter().flat_map(loaded).collect();
+            if let Some(first) = all.first_mut() {
+                first.saved = members.spared(&images);
+            }
+            self.commit(members.staged, images).map(|()| all)
         });
         outcome.map_err(|e| self.advise(e)).context(|| "load")
     }
@@ -63,6 +73,7 @@ fn loaded(image: &NewImage) -> Vec<Loaded> {
     let with = |reference: Option<String>| Loaded {
         reference,
         id: id.clone(),
+        saved: None,
     };
     let names = image.names.iter().filter(|name| name.digest.is_none());
     let mut named: Vec<Loaded> = names.map(|name| with(Some(name.familiar()))).collect();
@@ -82,6 +93,8 @@ pub struct Members<'a> {
     by_name: Vec<(String, Member)>,
     /// Unpacked layers; no two are the same.
     pub staged: Vec<Staged>,
+    /// Diff ids of layers that came as deltas, and the bytes of those.
+    deltas: Vec<(String, u64)>,
     memory: usize,
 }
 
@@ -113,6 +126,7 @@ pub fn read_all<'a>(
         is_repair,
         by_name: Vec::new(),
         staged: Vec::new(),
+        deltas: Vec::new(),
         memory: 0,
     };
     members.read(&mut *decoder::open(&mut source)?)?;
@@ -195,6 +209,11 @@ impl Members<'_> {
                 (Member::Document(bytes), Some(digest))
             }
             Format::Json => (Member::Unusable("it is larger than 4 MiB".into()), None),
+            Format::Delta => {
+                let mut hashed = Hashed::new(&mut source);
+                let member = self.delta(&mut hashed, entry.size)?;
+                (member, Some(hashed.finish().map_err(failed)?))
+            }
             Format::Foreign(name) => {
                 let reason = format!("{name}-compressed layers are not supported");
                 (Member::Unusable(reason), None)
@@ -212,6 +231,52 @@ impl Members<'_> {
             )));
         }
         Ok(member)
+    }
+
+    /// A layer out of a delta, and of the layers that it was made from.
+    fn delta(&mut self, from: &mut dyn Stream, bytes: u64) -> Result<Member> {
+        let mut source = Source::new(from);
+        let head = match apply::head(&mut source) {
+            Ok(head) => head,
+            Err(error) => return Ok(Member::Unusable(error.to_string())),
+        };
+        let diff = head.diff;
+        let is_there = self.store.layers_with(&diff).is_some();
+        if is_there && !self.is_repair {
+            return Ok(Member::Layer { diff, bytes });
+        }
+        let restart = Restart::default();
+        let staged = Apply::new(&mut source, &restart, self.store)
+            .and_then(|mut plain| layer::stage_tar(&self.store.layers, &mut plain, End::Checked));
+        if let Ok(made) = &staged
+            && made.diff != diff
+        {
+            return Ok(Member::Unusable(format!(
+                "it makes sha256:{} in place of sha256:{diff}: the image that it was made from is damaged here (tug system check tells), or the delta is",
+                made.diff
+            )));
+        }
+        let member = self.stage(staged, bytes)?;
+        if matches!(member, Member::Layer { .. }) {
+            self.deltas.push((diff, bytes));
+        }
+        Ok(member)
+    }
+
+    /// What deltas have spared, for people.
+    fn spared(&self, images: &[NewImage]) -> Option<String> {
+        let came = self.deltas.iter().map(|(_, bytes)| bytes).sum();
+        let mut whole = 0;
+        for image in images {
+            let source = image.source.as_deref().unwrap_or_default();
+            let manifest: Manifest = json::parse_bytes(source, "manifest").unwrap_or_default();
+            let blobs = manifest.layers.unwrap_or_default();
+            for (diff, blob) in image.layers.iter().zip(blobs) {
+                let is_it = self.deltas.iter().any(|(made, _)| made == diff);
+                whole += if is_it { blob.size.unwrap_or(0) } else { 0 };
+            }
+        }
+        (!self.deltas.is_empty()).then(|| delta::saved(came, whole))
     }
 
     /// Whether the store has the layer with this name, with all that it takes to save it again.
@@ -336,10 +401,16 @@ impl Members<'_> {
         let content = self.document(&member)?;
         check_size(&member, bytes, content.len() as u64)?;
         let document = manifest::parse(content, &member)?;
+        let is_delta = document.artifact_type.as_deref() == Some(ARTIFACT);
+        if depth == INDEX_DEPTH_MAX && (is_delta || document.manifests.is_some()) {
+            return Err(Error::invalid("indexes are nested too deep"));
+        }
+        if is_delta {
+            let subject = self.made_of_deltas(&document)?;
+            let digest = subject.digest.as_deref();
+            return self.listed_image(subject, name, digest, depth + 1);
+        }
         if let Some(inner) = &document.manifests {
-            if depth == INDEX_DEPTH_MAX {
-                return Err(Error::invalid("indexes are nested too deep"));
-            }
             let candidates: Vec<&Descriptor> = inner.iter().collect();
             return self.listed_image(self.choose(&candidates)?, name, digest, depth + 1);
         }
@@ -355,6 +426,21 @@ impl Members<'_> {
         let layers = layers.collect::<Result<Vec<(String, Option<u64>)>>>()?;
         let names: Vec<String> = name.map(str::to_string).into_iter().collect();
         self.image(&config_name, layers, &names, digest, Some(content.to_vec()))
+    }
+
+    /// See to it that all deltas have done. Answers the manifest of what they make.
+    fn made_of_deltas<'d>(&self, artifact: &'d Manifest) -> Result<&'d Descriptor> {
+        let mut layers = artifact.layers.iter().flatten();
+        let subject = layers
+            .next()
+            .ok_or_else(|| Error::invalid("it is of nothing"))?;
+        let is_delta = |layer: &&Descriptor| layer.media_type.as_deref() == Some(DELTA);
+        for layer in layers.filter(is_delta) {
+            let (name, bytes) = blob(layer)?;
+            let (_, there) = self.layer(&name)?;
+            check_size(&name, bytes, there)?;
+        }
+        Ok(subject)
     }
 
     /// One image of a configuration and layers, which must be those that the configuration means.
@@ -398,7 +484,9 @@ impl Members<'_> {
         for (diff_id, (name, bytes)) in diff_ids.iter().zip(layers) {
             let expected = id::digest_hex(diff_id).context(|| config.to_string())?;
             // As with Docker, an archive need not bring what is there.
-            let is_given = self.find(&name).is_err() && self.store.layers_with(expected).is_some();
+            let is_here = self.store.layers_with(expected).is_some()
+                || self.deltas.iter().any(|(made, _)| made == expected);
+            let is_given = self.find(&name).is_err() && is_here;
             if !is_given {
                 self.check_layer(&name, bytes, expected)?;
             }

@@ -391,6 +391,7 @@ mod tests {
             media_type: None,
             digest: None,
             size: None,
+            artifact_type: None,
             annotations: None,
         };
         let (image, attestation) = (descriptor("linux/s390x"), descriptor("unknown/unknown"));

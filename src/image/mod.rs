@@ -27,6 +27,7 @@ pub mod check;
 mod damage;
 pub mod decoder;
 mod deflate;
+pub mod delta;
 mod erofs;
 pub mod extend;
 pub mod gzip;

@@ -18,8 +18,10 @@
 //! a plain archive. A file that was under way is begun again, however large it is.
 
 use crate::error::{Error, Result};
+use crate::image::Images;
 use crate::image::archive::Archive;
 use crate::image::decoder;
+use crate::image::delta::apply::Apply;
 use crate::image::index::{self, Index};
 use crate::image::layer::{self, Staged};
 use crate::image::source::{
@@ -59,6 +61,8 @@ pub struct Blob<'a> {
     pub digest: &'a str,
     /// Its bytes.
     pub size: u64,
+    /// It is a delta, and the old layers are in this store.
+    pub base: Option<&'a Images>,
 }
 
 /// Opens a blob at an offset.
@@ -246,7 +250,10 @@ impl Part {
                 Some(format) => format,
                 None => source::sniff(source.peek(SNIFF_BYTES).map_err(failed)?),
             };
-            let mut plain = decoder::resume(format, &mut source, restart)?;
+            let mut plain: Box<dyn Stream> = match blob.base {
+                Some(images) => Box::new(Apply::new(&mut source, restart, images)?),
+                None => decoder::resume(format, &mut source, restart)?,
+            };
             let between = point.tar.1.saturating_sub(restart.output);
             discard(&mut *plain, between).map_err(failed)?;
             let mut tar = Hashed::resume(&mut *plain, point.tar.clone(), 0);
@@ -323,7 +330,7 @@ impl Default for Point {
 }
 
 const MAGIC: &[u8] = b"tug part 1\n";
-const FORMATS: [Format; 3] = [Format::Tar, Format::Gzip, Format::Zstd];
+const FORMATS: [Format; 4] = [Format::Tar, Format::Gzip, Format::Zstd, Format::Delta];
 const NUMBERS: usize = 10;
 
 impl Point {
@@ -618,6 +625,7 @@ mod tests {
         let blob = Blob {
             digest: &digest,
             size: bytes.len() as u64,
+            base: None,
         };
         let mut asked = Vec::new();
         let outcome = fetch(dir, blob, &mut |offset| {
@@ -813,6 +821,7 @@ mod tests {
             let blob = Blob {
                 digest: &digest,
                 size: size as u64,
+                base: None,
             };
             let answer = bytes.to_vec();
             let mut open = |offset: u64| {

@@ -46,6 +46,8 @@ pub struct Pull<'a> {
     pub platform: Option<&'a Platform>,
     /// Layers at once, of all pulls together.
     pub downloads_max: usize,
+    /// Whether deltas will do.
+    pub deltas: bool,
 }
 
 /// What has been pulled.
@@ -179,6 +181,9 @@ impl Images {
     ) -> Result<()> {
         let mut transfer = Transfer::new(self, pull, layers);
         self.check_room(transfer.bytes_missing())?;
+        if let Some(source) = new.source.as_ref().filter(|_| pull.deltas) {
+            transfer.look_for_deltas(&format!("sha256:{}", sha256(source)));
+        }
         let staged = transfer.run(audience)?;
         let is_staged = |diff: &String, staged: &Staged| staged.diff == *diff;
         for diff in &new.layers {

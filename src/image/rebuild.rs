@@ -12,7 +12,7 @@ use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 use rustix::fs::{FileType, OFlags};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -33,6 +33,15 @@ pub struct Rebuild {
     pub bytes: u64,
     /// What lies in files is left out: zeros stand for it.
     is_skimming: bool,
+    /// Pieces are read, from anywhere: no digest covers them.
+    is_scattered: bool,
+}
+
+/// Where a chunk of the index begins: in the archive, and in the index.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub archive: u64,
+    index: u64,
 }
 
 enum Now {
@@ -73,6 +82,7 @@ impl Rebuild {
             hash: Sha256::new(),
             bytes: 0,
             is_skimming: false,
+            is_scattered: false,
         };
         if path.join(SHADOW).exists() {
             let failed = |e| Error::io(format_args!("read {}", index.display()), &e);
@@ -85,6 +95,13 @@ impl Rebuild {
     pub fn skim(layers: &Path, diff: &str) -> Result<Rebuild> {
         let mut rebuild = Rebuild::open(layers, diff)?;
         rebuild.is_skimming = true;
+        Ok(rebuild)
+    }
+
+    /// To be read anywhere; whoever reads checks what he has got.
+    pub fn scattered(layers: &Path, diff: &str) -> Result<Rebuild> {
+        let mut rebuild = Rebuild::open(layers, diff)?;
+        rebuild.is_scattered = true;
         Ok(rebuild)
     }
 
@@ -102,7 +119,74 @@ impl Rebuild {
                 Record::End => break,
             }
         }
-        self.records.file.rewind()
+        self.records.go_to(0)
+    }
+
+    /// Where one can begin to read.
+    pub fn places(&mut self) -> io::Result<Vec<Place>> {
+        let mut places: Vec<Place> = Vec::new();
+        let mut archive = 0u64;
+        self.records.go_to(0)?;
+        loop {
+            if self.records.is_at_end()? {
+                // Nowhere, until somebody says where to.
+                self.bytes = u64::MAX;
+                return Ok(places);
+            }
+            let index = self.records.chunk_at;
+            if places.last().is_none_or(|place| place.index != index) {
+                places.push(Place { archive, index });
+            }
+            let length = match self.records.next()? {
+                Record::Bytes(length) => {
+                    self.records.start += length;
+                    length as u64
+                }
+                Record::Data(_, length, _) => length,
+                Record::Moved(_) | Record::End => 0,
+            };
+            archive = archive.checked_add(length).ok_or_else(damaged)?;
+        }
+    }
+
+    /// Read on at `at`, which does not lie before `place`.
+    pub fn go_to(&mut self, place: Place, at: u64) -> io::Result<()> {
+        if self.bytes == at {
+            return Ok(());
+        }
+        self.records.go_to(place.index)?;
+        self.bytes = place.archive;
+        loop {
+            let skip = at.saturating_sub(self.bytes);
+            let length = match self.records.next()? {
+                Record::Bytes(length) if skip < length as u64 => {
+                    self.records.start += skip as usize;
+                    self.bytes = at;
+                    self.now = Now::Bytes(length - skip as usize);
+                    return Ok(());
+                }
+                Record::Bytes(length) => {
+                    self.records.start += length;
+                    length as u64
+                }
+                Record::Data(offset, length, path) if skip < length => {
+                    // By the path that it had there.
+                    let file = self.file(&path)?;
+                    self.bytes = at;
+                    self.now = Now::Piece(Piece {
+                        file,
+                        offset: offset.saturating_add(skip),
+                        left: length - skip,
+                        path,
+                    });
+                    return Ok(());
+                }
+                Record::Data(_, length, _) => length,
+                Record::Moved(_) => 0,
+                Record::End => return Err(damaged()),
+            };
+            self.bytes += length;
+        }
     }
 
     fn step(&mut self) -> io::Result<()> {
@@ -121,7 +205,7 @@ impl Rebuild {
             Record::Moved(_) => Now::Bytes(0),
             Record::End => {
                 let digits = id::hex(&self.hash.finalize_reset());
-                if digits != self.diff && !self.is_skimming {
+                if digits != self.diff && !self.is_skimming && !self.is_scattered {
                     return Err(self.damaged(format_args!(
                         "its archive would have the digest sha256:{digits}"
                     )));
@@ -200,7 +284,7 @@ impl Stream for Rebuild {
         let mut filled = 0;
         while filled < into.len() {
             let count = self.some(&mut into[filled..])?;
-            if !self.is_skimming {
+            if !self.is_skimming && !self.is_scattered {
                 self.hash.update(&into[filled..filled + count]);
             }
             filled += count;
@@ -209,6 +293,10 @@ impl Stream for Rebuild {
                 Now::Piece(piece) if piece.left == 0 => {}
                 Now::Ended => break,
                 _ => continue,
+            }
+            // What comes next may never be wanted.
+            if self.is_scattered && filled == into.len() {
+                break;
             }
             // The end is for a read of its own: it may be an error.
             if filled > 0 && self.records.is_at_end()? {
@@ -236,6 +324,9 @@ struct Records {
     packed: Vec<u8>,
     chunk: Vec<u8>,
     start: usize,
+    /// Where in the index the chunk begins, and where the next one does.
+    chunk_at: u64,
+    next_at: u64,
 }
 
 impl Records {
@@ -246,7 +337,20 @@ impl Records {
             packed: Vec::new(),
             chunk: Vec::new(),
             start: 0,
+            chunk_at: 0,
+            next_at: 0,
         }
+    }
+
+    /// To the beginning of the chunk at `index`.
+    fn go_to(&mut self, index: u64) -> io::Result<()> {
+        self.start = 0;
+        if self.chunk_at != index || self.chunk.is_empty() {
+            self.chunk.clear();
+            self.next_at = index;
+            self.file.seek(SeekFrom::Start(index))?;
+        }
+        Ok(())
     }
 
     fn next(&mut self) -> io::Result<Record> {
@@ -294,17 +398,12 @@ impl Records {
         }
         self.packed.resize(packed, 0);
         self.file.read_exact(&mut self.packed)?;
+        self.chunk_at = self.next_at;
+        self.next_at += 8 + packed as u64;
         self.chunk.resize(length, 0);
-        self.state.reset_as(MinReset);
-        let step = inflate(
-            &mut self.state,
-            &self.packed,
-            &mut self.chunk,
-            MZFlush::Finish,
-        );
-        match step.status {
-            Ok(MZStatus::StreamEnd) if step.bytes_written == length => Ok(false),
-            _ => Err(damaged()),
+        match inflate_whole(&mut self.state, &self.packed, &mut self.chunk) {
+            true => Ok(false),
+            false => Err(damaged()),
         }
     }
 
@@ -320,6 +419,13 @@ impl Records {
         self.start += length;
         path.map(<[u8]>::to_vec).ok_or_else(damaged)
     }
+}
+
+/// Fill `into` with all that `packed`, a stream by itself, holds.
+pub fn inflate_whole(state: &mut InflateState, packed: &[u8], into: &mut [u8]) -> bool {
+    state.reset_as(MinReset);
+    let step = inflate(state, packed, into, MZFlush::Finish);
+    matches!(step.status, Ok(MZStatus::StreamEnd)) && step.bytes_written == into.len()
 }
 
 fn damaged() -> io::Error {

@@ -214,12 +214,8 @@ struct Writer {
 
 impl Writer {
     fn image(&mut self, config: &[u8], layers: &[Stored], names: &[Reference]) {
-        let described: Vec<String> = layers
-            .iter()
-            .map(|layer| descriptor(LAYER, &layer.diff, layer.size).finish())
-            .collect();
-        let own = descriptor(CONFIG, &sha256(config), config.len() as u64).finish();
-        let manifest = manifest(MANIFEST, &own, &described);
+        let described = described(layers);
+        let manifest = own_manifest(config, layers);
         let manifest_digits = sha256(manifest.as_bytes());
         let size = manifest.len() as u64;
         if names.is_empty() {
@@ -331,6 +327,17 @@ pub fn descriptor(media_type: &str, digits: &str, size: u64) -> Object {
     object
 }
 
+fn described(layers: &[Stored]) -> Vec<String> {
+    let described = |layer: &Stored| descriptor(LAYER, &layer.diff, layer.size).finish();
+    layers.iter().map(described).collect()
+}
+
+/// The manifest of an image that has come with none.
+pub fn own_manifest(config: &[u8], layers: &[Stored]) -> String {
+    let own = descriptor(CONFIG, &sha256(config), config.len() as u64).finish();
+    manifest(MANIFEST, &own, &described(layers))
+}
+
 /// `config` and `layers` are descriptors.
 pub fn manifest(media_type: &str, config: &str, layers: &[String]) -> String {
     Object::new()
@@ -349,7 +356,7 @@ fn file(path: &str, content: &[u8]) -> Vec<u8> {
 }
 
 /// What stands before a file, or a directory, whose name ends in a slash.
-fn entry(path: &str, size: u64) -> Vec<u8> {
+pub fn entry(path: &str, size: u64) -> Vec<u8> {
     let (kind, mode) = match path.ends_with('/') {
         true => (archive::Kind::Directory, 0o755),
         false => (archive::Kind::File, 0o644),

@@ -239,6 +239,8 @@ pub enum Format {
     /// A compression that we know and do not read.
     Foreign(&'static str),
     Json,
+    /// See `delta`.
+    Delta,
     Empty,
     Unknown,
 }
@@ -254,6 +256,7 @@ pub fn sniff(head: &[u8]) -> Format {
         // A skippable frame, with which a zstd stream may begin.
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Format::Zstd,
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Format::Foreign("xz"),
+        _ if head.starts_with(super::delta::MAGIC) => Format::Delta,
         [b'B', b'Z', b'h', b'1'..=b'9', ..] => Format::Foreign("bzip2"),
         _ if super::archive::is_header(head) => Format::Tar,
         _ => match head.iter().find(|byte| !byte.is_ascii_whitespace()) {

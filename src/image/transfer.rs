@@ -11,14 +11,17 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::id;
+use crate::image::delta;
 use crate::image::layer::Staged;
 use crate::image::part::{self, Blob};
 use crate::image::pull::{Audience, Pull};
 use crate::image::{Images, locked};
+use crate::log;
 use crate::oci::image::Descriptor;
 use crate::registry;
 use crate::sys::thread;
 use crate::wire::image::{Progress, ProgressDetail};
+use rustix::io::Errno;
 use std::io::{self, Read};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -38,12 +41,16 @@ pub struct Layer {
 
 impl Layer {
     fn digest(&self) -> &str {
-        self.blob.digest.as_deref().unwrap_or_default()
+        digest(&self.blob)
     }
 
-    fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.blob.size.unwrap_or(0)
     }
+}
+
+fn digest(blob: &Descriptor) -> &str {
+    blob.digest.as_deref().unwrap_or_default()
 }
 
 /// What Docker says of a layer, in this order.
@@ -61,11 +68,17 @@ const DOWNLOADING: usize = 2;
 const COMPLETE: usize = 4;
 const EXTRACTING: usize = 5;
 
+const REFUSED: &str = "Delta does not do: pulling the whole layer";
+
 /// How far a layer is.
 #[derive(Clone, Copy, Default)]
 struct Track {
     stage: usize,
     current: u64,
+    total: u64,
+    /// It comes as a delta; or it did, and that did not do.
+    is_delta: bool,
+    is_refused: bool,
     /// Seconds until the registry is asked again; 0 when it is not waited for.
     pause: u64,
 }
@@ -76,6 +89,8 @@ pub struct Transfer<'a> {
     pull: &'a Pull<'a>,
     /// Those that are missing, no two the same.
     layers: Vec<Layer>,
+    /// What comes in the place of each.
+    deltas: Vec<Option<Descriptor>>,
     /// Those that the store has.
     there: Vec<Layer>,
     state: Mutex<State>,
@@ -118,6 +133,7 @@ impl<'a> Transfer<'a> {
                 staged: Vec::new(),
                 failure: None,
             }),
+            deltas: Vec::new(),
             layers: missing,
             there,
             changed: Condvar::new(),
@@ -128,6 +144,12 @@ impl<'a> Transfer<'a> {
     pub fn bytes_missing(&self) -> u64 {
         let sizes = self.layers.iter().map(Layer::size);
         sizes.fold(0, u64::saturating_add)
+    }
+
+    /// Look whether the registry has deltas from what is here to the image with this manifest.
+    pub fn look_for_deltas(&mut self, manifest: &str) {
+        let (images, repository) = (self.images, self.pull.repository);
+        self.deltas = images.find_deltas(repository, manifest, &self.layers);
     }
 
     /// Get them all, or none.
@@ -165,7 +187,25 @@ impl<'a> Transfer<'a> {
         for layer in &self.layers {
             tell(audience, layer, STAGES[STAGES.len() - 1], None)?;
         }
-        Ok(())
+        let (mut came, mut is_used) = (self.bytes_missing(), false);
+        let forms = self.layers.iter().zip(&self.deltas).zip(&self.told);
+        for ((layer, delta), track) in forms {
+            let size = delta.as_ref().and_then(|delta| delta.size).unwrap_or(0);
+            is_used |= track.is_delta;
+            came += if track.is_delta || track.is_refused {
+                size
+            } else {
+                0
+            };
+            came -= if track.is_delta { layer.size() } else { 0 };
+        }
+        match is_used {
+            true => {
+                let line = delta::saved(came, self.bytes_missing());
+                audience.tell(&Progress::message("", &line))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Tell what happens until the threads have ended.
@@ -197,21 +237,28 @@ impl<'a> Transfer<'a> {
         tracks: &[Track],
         audience: &mut dyn Audience,
     ) -> Result<()> {
-        for ((layer, told), now) in self.layers.iter().zip(told).zip(tracks) {
+        for (n, (told, now)) in told.iter_mut().zip(tracks).enumerate() {
+            let layer = &self.layers[n];
+            if now.is_refused && !told.is_refused {
+                tell(audience, layer, REFUSED, None)?;
+            }
             let stages = STAGES.iter().enumerate().skip(told.stage + 1);
             for (stage, words) in stages.take(now.stage - told.stage) {
                 let is_past = stage == WAITING && now.stage > WAITING;
-                let detail = (stage == EXTRACTING).then(|| layer.size());
+                let detail = (stage == EXTRACTING).then_some((now.total, now.total));
                 if !is_past && stage != DOWNLOADING {
                     tell(audience, layer, words, detail)?;
                 }
             }
             if now.stage == DOWNLOADING && now.current > told.current {
-                tell(audience, layer, STAGES[DOWNLOADING], Some(now.current))?;
+                let detail = Some((now.current, now.total));
+                tell(audience, layer, STAGES[DOWNLOADING], detail)?;
             }
             let mut now = *now;
             if now.stage == DOWNLOADING {
-                now.pause = self.pull.repository.pausing(layer.digest());
+                let form = self.delta(n).filter(|_| now.is_delta);
+                let form = form.unwrap_or(&layer.blob);
+                now.pause = self.pull.repository.pausing(digest(form));
                 if now.pause > 0 && now.pause != told.pause {
                     let plural = if now.pause == 1 { "" } else { "s" };
                     let words = format!("Retrying in {} second{plural}", now.pause);
@@ -257,20 +304,57 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// One layer, all the way.
+    fn delta(&self, n: usize) -> Option<&Descriptor> {
+        self.deltas.get(n)?.as_ref()
+    }
+
+    /// One layer, all the way: out of a delta, if there is one and it will do.
     fn layer(&self, n: usize) -> Result<Staged> {
         let layer = &self.layers[n];
-        self.state().tracks[n].stage = DOWNLOADING;
-        let digest = id::digest_hex(layer.digest())?;
-        let blob = Blob {
-            digest,
-            size: layer.size(),
+        let staged = match self.delta(n) {
+            Some(delta) => self.form(n, delta, true),
+            None => self.form(n, &layer.blob, false),
         };
-        let mut staged = part::fetch(&self.images.layers, blob, &mut |from| {
-            let blob = self
-                .pull
-                .repository
-                .blob(layer.digest(), layer.size(), from)?;
+        let mut staged = match staged {
+            Err(error) if self.may_do_without(n, &error) => {
+                log::warn(format_args!(
+                    "layer {}: the delta does not do, the whole layer is pulled: {error}",
+                    id::short(layer.digest())
+                ));
+                self.state().tracks[n].is_refused = true;
+                self.form(n, &layer.blob, false)?
+            }
+            staged => staged?,
+        };
+        staged.note_blob(&layer.blob)?;
+        self.state().tracks[n].stage = COMPLETE;
+        self.changed.notify_all();
+        Ok(staged)
+    }
+
+    /// Whether it was a delta that failed, and by itself. On a full disk the layer has no place either.
+    fn may_do_without(&self, n: usize, error: &Error) -> bool {
+        let is_full = error.errno == Some(Errno::NOSPC.raw_os_error());
+        self.delta(n).is_some() && !is_full && !self.has_stopped()
+    }
+
+    /// The layer in one of its forms.
+    fn form(&self, n: usize, form: &Descriptor, is_delta: bool) -> Result<Staged> {
+        let layer = &self.layers[n];
+        let (name, size) = (digest(form), form.size.unwrap_or(0));
+        {
+            let track = &mut self.state().tracks[n];
+            track.stage = DOWNLOADING;
+            (track.current, track.total) = (0, size);
+            track.is_delta = is_delta;
+        }
+        let blob = Blob {
+            digest: id::digest_hex(name)?,
+            size,
+            base: is_delta.then_some(self.images),
+        };
+        let staged = part::fetch(&self.images.layers, blob, &mut |from| {
+            let blob = self.pull.repository.blob(name, size, from)?;
             Ok(Box::new(Arriving {
                 blob,
                 transfer: self,
@@ -284,9 +368,6 @@ impl<'a> Transfer<'a> {
                 staged.diff, layer.diff
             )));
         }
-        staged.note_blob(&layer.blob)?;
-        self.state().tracks[n].stage = COMPLETE;
-        self.changed.notify_all();
         Ok(staged)
     }
 
@@ -310,14 +391,14 @@ fn tell(
     audience: &mut dyn Audience,
     layer: &Layer,
     status: &str,
-    current: Option<u64>,
+    detail: Option<(u64, u64)>,
 ) -> Result<()> {
     let mut progress = Progress::message(id::short(layer.digest()), status);
     let number = |bytes: u64| i64::try_from(bytes).ok();
-    progress.progress_detail = Some(match current {
-        Some(current) => ProgressDetail {
+    progress.progress_detail = Some(match detail {
+        Some((current, total)) => ProgressDetail {
             current: number(current),
-            total: number(layer.size()),
+            total: number(total),
         },
         None => ProgressDetail::default(),
     });

@@ -144,7 +144,10 @@ pub fn is_archive(from: &mut dyn std::io::Read) -> Result<bool> {
         .peek(SNIFF_BYTES)
         .map_err(|e| source::failed("read file", &e))?;
     let format = source::sniff(head);
-    if matches!(format, Format::Json | Format::Empty | Format::Unknown) {
+    if matches!(
+        format,
+        Format::Json | Format::Delta | Format::Empty | Format::Unknown
+    ) {
         return Ok(false);
     }
     // Compressed, it may be anything.

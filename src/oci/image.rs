@@ -83,6 +83,7 @@ json_struct! {
         pub digest: Option<String>,
         pub size: Option<u64>,
         pub platform: Option<Platform>,
+        pub artifact_type: Option<String> = "artifactType",
         pub annotations: Option<Map<String>>,
     }
 
@@ -94,5 +95,8 @@ json_struct! {
         pub config: Option<Descriptor>,
         pub layers: Option<Vec<Descriptor>>,
         pub manifests: Option<Vec<Descriptor>>,
+        /// Not of an image but of what goes with one: its kind, and to what it refers.
+        pub artifact_type: Option<String> = "artifactType",
+        pub subject: Option<Descriptor>,
     }
 }

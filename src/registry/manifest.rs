@@ -62,6 +62,16 @@ impl Repository {
 
     /// Bring a manifest or index. Answers its digest.
     pub fn put_manifest(&self, reference: &str, media_type: &str, bytes: &[u8]) -> Result<String> {
+        self.put(reference, media_type, bytes).map(|put| put.0)
+    }
+
+    /// The same. Answers as well whether the registry has taken note of what it refers to.
+    pub(super) fn put(
+        &self,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<(String, bool)> {
         check_reference(reference)?;
         let digest = digest_of(bytes);
         let headers = format!("Content-Type: {media_type}\r\n");
@@ -73,13 +83,14 @@ impl Repository {
         })?;
         let answer = checked(answer)?;
         let told = told_digest(&answer.headers);
+        let is_noted = answer.headers.get("oci-subject").is_some();
         answer.finish();
         match told {
             Some(told) if told != digest => Err(Error::new(
                 Kind::System,
                 format!("the registry has taken manifest {digest} for {told}"),
             )),
-            _ => Ok(digest),
+            _ => Ok((digest, is_noted)),
         }
     }
 

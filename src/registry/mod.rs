@@ -13,6 +13,7 @@ pub mod clock;
 mod hosts;
 pub mod manifest;
 pub mod proxy;
+pub mod referrers;
 mod refusal;
 mod tags;
 #[cfg(test)]

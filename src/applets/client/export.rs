@@ -4,6 +4,7 @@ use super::options::{Options, Verb, flag};
 use super::remote::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::http::client::{Body, Response};
+use crate::http::head::Headers;
 use crate::http::query;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -29,6 +30,11 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
 
 /// Fetch the archive at `path` to where `--output` says.
 pub fn deliver(engine: &Engine, options: &Options, path: &str, what: &str) -> Result<u8> {
+    fetch(engine, options, path, what).map(|_| 0)
+}
+
+/// The same. Answers what the engine has said beside it.
+pub fn fetch(engine: &Engine, options: &Options, path: &str, what: &str) -> Result<Headers> {
     let output = options.get("output").filter(|path| !path.is_empty());
     match output {
         None if std::io::stdout().is_terminal() => {
@@ -44,7 +50,7 @@ pub fn deliver(engine: &Engine, options: &Options, path: &str, what: &str) -> Re
         None => pass_on(&mut response, &mut std::io::stdout().lock())?,
         Some(path) => write_file(&mut response, Path::new(path))?,
     }
-    Ok(0)
+    Ok(response.headers)
 }
 
 /// The file appears when it is whole: a broken connection leaves an older one as it was.

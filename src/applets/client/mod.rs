@@ -12,6 +12,7 @@ pub(super) mod config;
 mod cp;
 pub(super) mod create;
 pub(super) mod credentials;
+mod delta;
 mod df;
 mod diff;
 mod events;
@@ -84,6 +85,7 @@ const VERBS: &[&Verb] = &[
     &complete::VERB,
     &cp::VERB,
     &create::VERB,
+    &delta::VERB,
     &df::VERB,
     &diff::VERB,
     &events::VERB,

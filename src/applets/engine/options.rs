@@ -91,6 +91,10 @@ const FLAGS: &[Flag] = &[
         "--default-ulimit ulimit",
         "Limits of containers: nofile=1024:2048",
     ),
+    flag(
+        "--deltas",
+        "Pull deltas where the registry has such (default true)",
+    ),
     flag("--dns list", "DNS server of containers"),
     flag("--dns-opt list", "DNS option of containers"),
     flag("--dns-search list", "DNS search domain of containers"),
@@ -289,6 +293,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("default-runtime", "default-runtime", Form::Text),
     ("default-shm-size", "default-shm-size", Form::Text),
     ("default-ulimits", "default-ulimit", Form::Limits),
+    ("deltas", "deltas", Form::Switch),
     ("dns", "dns", Form::List),
     ("dns-opts", "dns-opt", Form::List),
     ("dns-search", "dns-search", Form::List),

@@ -122,6 +122,7 @@ pub fn settings(given: &Given) -> Result<Settings> {
             "max-download-attempts",
             default.download_attempts_max,
         )?,
+        deltas: given.switch("deltas", default.deltas),
         features: features(given)?,
     })
 }

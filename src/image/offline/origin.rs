@@ -237,6 +237,7 @@ fn of_registry(
         reference,
         platform: Some(platform),
         downloads_max: 1,
+        deltas: false,
     })?;
     let mut parts = Vec::new();
     for layer in remote.layers {
