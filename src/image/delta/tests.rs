@@ -281,7 +281,10 @@ fn hostile_instructions_are_refused() {
 
     // A kilobyte that would have us look here and there for a long time.
     let there_and_back = b"\x05\x80\x08\x05\x83\x08".repeat(20_000);
-    let bomb = by_hand(&head(40_001), &[&[b"\x05\x00", &there_and_back[..]].concat()]);
+    let bomb = by_hand(
+        &head(40_001),
+        &[&[b"\x05\x00", &there_and_back[..]].concat()],
+    );
     let error = apply(&images, &bomb).unwrap_err().to_string();
     assert_eq!(error, "delta: it refers here and there too often");
 
