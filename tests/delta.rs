@@ -495,7 +495,7 @@ fn an_engine_that_is_killed_over_a_delta_has_no_half_of_an_image() {
     let mut chance = Chance::new();
     for _ in 0..5 {
         let client = Running::start(device.client(&binary(), &["load", "-i", &file]));
-        std::thread::sleep(std::time::Duration::from_millis(chance.below(80) as u64));
+        std::thread::sleep(std::time::Duration::from_millis(chance.below(80)));
         device.kill_engine();
         drop(client);
         device.start_engine();
