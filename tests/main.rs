@@ -15,6 +15,7 @@
 mod harness;
 
 mod api;
+mod apply;
 mod bad_input;
 mod build;
 mod cgroup;

@@ -35,7 +35,7 @@ pub fn create(call: &mut Call<'_>) -> Result<Reply> {
     let request = CreateRequest {
         config: parse_body(&body)?,
         placement: parse_body(&body)?,
-        is_step: false,
+        ..CreateRequest::default()
     };
     check_platform(call.query("platform"))?;
     Reply::json(201, &call.engine.create(call.query("name"), request)?)

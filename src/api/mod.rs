@@ -13,6 +13,7 @@ mod listener;
 mod networks;
 mod registries;
 mod routes;
+mod sets;
 mod streams;
 mod system;
 mod volumes;

@@ -1,8 +1,8 @@
 //! The table of what can be asked for.
 
 use crate::api::{
-    Call, Reply, build, check, containers, exec, files, images, networks, registries, streams,
-    system, volumes,
+    Call, Reply, build, check, containers, exec, files, images, networks, registries, sets,
+    streams, system, volumes,
 };
 use crate::error::Result;
 use crate::http::query;
@@ -20,6 +20,11 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/system/check", check::check),
     ("GET", "/system/df", system::df),
     ("POST", "/system/repair", check::repair),
+    ("GET", "/tug/sets", sets::list),
+    ("POST", "/tug/sets", sets::apply),
+    ("GET", "/tug/sets/{}", sets::inspect),
+    ("POST", "/tug/sets/{}/commit", sets::commit),
+    ("POST", "/tug/sets/{}/rollback", sets::rollback),
     ("POST", "/auth", registries::auth),
     ("POST", "/build", build::build),
     ("POST", "/build/prune", build::prune),

@@ -12,6 +12,7 @@ use crate::engine::view::Purpose;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::id;
 use crate::image::inside;
+use crate::json::map::Map;
 use crate::oci::image::HealthConfig;
 use crate::shim::client::Attach;
 use crate::store::staging;
@@ -85,6 +86,8 @@ impl Bench<'_> {
     pub fn change(&self, image: &str, change: Change<'_>, keep: Keep<'_>) -> Result<()> {
         let request = CreateRequest {
             is_step: true,
+            member: None,
+            volumes: Map::new(),
             config: Config {
                 image: Some(image.to_string()),
                 cmd: Some(vec!["/".to_string()]),
@@ -129,6 +132,8 @@ impl Bench<'_> {
     ) -> Result<(Arc<Container>, PathBuf)> {
         let request = CreateRequest {
             is_step: true,
+            member: None,
+            volumes: Map::new(),
             config: Config {
                 image: Some(command.image.to_string()),
                 cmd: Some(command.words),

@@ -49,6 +49,10 @@ impl Boot {
         })
     }
 
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Remove what an earlier boot has left: nothing of it is mounted or runs, and its process ids
     /// are others' by now.
     pub fn begin(&self) -> Result<()> {

@@ -21,6 +21,7 @@ use crate::sys::poll::Bell;
 use crate::time;
 use crate::wire::container::{Config, EndpointSettings, Health, HostConfig, MountRequest};
 use crate::wire::exec;
+use crate::wire::set::Membership;
 use rustix::event::PollFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -46,6 +47,8 @@ pub struct Container {
     pub named: Map<String>,
     /// Its directory holds all its files, the image's among them: see `driver`.
     pub is_copied: bool,
+    /// Of a set (see `sets`).
+    pub member: Option<Membership>,
     busy: Mutex<()>,
     state: Mutex<State>,
     /// Of its files, while it does not run.
@@ -186,6 +189,7 @@ impl Container {
             inherited: asked.inherited.unwrap_or_default(),
             named: asked.named.unwrap_or_default(),
             is_copied: asked.copied == Some(true),
+            member: asked.member,
             busy: Mutex::new(()),
             recording: Mutex::new(()),
             writers: Writers::default(),

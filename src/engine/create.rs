@@ -23,6 +23,8 @@ impl Engine {
             config,
             placement,
             is_step,
+            member,
+            volumes,
         } = request;
         let image_name = config.image.clone().unwrap_or_default();
         if image_name.is_empty() {
@@ -84,8 +86,9 @@ impl Engine {
             named: Some(named),
             copied: self.copying.as_ref().map(|_| true),
             networks: Some(networks),
+            member,
         };
-        let claim = self.claim_volumes(&mut asked).inspect_err(|_| {
+        let claim = self.claim_volumes(&mut asked, &volumes).inspect_err(|_| {
             self.release_name(&name, &id);
         })?;
         let container = Arc::new(Container::new(asked.clone(), &Happened::default()));

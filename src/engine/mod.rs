@@ -55,6 +55,7 @@ pub mod rename;
 mod resolv_conf;
 pub mod restart_policy;
 pub mod runtimes;
+pub mod sets;
 mod shared;
 mod spec;
 pub mod start;
@@ -97,6 +98,7 @@ pub struct Engine {
     networks: Mutex<network::Networks>,
     /// Held while a network is made or removed, over the disk and the kernel.
     network_changes: Mutex<()>,
+    sets: Mutex<sets::Sets>,
     watcher: watch::Queue,
     /// What is to be started after a boot, as long as `holds_starts` holds it.
     held: Mutex<Option<boot::Boot>>,
@@ -134,6 +136,7 @@ impl Engine {
             registry: Mutex::new(Registry::default()),
             networks: Mutex::new(network::Networks::default()),
             network_changes: Mutex::new(()),
+            sets: Mutex::new(sets::Sets::default()),
             watcher: watch::Queue::new()?,
             held: Mutex::new(None),
             is_leaving: AtomicBool::new(false),

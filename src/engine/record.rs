@@ -11,6 +11,7 @@ use crate::json::value::json_struct;
 use crate::store;
 use crate::time::NEVER;
 use crate::wire::container::{Config, EndpointSettings, HostConfig, MountRequest};
+use crate::wire::set::Membership;
 use std::path::Path;
 
 pub const CONFIG: &str = "config.json";
@@ -41,6 +42,8 @@ json_struct! {
         pub copied: Option<bool>,
         /// Where it was to be at first; `NETWORKS` is the newer one.
         pub networks: Option<Map<EndpointSettings>>,
+        /// `Container::member`.
+        pub member: Option<Membership>,
     }
 
     /// state.json.
@@ -128,22 +131,25 @@ impl Engine {
     /// Replace state.json, durably. A container with `--rm` has none: if the power fails it
     /// is gone, and while it lasts its shim knows.
     pub(super) fn persist(&self, container: &Container) {
+        // What happened has happened; a full disk does not undo it.
+        if let Err(error) = self.try_persist(container) {
+            self.note(error);
+        }
+    }
+
+    pub(super) fn try_persist(&self, container: &Container) -> Result<()> {
         if container.is_disposable() {
-            return;
+            return Ok(());
         }
         let _recording = lock(&container.recording);
         // Whoever removes it may have been quicker than the news of its end.
         if matches!(container.lock().phase, Phase::Removing | Phase::Removed) {
-            return;
+            return Ok(());
         }
         let text = json::to_string(&Happened::of(container));
         let dir = self.data_dir(&container.id);
-        let written = store::record::replace(&dir, STATE, text.as_bytes())
-            .context(|| format!("container {}", container.id));
-        // What happened has happened; a full disk does not undo it.
-        if let Err(error) = written {
-            self.note(error);
-        }
+        store::record::replace(&dir, STATE, text.as_bytes())
+            .context(|| format!("container {}", container.id))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::engine::boot::Boot;
 use crate::engine::container::{Container, Exec, Phase};
 use crate::engine::record::{self, Asked, Happened};
+use crate::engine::sets::Loaded;
 use crate::engine::watch::Loss;
 use crate::engine::{Engine, lock, watch};
 use crate::error::{Error, Kind, Result};
@@ -32,12 +33,13 @@ pub fn recover(engine: &Arc<Engine>) -> Result<()> {
     if let Err(error) = staging::sweep(&data) {
         engine.note(error);
     }
+    let boot = Boot::of(&engine.options.exec_root)?;
+    let loaded = engine.load_sets(&boot)?;
     for name in staging::names(&data)? {
         if id::is_full(&name) {
-            load(engine, &data, &name);
+            load(engine, &data, &name, &loaded);
         }
     }
-    let boot = Boot::of(&engine.options.exec_root)?;
     if boot.is_new {
         for container in engine.containers() {
             take_in_after_boot(engine, &container);
@@ -47,6 +49,7 @@ pub fn recover(engine: &Arc<Engine>) -> Result<()> {
     sweep_strangers(engine, &run)?;
     engine.recover_volumes();
     find_running(engine);
+    engine.settle_sets();
     if boot.is_starting {
         match engine.options.holds_starts {
             true => *lock(&engine.held) = Some(boot),
@@ -70,7 +73,7 @@ fn take_in_after_boot(engine: &Arc<Engine>, container: &Arc<Container>) {
 }
 
 /// Take the container `id` in, or say why not and put it aside.
-fn load(engine: &Arc<Engine>, parent: &Path, id: &str) {
+fn load(engine: &Arc<Engine>, parent: &Path, id: &str, sets: &Loaded) {
     let dir = parent.join(id);
     let asked = match record::load_asked(&dir) {
         Ok(Some(asked)) if asked.id.as_deref() == Some(id) => asked,
@@ -96,13 +99,14 @@ fn load(engine: &Arc<Engine>, parent: &Path, id: &str) {
             asked
         }
     };
-    let happened = record::load_happened(&dir).unwrap_or_else(|error| {
+    let mut happened = record::load_happened(&dir).unwrap_or_else(|error| {
         engine.note(format_args!(
             "container {id}: {error}; its history is set aside"
         ));
         let _ = store_record::set_aside(&dir, record::STATE);
         Happened::default()
     });
+    happened.name = sets.name_of(id).or(happened.name);
     let name = happened
         .name
         .clone()

@@ -30,6 +30,7 @@ impl Engine {
     /// What the user's `rm` asks for: a running container only with `force`.
     pub fn remove(&self, container: &Arc<Container>, removal: Removal) -> Result<()> {
         let Removal { force, volumes } = removal;
+        self.check_not_aside(&container.id)?;
         if container.is_running() {
             if !force {
                 return Err(still_up(&container.lock()));

@@ -9,6 +9,7 @@ impl Engine {
         if name.is_empty() {
             return Err(Error::invalid("Neither old nor new names may be empty"));
         }
+        self.check_not_aside(&container.id)?;
         let allocating = || "Error when allocating new name";
         let slashed = format!("/{}", name.trim_start_matches('/'));
         let name = names::check(&slashed).context(allocating)?;

@@ -86,7 +86,8 @@ impl Engine {
             }
             let policy = container.restart_policy();
             let state = container.lock();
-            state.started_at != time::NEVER
+            !self.is_aside(&container.id)
+                && state.started_at != time::NEVER
                 && state.phase == Phase::Exited
                 && policy.wants_at_boot(state.exit_code, state.is_stopped, state.restarts)
         });
@@ -100,7 +101,14 @@ impl Engine {
             let (engine, work) = (Arc::clone(self), Arc::clone(&work));
             let spawned = watch::thread("boot", move || {
                 let (order, threads, boot) = &*work;
-                while let Some(container) = order.next(&engine) {
+                let is_over = || engine.is_leaving.load(Ordering::Acquire);
+                while let Some(container) = order.next(&is_over) {
+                    let name = container.name();
+                    for complaint in order.complaints(&container) {
+                        engine.note(format_args!(
+                            "start {name} after boot all the same: {complaint}"
+                        ));
+                    }
                     engine.start_for_boot(&container);
                     order.done(&container);
                 }

@@ -26,6 +26,7 @@ const PORT_TRIES: u32 = 4;
 
 impl Engine {
     pub fn start(self: &Arc<Engine>, container: &Arc<Container>) -> Result<()> {
+        self.check_not_aside(&container.id)?;
         let busy = container.occupy();
         match container.lock().phase {
             Phase::Created | Phase::Exited => {}

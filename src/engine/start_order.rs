@@ -9,7 +9,6 @@ use crate::engine::container::{Container, State};
 use crate::engine::spec::wanted;
 use crate::engine::validate::modes;
 use crate::engine::{Engine, lock};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -76,26 +75,26 @@ impl Order {
         }
     }
 
-    /// The next that can be started; waits for it. `None`: there is none left.
-    pub fn next(&self, engine: &Engine) -> Option<Arc<Container>> {
+    /// The next that can be started; waits for it. `None`: there is none left, or it is over.
+    pub fn next(&self, is_over: &dyn Fn() -> bool) -> Option<Arc<Container>> {
         let mut jobs = lock(&self.jobs);
-        while jobs.iter().any(|job| job.stage == Stage::Waiting)
-            && !engine.is_leaving.load(Ordering::Acquire)
-        {
+        while jobs.iter().any(|job| job.stage == Stage::Waiting) && !is_over() {
             if let Some(job) = choose(&mut jobs, Instant::now()).and_then(|at| jobs.get_mut(at)) {
                 job.stage = Stage::Starting;
-                let name = job.container.name();
-                for complaint in job.needs.iter().filter_map(Need::complaint) {
-                    engine.note(format_args!(
-                        "start {name} after boot all the same: {complaint}"
-                    ));
-                }
                 return Some(Arc::clone(&job.container));
             }
             let waited = self.changed.wait_timeout(jobs, GLANCE);
             jobs = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
         None
+    }
+
+    /// What is not as the container, whose turn it is, needs it.
+    pub fn complaints(&self, container: &Container) -> Vec<String> {
+        let jobs = lock(&self.jobs);
+        let job = jobs.iter().find(|job| job.container.id == container.id);
+        let needs = job.into_iter().flat_map(|job| &job.needs);
+        needs.filter_map(Need::complaint).collect()
     }
 
     pub fn done(&self, container: &Container) {
@@ -175,7 +174,7 @@ impl Need {
 }
 
 /// Empty for one that has no check.
-fn health(state: &State) -> &str {
+pub fn health(state: &State) -> &str {
     let status = state
         .health
         .as_ref()
@@ -214,7 +213,9 @@ impl Engine {
         for (service, until) in services(label(container, DEPENDS_ON)) {
             let mut others = self.containers();
             others.retain(|other| {
-                label(other, PROJECT) == project && label(other, SERVICE) == service
+                label(other, PROJECT) == project
+                    && label(other, SERVICE) == service
+                    && !self.is_aside(&other.id)
             });
             if others.is_empty() {
                 self.note(format_args!(

@@ -83,6 +83,7 @@ impl Engine {
             named: Some(container.named.clone()).filter(|named| !named.is_empty()),
             copied: container.is_copied.then_some(true),
             networks: Some(Map::clone(&container.networks())),
+            member: container.member.clone(),
         };
         let _recording = lock(&container.recording);
         let dir = self.data_dir(&container.id);

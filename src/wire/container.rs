@@ -4,6 +4,7 @@ use crate::json::map::Map;
 use crate::json::value::Raw;
 use crate::json::value::json_struct;
 use crate::oci::image::{Empty, HealthConfig};
+use crate::wire::set::Membership;
 
 json_struct! {
     /// What runs in the container (API, ContainerConfig).
@@ -49,6 +50,10 @@ pub struct CreateRequest {
     pub placement: Placement,
     /// Not of the API: it is a step of a build, where the image's volumes are plain directories.
     pub is_step: bool,
+    /// Nor this: the set that it is a member of, and the volumes by their places that it gets where
+    /// it asks for any volume.
+    pub member: Option<Membership>,
+    pub volumes: Map<String>,
 }
 
 json_struct! {

@@ -9,6 +9,7 @@ pub mod event;
 pub mod exec;
 pub mod image;
 pub mod network;
+pub mod set;
 pub mod stdcopy;
 pub mod system;
 pub mod volume;

@@ -56,6 +56,7 @@ mod rmi;
 mod run;
 mod save;
 mod search;
+mod sets;
 mod start;
 mod stats;
 mod stop;
@@ -64,6 +65,7 @@ mod tag;
 mod tls;
 mod top;
 mod update;
+mod update_image;
 mod values;
 mod version;
 mod volume;
@@ -141,6 +143,7 @@ const VERBS: &[&Verb] = &[
     &top::VERB,
     &pause::UNPAUSE,
     &update::VERB,
+    &update_image::VERB,
     &version::VERB,
     &wait::VERB,
 ];

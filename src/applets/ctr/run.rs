@@ -73,7 +73,7 @@ fn request(create: &Create) -> CreateRequest {
             host_config: Some(create.host.clone()),
             networking_config: None,
         },
-        is_step: false,
+        ..CreateRequest::default()
     }
 }
 

@@ -15,11 +15,17 @@ pub struct Claim<'a> {
     named: Map<String>,
     made: Vec<String>,
     reserved: Vec<Reserved<'a>>,
+    heritage: &'a Map<String>,
 }
 
 impl Engine {
-    /// For what is asked for; its names are added. The config is merged with the image's.
-    pub(in crate::engine) fn claim_volumes(&self, asked: &mut Container) -> Result<Claim<'_>> {
+    /// For what is asked for; its names are added. The config is merged with the image's. A volume
+    /// without a name is that of `heritage` at the same place, if there is one.
+    pub(in crate::engine) fn claim_volumes<'a>(
+        &'a self,
+        asked: &mut Container,
+        heritage: &'a Map<String>,
+    ) -> Result<Claim<'a>> {
         let host = asked.host_config.clone().unwrap_or_default();
         let inherited = asked.inherited.as_deref().unwrap_or_default();
         let named = asked.named.clone().unwrap_or_default();
@@ -34,6 +40,7 @@ impl Engine {
             named,
             made: Vec::new(),
             reserved: Vec::new(),
+            heritage,
         };
         for mount in all {
             match mount.kind {
@@ -82,6 +89,12 @@ impl Claim<'_> {
             self.reserved.push(self.engine.volumes.reserve(&source, id));
         }
         let is_unnamed = source.is_empty();
+        let inherited = self.heritage.get(&destination).filter(|_| is_unnamed);
+        if let Some(name) = inherited.filter(|name| self.engine.volumes.find(name).is_some()) {
+            self.reserved.push(self.engine.volumes.reserve(name, id));
+            self.named.insert(destination, name.clone());
+            return Ok(());
+        }
         let (volume, _) =
             self.engine
                 .make_volume(&source, &driver, asked, durable || !is_unnamed)?;
