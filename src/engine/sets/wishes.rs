@@ -254,14 +254,14 @@ mod tests {
             ("a<c b c", "b c a"),
             ("a<elsewhere b<a", "a b"),
             ("a<b b<a", "a circle: a after b after a"),
-            ("d<a a<b b<c c<a", "a circle: b after c after a after b"),
+            ("d<a a<b b<c c<a", "a circle: a after b after c after a"),
         ] {
             let found = match ordered(drafts(text)) {
                 Ok(drafts) => {
                     let names: Vec<&str> = drafts.iter().map(|d| d.name.as_str()).collect();
                     names.join(" ")
                 }
-                Err(error) => error.message,
+                Err(error) => error.to_string(),
             };
             assert_eq!(found, expected, "{text}");
         }
