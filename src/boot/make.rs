@@ -88,7 +88,13 @@ impl Maker<'_> {
     pub fn container(&self, entry: &Entry, recipe: &Recipe) -> Result<Arc<Container>> {
         if let Some(container) = self.find(&entry.name) {
             match label(&container) {
-                Some(made_of) if made_of != recipe.made_of => self.remove(&container)?,
+                // What an update has left is not ours to change: its image may have the name that
+                // the entry has, and was not well.
+                Some(made_of)
+                    if made_of != recipe.made_of && !self.engine.is_in_set(&container.id) =>
+                {
+                    self.remove(&container)?;
+                }
                 _ => return Ok(container),
             }
         }
@@ -151,7 +157,7 @@ fn request(entry: &Entry, recipe: &Recipe) -> Result<CreateRequest> {
     let mut request = CreateRequest {
         config: json::parse(body, &entry.name)?,
         placement: json::parse(body, &entry.name)?,
-        is_step: false,
+        ..CreateRequest::default()
     };
     let config = &mut request.config;
     config.attach_stdin = None;

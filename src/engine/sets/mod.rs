@@ -130,6 +130,14 @@ impl Engine {
         self.set(name)
     }
 
+    /// Whether a set has the container: an update has made it, or has come back to it.
+    pub fn is_in_set(&self, id: &str) -> bool {
+        let sets = lock(&self.sets);
+        let all = sets.records.iter().flat_map(|set| set.members());
+        let mut ids = all.flat_map(|member| [&member.id, &member.previous]);
+        ids.any(|known| known.as_deref() == Some(id))
+    }
+
     /// Refuse what others want of a container that stands aside.
     pub(super) fn check_not_aside(&self, id: &str) -> Result<()> {
         match self.is_aside(id) {

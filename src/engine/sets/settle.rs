@@ -1,6 +1,6 @@
 //! After a start of the engine: what becomes of changes that were under way.
 
-use super::{COMMITTED, FAILED, ROLLING_BACK, Sets, TRYING, names};
+use super::{COMMITTED, FAILED, ROLLING_BACK, TRYING, names};
 use crate::engine::boot::Boot;
 use crate::engine::container::Phase;
 use crate::engine::remove::Removal;
@@ -81,13 +81,7 @@ impl Engine {
             let Some(member) = &container.member else {
                 continue;
             };
-            let is_known = {
-                let sets: &Sets = &lock(&self.sets);
-                let all = sets.records.iter().flat_map(|set| set.members());
-                let mut ids = all.flat_map(|member| [&member.id, &member.previous]);
-                ids.any(|id| id.as_deref() == Some(container.id.as_str()))
-            };
-            if is_known || container.lock().phase != Phase::Created {
+            if self.is_in_set(&container.id) || container.lock().phase != Phase::Created {
                 continue;
             }
             let set = member.set.as_deref().unwrap_or_default();
