@@ -43,9 +43,7 @@ const DISKS: [&str; 2] = [
 #[test]
 fn on_a_disk_that_a_container_has_filled_containers_are_stopped_and_removed() {
     for disk in DISKS {
-        if disk.contains("loop")
-            && run(shell("mkfs.ext4 -V && losetup -f"), b"", PATIENCE).code != 0
-        {
+        if disk.contains("loop") && !has_ext4_on_loop() {
             skip("full disk: ext4", "no ext4 on a loop device here");
             continue;
         }
@@ -102,6 +100,10 @@ fn on_a_disk_that_a_container_has_filled_containers_are_stopped_and_removed() {
         assert_eq!(host.ok(&["run", "--rm", IMAGE, "echo", "fits"]), "fits");
         assert!(host.engine_is_alive());
     }
+}
+
+pub fn has_ext4_on_loop() -> bool {
+    run(shell("mkfs.ext4 -V && losetup -f"), b"", PATIENCE).code == 0
 }
 
 fn shell(script: &str) -> Command {

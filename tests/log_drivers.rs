@@ -524,3 +524,168 @@ fn a_killed_shim_leaves_whole_records_in_order_within_the_bound() {
         host.ok(&["start", "web"]);
     }
 }
+
+fn ring(host: &Host, options: &[&str], script: &str) {
+    let start = ["run", "-d", "--name", "web", "--log-driver=ring"];
+    host.ok(&[&start, options, &[IMAGE, "sh", "-c", script]].concat());
+}
+
+#[test]
+fn a_ring_is_read_while_it_is_in_memory_alone() {
+    let host = Host::with_image("ring-memory");
+    let options = ["--log-opt=tag={{.Name}}"];
+    ring(&host, &options, "seq 1 5; echo bad >&2; sleep 1000");
+    eventually("the lines are there", || logs(&host, &[]).stderr == "bad\n");
+    assert_eq!(logs(&host, &[]), Output::new(0, &numbers(1..=5), "bad\n"));
+    assert_eq!(logs(&host, &["--tail=2"]).stdout, "5\n");
+    let details = logs(&host, &["--details", "--tail=2"]).stdout;
+    assert_eq!(details, "tag=web 5\n");
+    assert_eq!(logs(&host, &["--since=1h"]).stdout, numbers(1..=5));
+    assert_eq!(logs(&host, &["--until=1h"]).stdout, "");
+    assert!(!file(&host, "log.json").exists());
+    assert_eq!(host.inspect("web", "LogPath"), "\"\"");
+    if let Some(docker) = host.docker(&["logs", "web"]) {
+        assert_eq!(docker, Output::new(0, &numbers(1..=5), "bad\n"));
+    }
+    let mut ctr = host.spawn(&[
+        "ctr",
+        "--data-root",
+        host.data_root().to_str().unwrap(),
+        "--exec-root",
+        host.exec_root().to_str().unwrap(),
+        "logs",
+        "web",
+    ]);
+    let ctr = ctr.wait(crate::harness::PATIENCE);
+    assert_eq!(ctr, Output::new(0, &numbers(1..=5), "bad\n"));
+}
+
+#[test]
+fn a_ring_is_bounded_and_its_last_lines_are_there() {
+    let host = Host::with_image("ring-bounded");
+    ring(
+        &host,
+        &["--log-opt=max-size=64k"],
+        "seq 1 20000; sleep 1000",
+    );
+    eventually("the last line is there", || {
+        logs(&host, &["--tail=1"]).stdout == "20000\n"
+    });
+    let text = logs(&host, &[]).stdout;
+    let first: u32 = text.lines().next().unwrap().parse().unwrap();
+    assert_eq!(text, numbers(first..=20000));
+    // Some 80 bytes a record, in three to four files of 16 KiB.
+    assert!((19000..19500).contains(&first), "{first}");
+    let shim = host.shim_pid("web");
+    let run = host.exec_root().canonicalize().unwrap();
+    let id = host.get("/containers/web/json").string("Id");
+    let dir = format!("/proc/{shim}/root{}/containers/{id}/log", run.display());
+    let sizes = std::fs::read_dir(dir).unwrap();
+    let sizes = sizes.map(|entry| entry.unwrap().metadata().unwrap().len());
+    let bytes: u64 = sizes.sum();
+    assert!(bytes <= 65 << 10, "{bytes}");
+}
+
+#[test]
+fn a_crash_writes_the_ring_out_and_a_stop_does_not() {
+    let host = Host::with_image("ring-crash");
+    let on_disk = |name: &str| std::fs::read_to_string(file(&host, name)).unwrap_or_default();
+    for (options, script, expected) in [
+        (&[][..], "echo one; exit 3", "one\n"),
+        (&["--init"], "echo one; kill -9 $$", "one\n"),
+        (&[], "echo one; exit 0", ""),
+        (&["--log-opt=persist=always"], "echo one; exit 0", "one\n"),
+        (&["--log-opt=persist=never"], "echo one; exit 3", ""),
+    ] {
+        ring(&host, options, script);
+        host.ok(&["wait", "web"]);
+        assert_eq!(logs(&host, &[]).stdout, expected, "{options:?} {script}");
+        assert_eq!(!on_disk("log.json").is_empty(), !expected.is_empty());
+        host.ok(&["rm", "web"]);
+    }
+    let trap = "trap 'exit 5' TERM; echo one; while :; do sleep 0.1; done";
+    ring(&host, &[], trap);
+    eventually("it speaks", || logs(&host, &[]).stdout == "one\n");
+    host.ok(&["stop", "web"]);
+    assert_eq!(host.inspect("web", "State.ExitCode"), "5");
+    assert_eq!(on_disk("log.json"), "");
+}
+
+#[test]
+fn a_ring_goes_on_over_restarts_and_without_an_engine() {
+    let mut host = Host::with_image("ring-restart");
+    let script = "echo begin; until [ -e /go ]; do sleep 0.1; done; echo end; rm /go; exit 1";
+    ring(&host, &["--restart=always"], script);
+    let count = |host: &Host, word: &str| logs(host, &[]).stdout.matches(word).count();
+    eventually("it speaks", || count(&host, "begin") == 1);
+    let client = host.spawn(&["logs", "-f", "web"]);
+    host.ok(&["exec", "web", "touch", "/go"]);
+    client.until_stdout("the second run", |text| text == "begin\nend\nbegin\n");
+    // The first crash is on the disk. The second follows too soon after it.
+    let on_disk = std::fs::read_to_string(file(&host, "log.json")).unwrap();
+    assert_eq!(on_disk.lines().count(), 2, "{on_disk}");
+    host.ok(&["exec", "web", "touch", "/go"]);
+    client.until_stdout("the third run", |text| {
+        text == "begin\nend\nbegin\nend\nbegin\n"
+    });
+    assert_eq!(
+        std::fs::read_to_string(file(&host, "log.json")).unwrap(),
+        on_disk
+    );
+
+    host.kill_engine();
+    host.start_engine();
+    assert_eq!(logs(&host, &[]).stdout, "begin\nend\nbegin\nend\nbegin\n");
+    assert_eq!(
+        logs(&host, &["--tail=4"]).stdout,
+        "end\nbegin\nend\nbegin\n"
+    );
+    host.ok(&["stop", "-t", "0", "web"]);
+    // What the second crash left is written out now, as no run follows.
+    assert_eq!(logs(&host, &[]).stdout, "begin\nend\nbegin\nend\nbegin\n");
+}
+
+#[test]
+fn a_ring_is_written_out_on_demand_and_never_seen_twice() {
+    let host = Host::with_image("ring-demand");
+    ring(
+        &host,
+        &[],
+        "echo one; until [ -e /go ]; do sleep 0.1; done; echo two; sleep 1000",
+    );
+    eventually("it speaks", || logs(&host, &[]).stdout == "one\n");
+    assert_eq!(host.ok(&["logs", "--persist", "web"]), "");
+    let on_disk = std::fs::read_to_string(file(&host, "log.json")).unwrap();
+    assert!(
+        on_disk.starts_with(r#"{"log":"one\n","stream":"stdout","time":""#),
+        "{on_disk}"
+    );
+    let client = host.spawn(&["logs", "-f", "web"]);
+    client.until_stdout("what was written out", |text| text == "one\n");
+    host.ok(&["exec", "web", "touch", "/go"]);
+    client.until_stdout("what came since", |text| text == "one\ntwo\n");
+    host.ok(&["logs", "--persist", "web"]);
+    assert_eq!(logs(&host, &[]).stdout, "one\ntwo\n");
+
+    host.ok(&["run", "-d", "--name", "other", IMAGE, "sleep", "1000"]);
+    let refusal = "only the log driver ring keeps a log in memory";
+    host.tug(&["logs", "--persist", "other"])
+        .assert_refused(1, refusal);
+}
+
+#[test]
+fn a_ring_may_be_the_engines_default() {
+    let mut host = Host::without_engine("ring-default");
+    host.write(
+        "daemon.json",
+        r#"{"log-driver":"ring","log-opts":{"max-size":"32k"}}"#,
+    );
+    host.start_engine();
+    host.import(IMAGE, &crate::harness::rootfs::busybox());
+    ended(&host, &[], "echo hi; exit 0");
+    assert_eq!(
+        host.inspect("web", "HostConfig.LogConfig"),
+        r#"{"Config":{"max-size":"32k"},"Type":"ring"}"#
+    );
+    assert_eq!(logs(&host, &[]), Output::new(0, "", ""));
+}

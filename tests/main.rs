@@ -114,4 +114,5 @@ mod under_engines;
 mod update;
 mod volume_copyup;
 mod volumes;
+mod wear;
 mod websocket;

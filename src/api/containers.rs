@@ -162,6 +162,12 @@ pub fn pause(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::Status(204))
 }
 
+pub fn persist_log(call: &mut Call<'_>) -> Result<Reply> {
+    let container = call.container()?;
+    call.engine.persist_log(&container)?;
+    Ok(Reply::Status(204))
+}
+
 pub fn unpause(call: &mut Call<'_>) -> Result<Reply> {
     let container = call.container()?;
     call.engine.unpause(&container)?;

@@ -38,6 +38,10 @@ pub fn df(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::Json(200, text))
 }
 
+pub fn wear(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::Json(200, call.engine.system_wear()))
+}
+
 /// Clients try BuildKit's way first and fall back.
 pub fn no_buildkit(_call: &mut Call<'_>) -> Result<Reply> {
     Err(Error::unsupported("BuildKit is not supported"))

@@ -134,6 +134,16 @@ impl Group {
         }
     }
 
+    /// What was written to each disk. `None` without an io controller.
+    pub fn written_bytes(&self) -> Option<Vec<(u64, u64, u64)>> {
+        let all = io(&self.read("io.stat")?);
+        Some(
+            all.iter()
+                .map(|io| (io.major, io.minor, io.written_bytes))
+                .collect(),
+        )
+    }
+
     /// How many processes of the group the OOM killer has taken.
     pub fn oom_kills(&self) -> u64 {
         field(&self.keyed("memory.events"), "oom_kill").unwrap_or(0)

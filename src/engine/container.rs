@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::json::map::Map;
 use crate::shim::client::{Attach, Shim};
 use crate::shim::policy::Policy;
+use crate::shim::wear::Wear;
 use crate::sys::poll::Bell;
 use crate::time;
 use crate::wire::container::{Config, EndpointSettings, Health, HostConfig, MountRequest};
@@ -125,6 +126,8 @@ pub struct State {
     pub restarts: u32,
     /// The user has sent a signal since (Docker's HasBeenManuallyStopped).
     pub is_stopped: bool,
+    /// What its runs that have ended have written.
+    pub wear: Wear,
     /// It runs, but its program waits for a device.
     pub is_held: bool,
     /// The user wants it down, so its end is not to be followed by a restart.
@@ -216,6 +219,7 @@ impl Container {
                 halts: 0,
                 restarts: happened.restarts.unwrap_or(0),
                 is_stopped: happened.is_stopped.unwrap_or(false),
+                wear: happened.wear.clone().unwrap_or_default(),
                 is_held: false,
                 is_halting: false,
                 pending: Vec::new(),

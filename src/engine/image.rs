@@ -207,6 +207,8 @@ impl Engine {
     }
 
     pub fn image_import(&self, from: &mut dyn Read, import: &Import) -> Result<String> {
+        let mut wear = self.wear_of("import");
+        wear.name(import.reference.as_deref().unwrap_or_default());
         let id = self.images.import(from, import)?;
         if let Some(reference) = &import.reference {
             self.tell_tag(&id, reference);
@@ -229,7 +231,11 @@ impl Engine {
         from: &mut dyn Read,
         platform: Option<&Platform>,
     ) -> Result<Vec<Loaded>> {
+        let mut wear = self.wear_of("load");
         let loaded = self.images.load(from, platform)?;
+        for image in &loaded {
+            wear.name(image.reference.as_deref().unwrap_or(&image.id));
+        }
         for image in &loaded {
             self.tell_image("load", &image.id, &image.id);
         }

@@ -7,6 +7,7 @@ use crate::id;
 use crate::json::map::Map;
 use crate::shim::config;
 use crate::shim::log::options::{self, Given, failed};
+use crate::shim::log::ring;
 use std::path::PathBuf;
 
 /// What a `tag` may name (moby, daemon/logger/loginfo.go).
@@ -36,7 +37,7 @@ impl Engine {
         };
         let tag = tag(&driver, &given, &told)?;
         let mut attrs = attrs(container, &given);
-        if driver == "json-file" && !tag.is_empty() {
+        if matches!(&*driver, "json-file" | "ring") && !tag.is_empty() {
             attrs.insert("tag".to_string(), tag.clone());
         }
         let path = self.log_file(container);
@@ -56,10 +57,18 @@ impl Engine {
         let driver = log.kind.as_deref()?;
         let given = log.config.clone().unwrap_or_default();
         let name = match driver {
-            "json-file" => "log.json",
+            "json-file" | "ring" => "log.json",
             _ => "log.local",
         };
         options::is_kept(driver, &given).then(|| self.data_dir(&container.id).join(name))
+    }
+
+    /// The part of the log that the container's shim has in memory; it goes before the file.
+    pub fn log_in_memory(&self, container: &Container) -> Option<PathBuf> {
+        let log = container.host.log_config.as_ref()?;
+        let is_ring = log.kind.as_deref() == Some("ring");
+        let shim = container.lock().shim.clone().filter(|_| is_ring)?;
+        ring::seen_from_outside(shim.pid(), &self.run_dir(&container.id))
     }
 
     /// As `inspect` shows it: Docker names the file of its json-file driver only.

@@ -1,7 +1,7 @@
 //! logs: what a container has printed, and what it goes on printing.
 
-use crate::engine::Engine;
 use crate::engine::container::Container;
+use crate::engine::{Engine, start};
 use crate::error::{Error, Result};
 use crate::http::query;
 use crate::json::map::Map;
@@ -52,19 +52,32 @@ impl Engine {
             ));
         };
         options.follow &= container.is_running();
-        let changes = match options.follow {
-            true => Some(Changes::of_dir(&self.data_dir(&container.id))?),
-            false => None,
+        let ring = self.log_in_memory(container);
+        let (path, older) = match &ring {
+            Some(ring) => (ring.as_path(), Some(path.as_path())),
+            None => (path.as_path(), None),
         };
+        let changes = match path.parent().filter(|_| options.follow) {
+            Some(dir) => Some(Changes::of_dir(dir)?),
+            None => None,
+        };
+        let reader = Reader::open_both(path, older, options.select.clone())?;
         Ok(Logs {
             container,
             reader: match options.after {
-                Some(mark) => Reader::after(&path, options.select.clone(), mark)?,
-                None => Reader::open(&path, options.select.clone())?,
+                Some(mark) => reader.behind(mark),
+                None => reader,
             },
             options,
             changes,
         })
+    }
+}
+
+impl Engine {
+    /// Have a log that is kept in memory written to the disk.
+    pub fn persist_log(&self, container: &Container) -> Result<()> {
+        start::up_shim(container)?.persist_log()
     }
 }
 

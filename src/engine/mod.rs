@@ -68,6 +68,7 @@ pub mod view;
 pub mod volume;
 pub mod wait;
 pub mod watch;
+pub mod wear;
 
 use crate::engine::config::{Level, Options, Settings};
 use crate::engine::container::Container;
@@ -102,6 +103,7 @@ pub struct Engine {
     watcher: watch::Queue,
     /// What is to be started after a boot, as long as `holds_starts` holds it.
     held: Mutex<Option<boot::Boot>>,
+    wear: wear::Tally,
     /// Containers are being stopped because the engine ends: none is to be started on its own.
     is_leaving: AtomicBool,
 }
@@ -127,6 +129,7 @@ impl Engine {
         let (volumes, notes) = Volumes::open(&options.data_root)?;
         let stores = ReadOnly::open_all(&options.stores, &options.exec_root, &faults);
         let engine = Arc::new(Engine {
+            wear: wear::Tally::open(&options.data_root, &options.exec_root),
             images: Images::open_with(&options.data_root, stores)?,
             volumes,
             copying: driver::choose(&options)?,
@@ -228,6 +231,7 @@ impl Engine {
 
     /// The last thing: what was mounted for us alone goes.
     pub fn close(&self) {
+        self.close_wear();
         readonly::unmount_all(&self.options.exec_root);
     }
 

@@ -21,6 +21,8 @@ pub struct Wanted {
 impl Engine {
     pub fn image_pull(&self, wanted: &Wanted, audience: &mut dyn Audience) -> Result<()> {
         let name = name(wanted)?;
+        let mut wear = self.wear_of("pull");
+        wear.name(&name.familiar());
         let platform = match wanted.platform.as_str() {
             "" => None,
             text => Some(manifest::platform(text)?),

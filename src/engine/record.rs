@@ -8,6 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::json;
 use crate::json::map::Map;
 use crate::json::value::json_struct;
+use crate::shim::wear::Wear;
 use crate::store;
 use crate::time::NEVER;
 use crate::wire::container::{Config, EndpointSettings, HostConfig, MountRequest};
@@ -61,6 +62,8 @@ json_struct! {
         pub restarts: Option<u32>,
         /// The user has sent it a signal: `unless-stopped` asks for this after a boot.
         pub is_stopped: Option<bool>,
+        /// Of all runs that have ended.
+        pub wear: Option<Wear>,
     }
 }
 
@@ -78,6 +81,7 @@ impl Happened {
             error: Some(state.error.clone()).filter(|error| !error.is_empty()),
             restarts: Some(state.restarts),
             is_stopped: Some(state.is_stopped),
+            wear: Some(state.wear.clone()).filter(|wear| *wear != Wear::default()),
         }
     }
 }
@@ -169,6 +173,10 @@ mod tests {
             error: None,
             restarts: Some(2),
             is_stopped: Some(true),
+            wear: Some(Wear {
+                written: Some(3),
+                ..Wear::default()
+            }),
         };
         let container = Container::new(<Asked as Default>::default(), &happened);
         assert_eq!(Happened::of(&container), happened);

@@ -111,6 +111,7 @@ impl Engine {
         self.sweep_run(&container.id, kill_shim);
         self.release_volumes(&container.id);
         self.release_network(container);
+        self.keep_wear(container);
         let data_dir = self.data_dir(&container.id);
         if let Err(error) = limit::release(&data_dir, "upper") {
             self.note(error);

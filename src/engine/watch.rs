@@ -200,6 +200,9 @@ impl Engine {
             state.error.clone_from(&exit.error);
             state.restarts = exit.restarts.unwrap_or(state.restarts);
             state.is_stopped |= exit.is_stopped.unwrap_or(false);
+            if let Some(wear) = exit.wear.as_ref().filter(|_| !will_restart) {
+                state.wear.add(wear);
+            }
             had_run
         };
         if !will_restart {
@@ -287,6 +290,7 @@ impl Engine {
             // An end before the last start.
             Ok(Some(earlier)) => Loss::Silent(Exit {
                 restarts: earlier.restarts,
+                wear: earlier.wear,
                 ..lost()
             }),
             _ => Loss::Silent(lost()),

@@ -6,13 +6,16 @@ use crate::oci::spec::Resources;
 use crate::runtime::create::Io;
 use crate::shim::attached::Attached;
 use crate::shim::helper::{self, Made};
+use crate::shim::log::writer;
 use crate::shim::message::{Attach, Reply, Request};
 use crate::shim::policy::Policy;
 use crate::shim::serve::Supervisor;
 use crate::shim::task::{Streams, Task};
+use crate::shim::wear::Wear;
 use crate::sys::stream;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 impl Supervisor {
     pub fn answer(&mut self, request: Request, mut fds: Vec<OwnedFd>) -> Result<Reply> {
@@ -34,6 +37,15 @@ impl Supervisor {
             }
             "network" => {
                 self.network.refresh(&self.run_dir)?;
+                Ok(Default::default())
+            }
+            "wear" => Ok(Reply {
+                wear: Some(self.wear_so_far()),
+                ..Default::default()
+            }),
+            "persist_log" => {
+                let log = self.log.as_mut().ok_or_else(writer::not_in_memory)?;
+                log.persist()?;
                 Ok(Default::default())
             }
             "pause" => self.freeze(true),
@@ -99,6 +111,13 @@ impl Supervisor {
         });
         self.go_on();
         Ok(Default::default())
+    }
+
+    fn wear_so_far(&self) -> Wear {
+        let running = self.run.started.filter(|_| self.run.finished.is_none());
+        let running = running.map_or(Duration::ZERO, |at| at.elapsed());
+        let group = self.run.group.as_ref();
+        self.wear.so_far(group, running, self.logged())
     }
 
     pub fn is_frozen(&self) -> bool {

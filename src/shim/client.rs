@@ -11,8 +11,9 @@ use crate::runtime::binary;
 use crate::shim::exit::Exit;
 use crate::shim::log::reader::Mark;
 use crate::shim::message::{self, LINE_BYTES_MAX, Reply, Request};
+use crate::shim::wear::Wear;
 use crate::sys::spawn::{self, Program};
-use crate::sys::{failed, fs, poll, signal, socket};
+use crate::sys::{failed, fs, poll, process, signal, socket};
 use crate::wire::container::{Health, RestartPolicy};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
@@ -187,10 +188,25 @@ fn words(run_dir: &Path) -> std::result::Result<Vec<CString>, Errno> {
     Ok(words)
 }
 
+/// What the kernel has counted of shims that we have reaped (`sys::process::written_bytes`).
+static REAPED: AtomicU64 = AtomicU64::new(0);
+
+/// How much of what the kernel has counted of this process was written by containers and shims.
+pub fn reaped_bytes() -> u64 {
+    REAPED.load(Ordering::Relaxed)
+}
+
 /// Reap the shims of ours that have ended.
 pub fn reap() {
     let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
-    children.retain(|pid| !spawn::has_ended(*pid));
+    children.retain(|pid| {
+        // The kernel adds to our count what it has counted of those that we reap.
+        if spawn::is_to_reap(*pid) {
+            let written = process::written_bytes(&pid.to_string()).unwrap_or(0);
+            REAPED.fetch_add(written, Ordering::Relaxed);
+        }
+        !spawn::has_ended(*pid)
+    });
 }
 
 /// The shim that serves in `run_dir`, whoever spawned it. `Kind::Gone` when nobody serves. Does not
@@ -348,6 +364,25 @@ impl Shim {
             ..Default::default()
         };
         self.call(&request, &[], CALL_TIMEOUT).map(drop)
+    }
+
+    /// Write to the disk what its log has in memory.
+    pub fn persist_log(&self) -> Result<()> {
+        let request = Request {
+            verb: verb("persist_log"),
+            ..Default::default()
+        };
+        self.call(&request, &[], START_TIMEOUT).map(drop)
+    }
+
+    /// What it has written since the shim began.
+    pub fn wear(&self) -> Result<Wear> {
+        let request = Request {
+            verb: verb("wear"),
+            ..Default::default()
+        };
+        let reply = self.call(&request, &[], GLANCE_TIMEOUT)?;
+        Ok(reply.wear.unwrap_or_default())
     }
 
     /// What the health check has found, with its last results.

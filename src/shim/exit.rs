@@ -8,6 +8,7 @@
 use crate::error::{Context, Error, Result};
 use crate::json;
 use crate::json::value::json_struct;
+use crate::shim::wear::Wear;
 use crate::store::record;
 use std::path::Path;
 
@@ -30,6 +31,8 @@ json_struct! {
         pub restarts: Option<u32>,
         /// The user has sent it a signal.
         pub is_stopped: Option<bool>,
+        /// Since this shim began.
+        pub wear: Option<Wear>,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::Kind;
 use crate::log;
 use crate::shim::exit::{self, Exit};
+use crate::shim::log::writer::Writer;
 use crate::shim::message::Reply;
 use crate::shim::ports::Ports;
 use crate::shim::serve::{Supervisor, WHO, remove_socket};
@@ -10,7 +11,7 @@ use crate::store::limit;
 use crate::sys::{process, signal, supervisor};
 use crate::time::Time;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Ended execs whose codes are kept.
 const ENDED_MAX: usize = 256;
@@ -64,6 +65,13 @@ impl Supervisor {
         };
         exit.will_restart = Some(delay.is_some());
         exit.restarts = Some(self.restarts.count);
+        if let Some(log) = &mut self.log {
+            let is_wanted = self.restarts.is_stopped || self.restarts.is_cancelled;
+            log.run_ended(exit.code != 0 && !is_wanted, delay.is_none());
+        }
+        let ran = finished.saturating_duration_since(started);
+        self.wear.run_ended(self.run.group.as_ref(), ran);
+        exit.wear = Some(self.wear.so_far(None, Duration::ZERO, self.logged()));
         self.keep(&exit);
         if let Err(error) = self.backend.delete() {
             log::line(WHO, error);
@@ -92,6 +100,9 @@ impl Supervisor {
     /// The user does not want the restart that we wait for.
     pub fn call_off(&mut self) {
         self.waiting = None;
+        if let Some(log) = &mut self.log {
+            log.run_ended(false, true);
+        }
         let exit = Exit {
             will_restart: Some(false),
             is_stopped: Some(self.restarts.is_stopped),
@@ -134,6 +145,11 @@ impl Supervisor {
         self.end_clients();
     }
 
+    /// How much of the log is on the disk.
+    pub fn logged(&self) -> u64 {
+        self.log.as_ref().map_or(0, Writer::written_to_disk)
+    }
+
     fn exit(&self) -> Exit {
         let code = self.tasks.first().and_then(|task| task.code).unwrap_or(255);
         let finished = self.run.finished.as_ref();
@@ -154,6 +170,7 @@ impl Supervisor {
             will_restart: None,
             restarts: None,
             is_stopped: Some(self.restarts.is_stopped),
+            wear: None,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::json::value::json_struct;
 use crate::oci::spec::{Process, Resources};
 use crate::shim::exit::Exit;
 use crate::shim::log::reader::Mark;
+use crate::shim::wear::Wear;
 use crate::wire::container::{Health, RestartPolicy};
 
 /// The longest line. An exec carries a whole environment, which execve(2) bounds to 2 MiB at the
@@ -97,6 +98,7 @@ json_struct! {
         /// As an event with results: the container's last words about it.
         pub health: Option<Health>,
         pub group: Option<String>,
+        pub wear: Option<Wear>,
     }
 }
 

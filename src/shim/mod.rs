@@ -31,3 +31,4 @@ pub mod serve;
 pub mod setup;
 mod shm;
 pub mod task;
+pub mod wear;

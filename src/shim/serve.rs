@@ -20,6 +20,7 @@ use crate::shim::network::Network;
 use crate::shim::policy::Restarts;
 use crate::shim::run::Run;
 use crate::shim::task::{CHUNK_BYTES, Part, Task};
+use crate::shim::wear::Counter;
 use crate::sys::memory::{self, Pages};
 use crate::sys::{poll, process, signal, socket, stream, supervisor};
 use crate::time::Time;
@@ -65,6 +66,7 @@ pub struct Supervisor {
     pub health: Option<Health>,
     pub hotplug: Option<Hotplug>,
     pub network: Network,
+    pub wear: Counter,
     /// Between two runs: when the next one begins.
     pub waiting: Option<Instant>,
     /// How the last run ended.

@@ -15,6 +15,7 @@ use crate::shim::policy::{Policy, Restarts};
 use crate::shim::run::Run;
 use crate::shim::serve::Supervisor;
 use crate::shim::shm;
+use crate::shim::wear::{Counter, Disk};
 use crate::store::{limit, tree};
 use crate::sys::memory::Pages;
 use crate::sys::signal::{self, Set};
@@ -33,7 +34,6 @@ impl Supervisor {
             None => None,
         };
         exit::forget(run_dir)?;
-        let log = Writer::open(&config).context(|| "failed to initialize logging driver")?;
         let signals = Set::of(&[
             signal::SIGCHLD,
             signal::SIGTERM,
@@ -47,6 +47,8 @@ impl Supervisor {
         stream::set_nonblocking(&listener)?;
 
         supervisor::private_mounts()?;
+        let log =
+            Writer::open(&config, run_dir).context(|| "failed to initialize logging driver")?;
         mount(run_dir, &config)?;
         parts::drop_others(&config);
         parts::mount_all(config.parts.as_deref().unwrap_or_default())?;
@@ -55,6 +57,12 @@ impl Supervisor {
         }
         let policy = Policy::of(config.restart.as_ref());
         let restarts = Restarts::new(policy, config.restarts.unwrap_or(0));
+        // Without a layer of its own a container has at least its records there.
+        let own = config.upper.as_deref().or(config.log.as_deref());
+        let run_disk = own
+            .and_then(|own| Path::new(own).parent())
+            .unwrap_or(run_dir);
+        let wear = Counter::new(Disk::below(run_disk));
         let health = config.health.as_ref().map(Health::new);
         let network = Network::set_up(run_dir)?;
         let mut supervisor = Supervisor {
@@ -75,6 +83,7 @@ impl Supervisor {
             health,
             hotplug: Hotplug::open(run_dir)?,
             network,
+            wear,
             waiting: delay.map(|delay| Instant::now() + delay),
             last,
             buffer: Pages::default(),

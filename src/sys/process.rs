@@ -49,6 +49,19 @@ pub fn fields(stat: &[u8]) -> Option<SplitAsciiWhitespace<'_>> {
     Some(rest.split_ascii_whitespace())
 }
 
+/// How much the process `pid` (or `self`) and those that it has reaped have written to block devices:
+/// counted when a page is dirtied, less what was deleted before it got there (proc_pid_io(5)).
+/// `None` where the kernel does not count it (CONFIG_TASK_IO_ACCOUNTING), or would not say.
+pub fn written_bytes(pid: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let field = |name| {
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+    };
+    let cancelled = field("cancelled_write_bytes:").unwrap_or(0);
+    Some(field("write_bytes:")?.saturating_sub(cancelled))
+}
+
 /// Field 22.
 fn parse_start_time(stat: &[u8]) -> Option<u64> {
     let mut fields = fields(stat)?;

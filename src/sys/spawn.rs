@@ -6,7 +6,7 @@
 
 use crate::sys::{raw, signal};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 use std::ffi::{CStr, CString, c_char, c_int, c_short};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -166,6 +166,18 @@ pub fn exec_with_sockets(program: &CStr, args: &[CString], sockets: &[BorrowedFd
     env.extend(own.into_iter().filter_map(|text| c_string(text).ok()));
     let _ = signal::set_mask(signal::Set::EMPTY);
     raw::execve(program, args, &env)
+}
+
+/// Whether a child of ours has ended and is still to be reaped.
+pub fn is_to_reap(pid: i32) -> bool {
+    let flags = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let Some(pid) = Pid::from_raw(pid) else {
+        return false;
+    };
+    matches!(
+        rustix::process::waitid(WaitId::Pid(pid), flags),
+        Ok(Some(_))
+    )
 }
 
 /// Reap a child of ours if it has ended; true once it has.

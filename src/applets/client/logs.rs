@@ -18,6 +18,10 @@ pub const VERB: Verb = Verb {
         flag("--details", "Show extra details provided to logs"),
         flag("-f, --follow", "Follow log output"),
         flag(
+            "--persist",
+            "Write what the ring driver has in memory to the disk, and show nothing",
+        ),
+        flag(
             "--since string",
             "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)",
         ),
@@ -37,7 +41,12 @@ pub const VERB: Verb = Verb {
 };
 
 fn main(engine: &Engine, options: &Options) -> Result<u8> {
-    let path = format!("/containers/{}", query::encode(&options.args[0]));
+    let name = query::encode(&options.args[0]);
+    if options.is("persist") {
+        engine.send("POST", &format!("/tug/logs/{name}/persist"), Body::Empty)?;
+        return Ok(0);
+    }
+    let path = format!("/containers/{name}");
     // Only this tells whether the log comes in frames.
     let tty = Target::find(engine, &options.args[0])?.tty;
 

@@ -70,6 +70,7 @@ mod values;
 mod version;
 mod volume;
 mod wait;
+mod wear;
 
 use self::config::Config;
 use self::options::{Flag, Verb, flag, list_flags, usage};
@@ -146,6 +147,7 @@ const VERBS: &[&Verb] = &[
     &update_image::VERB,
     &version::VERB,
     &wait::VERB,
+    &wear::VERB,
 ];
 
 const GROUPS: [(&str, &str); 7] = [

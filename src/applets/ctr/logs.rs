@@ -6,6 +6,7 @@ use crate::applets::client::print;
 use crate::error::{Error, Result};
 use crate::shim::client;
 use crate::shim::log::reader::{Reader, Select};
+use crate::shim::log::ring;
 use crate::sys::notify::Changes;
 use crate::sys::poll;
 use crate::wire::stdcopy::Stream;
@@ -28,8 +29,17 @@ pub fn logs(ctr: &Ctr, options: &mut Options) -> Result<u8> {
     let path = ["log.json", "log.local"]
         .map(|name| dir.join(name))
         .into_iter()
-        .find(|path| path.exists())
-        .ok_or_else(|| Error::not_found(format!("container {id} has no log here")))?;
+        .find(|path| path.exists());
+    let run_dir = ctr.run_dir(&id);
+    let shim = client::connect(&run_dir).ok();
+    let in_memory = shim.and_then(|shim| ring::seen_from_outside(shim.pid(), &run_dir));
+    let (live, older) = match (in_memory, path) {
+        (Some(ring), path) => (ring, path),
+        (None, Some(path)) => (path, None),
+        (None, None) => {
+            return Err(Error::not_found(format!("container {id} has no log here")));
+        }
+    };
     let tail = match options.get("tail") {
         None | Some("all") => None,
         Some(_) => options
@@ -42,8 +52,8 @@ pub fn logs(ctr: &Ctr, options: &mut Options) -> Result<u8> {
         tail,
         ..Select::default()
     };
-    let changes = Changes::of_dir(&dir)?;
-    let mut reader = Reader::open(&path, select)?;
+    let changes = Changes::of_dir(live.parent().unwrap_or(&dir))?;
+    let mut reader = Reader::open_both(&live, older.as_deref(), select)?;
     loop {
         changes.clear();
         // Ask first, then read to the end: nothing of the end is missed.

@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Records are gathered up to this and written at once.
 const BATCH_BYTES: usize = 256 << 10;
 
+/// What is copied from another log at a time.
+const COPY_BYTES: usize = 32 << 10;
+
 pub struct LogFile {
     path: PathBuf,
     format: Format,
@@ -23,6 +26,8 @@ pub struct LogFile {
     file: Option<File>,
     /// The length of the file. A piece of a record beyond it is cut off again.
     length: u64,
+    /// How much was written, to all its files.
+    written: u64,
     /// Room for records, of which `batched` bytes are taken; empty while nothing is written.
     batch: Pages,
     batched: usize,
@@ -39,6 +44,7 @@ impl LogFile {
             bounds,
             file: None,
             length: 0,
+            written: 0,
             batch: Pages::default(),
             batched: 0,
             is_dropping: false,
@@ -50,6 +56,11 @@ impl LogFile {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How much this one has written since it was opened.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     pub fn frame(&self, stream: Stream) -> Frame {
@@ -130,7 +141,61 @@ impl LogFile {
             return Err(self.failed("write", &error));
         }
         self.length += batch.len() as u64;
+        self.written += batch.len() as u64;
         Ok(())
+    }
+
+    /// Write the records of another log's file after ours, all of them or none.
+    pub fn take_in(&mut self, records: &File) -> Result<()> {
+        if self.bounds.bytes_max.is_some_and(|max| self.length >= max) {
+            self.rotate()?;
+        }
+        if self.file.is_none() {
+            self.open_file()?;
+        }
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let mut buffer = vec![0u8; COPY_BYTES];
+        let mut offset = 0;
+        let outcome = loop {
+            let copied = records.read_at(&mut buffer, offset).and_then(|count| {
+                (&*file).write_all(buffer.get(..count).unwrap_or_default())?;
+                Ok(count)
+            });
+            match copied {
+                Ok(0) => break Ok(()),
+                Ok(count) => offset += count as u64,
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = outcome {
+            let _ = file.set_len(self.length);
+            return Err(self.failed("write", &error));
+        }
+        self.length += offset;
+        self.written += offset;
+        Ok(())
+    }
+
+    /// What was written is to survive a power cut.
+    pub fn sync(&self) -> Result<()> {
+        let synced = self.file.as_ref().map_or(Ok(()), File::sync_data);
+        synced.map_err(|e| self.failed("sync", &e))
+    }
+
+    /// Begin anew, without what is there. Who reads it still has it.
+    pub fn start_over(&mut self) -> Result<()> {
+        self.file = None;
+        for number in (0..self.bounds.count_max).rev() {
+            match std::fs::remove_file(rotated(&self.path, number)) {
+                Err(e) if e.kind() != ErrorKind::NotFound => {
+                    return Err(self.failed("remove", &e));
+                }
+                _ => {}
+            }
+        }
+        self.open_file()
     }
 
     /// `log.json` becomes `log.json.1`, that becomes `.2`, and so on; the last one goes. A reader

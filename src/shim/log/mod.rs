@@ -9,5 +9,6 @@ pub mod options;
 pub mod reader;
 pub mod record;
 mod remote;
+pub mod ring;
 mod syslog;
 pub mod writer;

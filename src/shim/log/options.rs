@@ -13,6 +13,13 @@ pub type Given = Map<String>;
 const FILE_BYTES_MAX: u64 = 10_000_000;
 const FILES_MAX: u32 = 3;
 
+/// The ring's, in memory; a file of what was written out grows as large.
+const RING_BYTES_MAX: u64 = 256 << 10;
+const RING_FILES_MAX: u32 = 2;
+
+/// A ring holds several of the longest records, and leaves room for others' memory.
+const RING_BOUNDS: std::ops::RangeInclusive<u64> = (16 << 10)..=(64 << 20);
+
 /// What is kept for `logs` beside a driver that cannot be read back.
 const CACHE_BYTES_MAX: u64 = 1 << 20;
 const CACHE_FILES_MAX: u32 = 2;
@@ -25,6 +32,7 @@ pub enum Driver {
     #[default]
     None,
     JsonFile,
+    Ring,
     Local,
     Syslog,
     Journald,
@@ -33,13 +41,18 @@ pub enum Driver {
 
 /// The drivers that have options, with their own ones. Docker's other drivers send to services
 /// that are not on a device.
-const DRIVERS: [(&str, Driver, &str); 5] = [
+const DRIVERS: [(&str, Driver, &str); 6] = [
     (
         "json-file",
         Driver::JsonFile,
         "max-size max-file compress tag labels labels-regex env env-regex",
     ),
     ("local", Driver::Local, "max-size max-file compress"),
+    (
+        "ring",
+        Driver::Ring,
+        "max-size max-file persist tag labels labels-regex env env-regex",
+    ),
     (
         "syslog",
         Driver::Syslog,
@@ -72,6 +85,23 @@ pub struct Settings {
     /// How much may wait for a receiver before output is dropped; without it the container waits.
     pub buffer_bytes_max: Option<usize>,
     pub syslog: Option<Syslog>,
+    pub ring: Option<Ring>,
+}
+
+/// A log in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ring {
+    pub bytes_max: u64,
+    pub persist: Persist,
+}
+
+/// Which ends of a container have its ring written to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persist {
+    Always,
+    /// Those that nobody asked for and that are no success.
+    Crash,
+    Never,
 }
 
 /// The bounds of a log on disk.
@@ -99,7 +129,12 @@ pub fn parse(driver: &str, given: &Given) -> Result<Settings> {
         Driver::Syslog => Some(Syslog::parse(given)?),
         _ => None,
     };
+    let ring = match kind {
+        Driver::Ring => Some(ring(given)?),
+        _ => None,
+    };
     let file = match kind {
+        Driver::Ring => Some(local(given, "", RING_BYTES_MAX, RING_FILES_MAX)?),
         Driver::JsonFile => Some(json_file(given)?),
         Driver::Local => Some(local(given, "", FILE_BYTES_MAX, FILES_MAX)?),
         _ => Some(local(given, "cache-", CACHE_BYTES_MAX, CACHE_FILES_MAX)?).filter(|_| is_cached),
@@ -109,6 +144,7 @@ pub fn parse(driver: &str, given: &Given) -> Result<Settings> {
         file,
         buffer_bytes_max,
         syslog,
+        ring,
     })
 }
 
@@ -116,7 +152,7 @@ pub fn parse(driver: &str, given: &Given) -> Result<Settings> {
 pub fn is_kept(driver: &str, given: &Given) -> bool {
     match driver {
         "none" => false,
-        "json-file" | "local" => true,
+        "json-file" | "local" | "ring" => true,
         _ => is_cached(given).unwrap_or(true),
     }
 }
@@ -246,6 +282,26 @@ fn local(given: &Given, prefix: &str, bytes_max: u64, count_max: u32) -> Result<
     })
 }
 
+/// The size and the files have been looked at by `local`.
+fn ring(given: &Given) -> Result<Ring> {
+    let files = local(given, "", RING_BYTES_MAX, RING_FILES_MAX)?;
+    let bytes_max = files
+        .bytes_max
+        .filter(|bytes| RING_BOUNDS.contains(bytes))
+        .ok_or_else(|| failed("max-size of a ring must be between 16k and 64m"))?;
+    let persist = match given.get("persist").map_or("crash", String::as_str) {
+        "always" => Persist::Always,
+        "crash" => Persist::Crash,
+        "never" => Persist::Never,
+        other => {
+            return Err(failed(&format!(
+                "invalid value for persist: {other}: it is always, crash or never"
+            )));
+        }
+    };
+    Ok(Ring { bytes_max, persist })
+}
+
 fn refuse_compression(name: &str, is_wanted: bool) -> Result<()> {
     if is_wanted {
         return Err(Error::invalid(format!(
@@ -367,6 +423,18 @@ mod tests {
                 "max-file",
                 "x",
                 format!("{failed}strconv.Atoi: parsing \"x\": invalid syntax"),
+            ),
+            (
+                "ring",
+                "max-size",
+                "-1",
+                format!("{failed}max-size of a ring must be between 16k and 64m"),
+            ),
+            (
+                "ring",
+                "persist",
+                "x",
+                format!("{failed}invalid value for persist: x: it is always, crash or never"),
             ),
             (
                 "json-file",

@@ -55,9 +55,14 @@ impl Reader {
     /// A reader of the log at `path` (`…/log.json`) and the rotated files beside it. A log that does
     /// not exist (yet) reads as empty.
     pub fn open(path: &Path, select: Select) -> Result<Reader> {
+        Reader::open_both(path, None, select)
+    }
+
+    /// The same for a log whose older part, where there is one, was moved to another place.
+    pub fn open_both(path: &Path, older: Option<&Path>, select: Select) -> Result<Reader> {
         let mut reader = Reader {
             path: path.to_path_buf(),
-            files: open_all(path)?,
+            files: open_both(path, older)?,
             offset: 0,
             buffer: Vec::new(),
             start: 0,
@@ -72,16 +77,22 @@ impl Reader {
 
     /// A reader of what has come since `mark`. If its file has gone, of all that is there.
     pub fn after(path: &Path, select: Select, mark: Mark) -> Result<Reader> {
-        let mut reader = Reader::open(path, select)?;
+        Ok(Reader::open(path, select)?.behind(mark))
+    }
+
+    /// Leave out what stands before `mark`.
+    pub fn behind(self, mark: Mark) -> Reader {
+        let mut reader = self;
         for at in 0..reader.files.len() {
             let file = reader.files.get(at);
+            let path = &reader.path;
             if file.is_some_and(|file| inode(file, path).is_ok_and(|found| found == mark.file)) {
                 reader.files.truncate(at + 1);
                 reader.offset = mark.offset;
                 break;
             }
         }
-        Ok(reader)
+        reader
     }
 
     pub fn mark(&self) -> Mark {
@@ -257,6 +268,28 @@ fn last_lines(file: &File, wanted: u64) -> std::io::Result<Found> {
         return Ok(Found::At(0));
     }
     Ok(Found::Fewer(newlines))
+}
+
+/// How often a log may be moved while it is opened.
+const MOVES_MAX: u32 = 3;
+
+/// The files of a log and of its older part. If it is moved there just then, it is opened anew, or
+/// its records would be in both.
+fn open_both(path: &Path, older: Option<&Path>) -> Result<Vec<File>> {
+    let Some(older) = older else {
+        return open_all(path);
+    };
+    let newest = |files: &[File]| files.first().and_then(|file| inode(file, path).ok());
+    let mut tries = 0;
+    loop {
+        let mut files = open_all(path)?;
+        let before = newest(&files);
+        files.extend(open_all(older)?);
+        tries += 1;
+        if tries > MOVES_MAX || newest(&open_all(path)?) == before {
+            return Ok(files);
+        }
+    }
 }
 
 /// All files of a log, newest first. In this order a rotation meanwhile shows a file twice, which

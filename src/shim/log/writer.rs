@@ -1,13 +1,14 @@
 //! Takes a container's output and gives it on as records: to a file, to a receiver, or to both. It
 //! never waits.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shim::config::Config;
 use crate::shim::log::file::LogFile;
 use crate::shim::log::options::{self, Driver};
 use crate::shim::log::reader::{Mark, Reader, Select};
 use crate::shim::log::record::{Format, Frame, newline};
 use crate::shim::log::remote::Remote;
+use crate::shim::log::ring::Ring;
 use crate::wire::stdcopy::Stream;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -22,11 +23,13 @@ pub struct Writer {
     rests: [Vec<u8>; 2],
     file: Option<LogFile>,
     remote: Option<Remote>,
+    ring: Option<Ring>,
 }
 
 impl Writer {
     /// The writer that a container's configuration asks for; none, if it is not to be logged.
-    pub fn open(config: &Config) -> Result<Option<Writer>> {
+    /// The caller has a mount namespace of its own.
+    pub fn open(config: &Config, run_dir: &Path) -> Result<Option<Writer>> {
         let driver = config.log_driver.as_deref().unwrap_or("none");
         let empty = options::Given::new();
         let given = config.log_options.as_ref().unwrap_or(&empty);
@@ -35,14 +38,23 @@ impl Writer {
             return Ok(None);
         }
         let format = match settings.driver {
-            Driver::JsonFile => Format::Json(config.log_attrs.clone().unwrap_or_default()),
+            Driver::JsonFile | Driver::Ring => {
+                Format::Json(config.log_attrs.clone().unwrap_or_default())
+            }
             _ => Format::Local,
         };
-        let file = match (&config.log, settings.file) {
-            (Some(path), Some(bounds)) => Some(LogFile::open(Path::new(path), format, bounds)?),
+        let path = config.log.as_deref().map(Path::new);
+        let mut ring = None;
+        let file = match (path, settings.file, settings.ring) {
+            (Some(path), Some(bounds), Some(wanted)) => {
+                ring = Some(Ring::new(wanted.persist, path, bounds));
+                Some(Ring::open(run_dir, wanted.bytes_max, format)?)
+            }
+            (Some(path), Some(bounds), None) => Some(LogFile::open(path, format, bounds)?),
             _ => None,
         };
         Ok(Some(Writer {
+            ring,
             remote: Remote::open(&settings, config)?,
             file,
             rests: Default::default(),
@@ -99,6 +111,30 @@ impl Writer {
             let mut sink = Sink::new(self, stream);
             sink.record(&rest);
             sink.flush();
+        }
+    }
+
+    /// The program has ended. `is_crash`: badly, and nobody asked it to. `is_last`: no other run
+    /// follows in which the ring would go on.
+    pub fn run_ended(&mut self, is_crash: bool, is_last: bool) {
+        if let (Some(ring), Some(file)) = (&mut self.ring, &mut self.file) {
+            ring.run_ended(file, is_crash, is_last);
+        }
+    }
+
+    /// Write out what is kept in memory.
+    pub fn persist(&mut self) -> Result<()> {
+        match (&mut self.ring, &mut self.file) {
+            (Some(ring), Some(file)) => ring.write_out(file),
+            _ => Err(not_in_memory()),
+        }
+    }
+
+    /// How much of the log has been written to a disk.
+    pub fn written_to_disk(&self) -> u64 {
+        match (&self.ring, &self.file) {
+            (Some(ring), _) => ring.written(),
+            (None, file) => file.as_ref().map_or(0, LogFile::written),
         }
     }
 
@@ -163,6 +199,10 @@ impl Writer {
     pub fn rest(&mut self, stream: Stream) -> &mut Vec<u8> {
         &mut self.rests[usize::from(stream == Stream::Stderr)]
     }
+}
+
+pub fn not_in_memory() -> Error {
+    Error::invalid("only the log driver ring keeps a log in memory")
 }
 
 /// Where the records of a chunk go.
