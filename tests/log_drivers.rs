@@ -592,7 +592,6 @@ fn a_crash_writes_the_ring_out_and_a_stop_does_not() {
     let on_disk = |name: &str| std::fs::read_to_string(file(&host, name)).unwrap_or_default();
     for (options, script, expected) in [
         (&[][..], "echo one; exit 3", "one\n"),
-        (&["--init"], "echo one; kill -9 $$", "one\n"),
         (&[], "echo one; exit 0", ""),
         (&["--log-opt=persist=always"], "echo one; exit 0", "one\n"),
         (&["--log-opt=persist=never"], "echo one; exit 3", ""),
@@ -603,6 +602,14 @@ fn a_crash_writes_the_ring_out_and_a_stop_does_not() {
         assert_eq!(!on_disk("log.json").is_empty(), !expected.is_empty());
         host.ok(&["rm", "web"]);
     }
+    // Not by the engine.
+    ring(&host, &[], "echo one; sleep 1000");
+    eventually("it speaks", || logs(&host, &[]).stdout == "one\n");
+    send_signal(host.pid("web"), "KILL");
+    assert_eq!(host.ok(&["wait", "web"]), "137");
+    assert_eq!(logs(&host, &[]).stdout, "one\n");
+    host.ok(&["rm", "web"]);
+
     let trap = "trap 'exit 5' TERM; echo one; while :; do sleep 0.1; done";
     ring(&host, &[], trap);
     eventually("it speaks", || logs(&host, &[]).stdout == "one\n");

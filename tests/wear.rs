@@ -46,15 +46,12 @@ fn what_a_container_writes_is_counted_over_its_runs_and_engines() {
 
     host.ok(&["exec", "web", "touch", "/go"]);
     host.ok(&["wait", "web"]);
-    host.ok(&["start", "-a", "web"]);
+    assert_eq!(host.tug(&["start", "-a", "web"]).code, 0);
     let twice = written(&host);
     assert!(is_about(twice, 8 * MIB), "{twice}");
     host.kill_engine();
     host.start_engine();
-    assert_eq!(
-        wear(&host, "web").unwrap().text("Written"),
-        now.text("Written")
-    );
+    assert_eq!(written(&host), twice);
 
     let table = host.ok(&["system", "wear"]);
     let head: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
@@ -166,4 +163,26 @@ fn at_rest_nothing_is_written() {
         "engine, shims; disk"
     );
     assert!(host.engine_is_alive());
+}
+
+#[test]
+fn a_budget_that_cannot_be_kept_is_refused_by_name() {
+    let host = Host::with_image("wear-budget");
+    let create = |budget| host.tug(&["create", "--write-budget", budget, IMAGE, "true"]);
+    for budget in ["500m", "1k/day", "500m/fortnight"] {
+        let refusal = format!("invalid write budget \"{budget}\": it is a size and a time");
+        create(budget).assert_refused(1, &refusal);
+    }
+    let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    if controllers.is_ok_and(|all| all.contains("io") && all.contains("memory")) {
+        return skip(
+            "wear: budget",
+            "here it can be kept: see tests/guest/wear.sh",
+        );
+    }
+    create("500m/day").assert_refused(
+        1,
+        "Your kernel does not support write budgets or the cgroup is not mounted (",
+    );
+    assert_eq!(host.ok(&["ps", "-aq"]), "");
 }

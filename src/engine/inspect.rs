@@ -4,12 +4,13 @@ use crate::engine::Engine;
 use crate::engine::container::{Container, ExecPhase, Phase};
 use crate::engine::driver;
 use crate::engine::spec::{mounts, security};
+use crate::engine::start::up_shim;
 use crate::error::Result;
 use crate::json;
 use crate::json::node::members;
 use crate::json::object::{self, Object};
 use crate::store::limit;
-use crate::wire::container::{GraphDriver, Health, HostConfig, Inspect, State};
+use crate::wire::container::{GraphDriver, Health, HostConfig, Inspect, State, WriteBudget};
 
 impl Engine {
     /// In JSON, with all members that Docker's has. `size` adds what it has written; it takes time.
@@ -28,6 +29,7 @@ impl Engine {
         let path = |name: &str| Some(data_dir.join(name).display().to_string());
         let text = |text: &str| Some(text.to_string());
         let health = self.health(container);
+        let budget = write_budget(container);
         let (name, exec_ids, restarts, state) = {
             let state = container.lock();
             let execs = state.execs.iter();
@@ -35,6 +37,10 @@ impl Engine {
             let ids: Vec<String> = running.map(|exec| exec.id.clone()).collect();
             let name = format!("/{}", state.name);
             (name, ids, state.restarts, wire_state(&state, health))
+        };
+        let state = State {
+            write_budget: budget,
+            ..state
         };
         Inspect {
             id: Some(container.id.clone()),
@@ -112,7 +118,14 @@ fn wire_state(state: &crate::engine::container::State, health: Option<Health>) -
         started_at: Some(state.started_at.clone()),
         finished_at: Some(state.finished_at.clone()),
         health,
+        write_budget: None,
     }
+}
+
+/// What only its shim knows.
+fn write_budget(container: &Container) -> Option<WriteBudget> {
+    container.current_host().write_budget.as_ref()?;
+    up_shim(container).ok()?.budget().ok()?
 }
 
 /// Names and values, in JSON.

@@ -207,6 +207,11 @@ impl Engine {
         self.options.exec_root.join("containers").join(id)
     }
 
+    /// Where it is noted how much a container has used of its write budget.
+    fn budget_file(&self, id: &str) -> PathBuf {
+        self.options.exec_root.join("budgets").join(id)
+    }
+
     /// The runtime's state directories.
     fn runtime_root(&self) -> PathBuf {
         self.options.exec_root.join("runtime")

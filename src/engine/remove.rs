@@ -112,6 +112,7 @@ impl Engine {
         self.release_volumes(&container.id);
         self.release_network(container);
         self.keep_wear(container);
+        let _ = std::fs::remove_file(self.budget_file(&container.id));
         let data_dir = self.data_dir(&container.id);
         if let Err(error) = limit::release(&data_dir, "upper") {
             self.note(error);

@@ -224,6 +224,8 @@ impl Engine {
             open_stdin: container.config.open_stdin,
             stdin_once: container.config.stdin_once,
             restart: container.current_host().restart_policy.clone(),
+            write_budget: container.current_host().write_budget.clone(),
+            budget_file: text(&self.budget_file(&container.id)),
             ..Default::default()
         };
         self.log_config(container, &mut config)?;

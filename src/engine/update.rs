@@ -63,6 +63,9 @@ impl Engine {
             self.record_update(container, &old)?;
             return Err(error).context(failed);
         }
+        if let Some(budget) = &changes.write_budget {
+            self.tell_budget(container, budget).context(failed)?;
+        }
         self.tell_restart_policy(container, &new).context(failed)?;
         self.tell(container, "update", &[]);
         Ok(warnings)
@@ -103,6 +106,18 @@ impl Engine {
         let new = path.with_extension("new");
         crate::sys::fs::write_private(&new, json::to_string(&spec).as_bytes())?;
         crate::sys::fs::rename(&new, &path)
+    }
+
+    /// As `apply_update`.
+    fn tell_budget(&self, container: &Container, budget: &str) -> Result<()> {
+        let shim = {
+            let state = container.lock();
+            state.shim.clone().filter(|_| state.phase.is_up())
+        };
+        match shim.map_or(Ok(()), |shim| shim.set_budget(budget)) {
+            Err(error) if matches!(error.kind, Kind::Gone | Kind::Conflict) => Ok(()),
+            other => other,
+        }
     }
 
     /// A container that does not run has its limits at the next start.
@@ -205,6 +220,7 @@ fn merge(old: &mut HostConfig, new: &HostConfig) {
     for (old, new) in [
         (&mut old.cpuset_cpus, &new.cpuset_cpus),
         (&mut old.cpuset_mems, &new.cpuset_mems),
+        (&mut old.write_budget, &new.write_budget),
     ] {
         *old = new.clone().or(old.take());
     }

@@ -141,6 +141,15 @@ fn hear(engine: &Arc<Engine>, watched: &mut Watched) -> bool {
             engine.tell(container, "oom", &[]);
             true
         }
+        Ok(Some(Event::Budget(budget))) => {
+            let action = match budget.spent {
+                Some(true) => "write_budget: spent",
+                _ => "write_budget: renewed",
+            };
+            let used = budget.used.unwrap_or(0).to_string();
+            engine.tell(container, action, &[("used", &used)]);
+            true
+        }
         Ok(Some(Event::Paused(is_paused))) => {
             engine.paused(container, is_paused);
             true

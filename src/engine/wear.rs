@@ -17,7 +17,7 @@ use crate::json::value::json_struct;
 use crate::shim::client;
 use crate::shim::wear::{Disk, Wear};
 use crate::store;
-use crate::sys::process;
+use crate::sys::{clock, process};
 use crate::time::Time;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -85,7 +85,7 @@ struct State {
 
 impl Tally {
     pub fn open(data_root: &Path, exec_root: &Path) -> Tally {
-        let uptime = uptime();
+        let uptime = clock::since_boot().as_secs();
         // Where the exec root is no memory, its file may be of another boot.
         let of_this_boot = load(exec_root).filter(|record| record.uptime <= Some(uptime));
         let record = of_this_boot.or_else(|| {
@@ -143,7 +143,7 @@ impl State {
         let own = own_bytes();
         *self.record.engine.get_or_insert(0) += own.saturating_sub(self.own);
         self.own = own;
-        let uptime = uptime();
+        let uptime = clock::since_boot().as_secs();
         let earlier = self.record.uptime.replace(uptime).unwrap_or(uptime);
         *self.record.seconds.get_or_insert(0) += uptime.saturating_sub(earlier);
     }
@@ -158,13 +158,6 @@ fn own_bytes() -> u64 {
 fn load(dir: &Path) -> Option<Record> {
     let bytes = store::record::load(dir, FILE).ok()??;
     json::parse_bytes(&bytes, FILE).ok()
-}
-
-/// Seconds since the boot, with those that it slept.
-fn uptime() -> u64 {
-    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let seconds = text.split('.').next().and_then(|text| text.parse().ok());
-    seconds.unwrap_or(0)
 }
 
 /// Counts what the engine writes until it goes, as one update.

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::oci::spec::Resources;
 use crate::runtime::create::Io;
 use crate::shim::attached::Attached;
+use crate::shim::budget::Budget;
 use crate::shim::helper::{self, Made};
 use crate::shim::log::writer;
 use crate::shim::message::{Attach, Reply, Request};
@@ -12,6 +13,7 @@ use crate::shim::policy::Policy;
 use crate::shim::serve::Supervisor;
 use crate::shim::task::{Streams, Task};
 use crate::shim::wear::Wear;
+use crate::sys::signal::SIGKILL;
 use crate::sys::stream;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,11 @@ impl Supervisor {
                 self.network.refresh(&self.run_dir)?;
                 Ok(Default::default())
             }
+            "budget" => Ok(Reply {
+                budget: self.budget.as_ref().map(Budget::shown),
+                ..Default::default()
+            }),
+            "set_budget" => self.set_budget(&request.budget.unwrap_or_default()),
             "wear" => Ok(Reply {
                 wear: Some(self.wear_so_far()),
                 ..Default::default()
@@ -89,6 +96,11 @@ impl Supervisor {
         let signal = signal.ok_or_else(|| Error::invalid("kill needs a signal"))?;
         self.restarts.is_stopped = true;
         self.restarts.is_cancelled |= request.is_stop.unwrap_or(false);
+        if let Some(budget) = &mut self.budget
+            && (request.is_stop.unwrap_or(false) || signal == SIGKILL)
+        {
+            budget.let_go(self.run.group.as_ref());
+        }
         self.kill(signal)?;
         // Frozen, it would never know.
         if request.is_stop.unwrap_or(false) && self.is_frozen() {

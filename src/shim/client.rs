@@ -14,7 +14,7 @@ use crate::shim::message::{self, LINE_BYTES_MAX, Reply, Request};
 use crate::shim::wear::Wear;
 use crate::sys::spawn::{self, Program};
 use crate::sys::{failed, fs, poll, process, signal, socket};
-use crate::wire::container::{Health, RestartPolicy};
+use crate::wire::container::{Health, RestartPolicy, WriteBudget};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -111,6 +111,8 @@ pub enum Event {
         code: i32,
     },
     Oom,
+    /// Its write budget is spent, or is not any more.
+    Budget(WriteBudget),
     Paused(bool),
 }
 
@@ -375,6 +377,25 @@ impl Shim {
         self.call(&request, &[], START_TIMEOUT).map(drop)
     }
 
+    /// How it stands with its write budget, if it has one.
+    pub fn budget(&self) -> Result<Option<WriteBudget>> {
+        let request = Request {
+            verb: verb("budget"),
+            ..Default::default()
+        };
+        let reply = self.call(&request, &[], GLANCE_TIMEOUT)?;
+        Ok(reply.budget)
+    }
+
+    pub fn set_budget(&self, budget: &str) -> Result<()> {
+        let request = Request {
+            verb: verb("set_budget"),
+            budget: Some(budget.to_string()),
+            ..Default::default()
+        };
+        self.call(&request, &[], CALL_TIMEOUT).map(drop)
+    }
+
     /// What it has written since the shim began.
     pub fn wear(&self) -> Result<Wear> {
         let request = Request {
@@ -540,6 +561,9 @@ impl Watch {
                 }
                 Some("ready") => return Ok(Some(Event::Ready)),
                 Some("oom") => return Ok(Some(Event::Oom)),
+                Some("budget") => {
+                    return Ok(Some(Event::Budget(reply.budget.unwrap_or_default())));
+                }
                 Some("pause") => return Ok(Some(Event::Paused(true))),
                 Some("unpause") => return Ok(Some(Event::Paused(false))),
                 // An event of a newer shim.

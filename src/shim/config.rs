@@ -58,6 +58,9 @@ json_struct! {
         /// Docker's StdinOnce: the container's stdin closes when the first client's does.
         pub stdin_once: Option<bool>,
         pub restart: Option<RestartPolicy>,
+        /// As the user writes it; and where it is noted how much of it is used.
+        pub write_budget: Option<String>,
+        pub budget_file: Option<String>,
         /// When to run the check of `health.json`, if there is one.
         pub health: Option<HealthConfig>,
         /// How often it was restarted already.

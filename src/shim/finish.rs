@@ -59,6 +59,9 @@ impl Supervisor {
         let delay = match self.run.failure {
             Some(_) => None,
             None => {
+                if let Some(budget) = &mut self.budget {
+                    budget.end(self.run.group.as_ref());
+                }
                 let ran = finished.saturating_duration_since(started);
                 self.restarts.after(exit.code.into(), ran)
             }

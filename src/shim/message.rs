@@ -22,7 +22,7 @@ use crate::oci::spec::{Process, Resources};
 use crate::shim::exit::Exit;
 use crate::shim::log::reader::Mark;
 use crate::shim::wear::Wear;
-use crate::wire::container::{Health, RestartPolicy};
+use crate::wire::container::{Health, RestartPolicy, WriteBudget};
 
 /// The longest line. An exec carries a whole environment, which execve(2) bounds to 2 MiB at the
 /// usual stack limit; JSON may double some of it.
@@ -43,6 +43,8 @@ json_struct! {
         /// Of a signal: the container shall not start again after it.
         pub is_stop: Option<bool>,
         pub restart: Option<RestartPolicy>,
+        /// As the user writes it.
+        pub budget: Option<String>,
     }
 
     /// How to join a client to a process's streams; the client's connection comes beside the line.
@@ -80,7 +82,7 @@ json_struct! {
         pub started_at: Option<String>,
         pub running: Option<bool>,
         pub exit_code: Option<i32>,
-        /// `exit`, `start`, `ready`, `execexit`, `health` or `oom`.
+        /// `exit`, `start`, `ready`, `execexit`, `health`, `budget` or `oom`.
         pub event: Option<String>,
         pub id: Option<String>,
         /// The end of the last run, where there was one.
@@ -99,6 +101,7 @@ json_struct! {
         pub health: Option<Health>,
         pub group: Option<String>,
         pub wear: Option<Wear>,
+        pub budget: Option<WriteBudget>,
     }
 }
 

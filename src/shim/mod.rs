@@ -11,6 +11,7 @@ pub mod answer;
 pub mod attached;
 pub mod backend;
 pub mod backlog;
+pub mod budget;
 pub mod call;
 pub mod client;
 pub mod config;

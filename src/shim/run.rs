@@ -91,6 +91,9 @@ impl Supervisor {
             oom_events: oom_events.map(File::from),
             ..Run::default()
         };
+        if let Some(budget) = &mut self.budget {
+            budget.begin(self.run.group.as_ref())?;
+        }
         match &mut self.hotplug {
             Some(hotplug) => hotplug.begin(pid, self.run.group.as_ref()),
             None => Ok(()),

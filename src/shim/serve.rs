@@ -9,6 +9,7 @@ use crate::json;
 use crate::log;
 use crate::shim::attached::Attached;
 use crate::shim::backend::Backend;
+use crate::shim::budget::Budget;
 use crate::shim::call::Call;
 use crate::shim::config::Config;
 use crate::shim::exit::Exit;
@@ -67,6 +68,7 @@ pub struct Supervisor {
     pub hotplug: Option<Hotplug>,
     pub network: Network,
     pub wear: Counter,
+    pub budget: Option<Budget>,
     /// Between two runs: when the next one begins.
     pub waiting: Option<Instant>,
     /// How the last run ended.
@@ -213,6 +215,7 @@ impl Supervisor {
             .chain(self.waiting)
             .chain(self.network.ports.deadline())
             .chain(self.health.as_ref().and_then(Health::deadline))
+            .chain(self.budget.as_ref().and_then(Budget::deadline))
             .chain(self.network.deadline())
             .chain(idle)
             .min()
@@ -401,6 +404,7 @@ impl Supervisor {
             }
         }
         self.tend_health(now);
+        self.tend_budget(now);
         if self
             .network
             .deadline()

@@ -3,6 +3,7 @@
 use crate::error::{Context, Result};
 use crate::image::overlay;
 use crate::shim::backend::Backend;
+use crate::shim::budget::{self, Budget};
 use crate::shim::config::{self, Config};
 use crate::shim::exit;
 use crate::shim::health::Health;
@@ -63,6 +64,10 @@ impl Supervisor {
             .and_then(|own| Path::new(own).parent())
             .unwrap_or(run_dir);
         let wear = Counter::new(Disk::below(run_disk));
+        let wanted = budget::parse(config.write_budget.as_deref().unwrap_or_default())?;
+        let file = Path::new(config.budget_file.as_deref().unwrap_or_default());
+        let budget = wanted.map(|wanted| Budget::open(wanted, wear.disk(), file));
+        let budget = budget.transpose()?;
         let health = config.health.as_ref().map(Health::new);
         let network = Network::set_up(run_dir)?;
         let mut supervisor = Supervisor {
@@ -84,6 +89,7 @@ impl Supervisor {
             hotplug: Hotplug::open(run_dir)?,
             network,
             wear,
+            budget,
             waiting: delay.map(|delay| Instant::now() + delay),
             last,
             buffer: Pages::default(),

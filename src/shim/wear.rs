@@ -64,6 +64,11 @@ impl Counter {
         }
     }
 
+    /// The one that it was made for.
+    pub fn disk(&self) -> Option<Disk> {
+        self.disk
+    }
+
     /// A run has ended; its group is still there.
     pub fn run_ended(&mut self, group: Option<&Group>, ran: Duration) {
         self.ended = self.by_controller(group);

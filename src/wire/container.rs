@@ -152,6 +152,8 @@ json_struct! {
         pub cpu_percent: Option<i64> = "CpuPercent",
         pub io_maximum_iops: Option<i64> = "IOMaximumIOps",
         pub io_maximum_bandwidth: Option<i64> = "IOMaximumBandwidth",
+        /// Ours: how much it may write to the data root's disk, `500m/day`.
+        pub write_budget: Option<String> = "WriteBudget",
         pub masked_paths: Option<Vec<String>> = "MaskedPaths",
         pub readonly_paths: Option<Vec<String>> = "ReadonlyPaths",
     }
@@ -411,6 +413,20 @@ json_struct! {
         pub finished_at: Option<String> = "FinishedAt",
         /// Only with a health check.
         pub health: Option<Health> = "Health",
+        /// Only with a write budget, while it runs.
+        pub write_budget: Option<WriteBudget> = "WriteBudget",
+    }
+
+    /// Ours: how a container stands with its write budget.
+    #[derive(Clone, Debug, Default)]
+    pub struct WriteBudget {
+        pub bytes: Option<u64> = "Bytes",
+        /// The time that they are for.
+        pub seconds: Option<u64> = "Seconds",
+        pub used: Option<u64> = "Used",
+        /// Until there is a new one.
+        pub seconds_left: Option<u64> = "SecondsLeft",
+        pub spent: Option<bool> = "Spent",
     }
 
     /// What the health check has found (API, Health).

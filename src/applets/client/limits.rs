@@ -66,6 +66,11 @@ pub const SHARED: &[Flag] = &[
         "Restart policy to apply when a container exits (default \"no\")",
     )
     .into(Place::Other(values::restart)),
+    flag(
+        "--write-budget string",
+        "Bytes that may be written to the engine's disk in a time (such as 500m/day; none to lift it)",
+    )
+    .into(Place::Text(|c| &mut c.host.write_budget)),
 ];
 
 /// Of `create` and `run` alone.

@@ -106,7 +106,7 @@ fn hear(watched: &mut Watched) -> Result<bool> {
         Ok(Some(Event::Start(started))) => tell(id, "start", |event| {
             event.number("pid", u64::from(started.pid.unsigned_abs()));
         })?,
-        Ok(Some(Event::Health(_) | Event::Ready)) => {}
+        Ok(Some(Event::Health(_) | Event::Ready | Event::Budget(_))) => {}
         Ok(Some(Event::Paused(is_paused))) => {
             tell(id, if is_paused { "paused" } else { "resumed" }, |_| {})?;
         }

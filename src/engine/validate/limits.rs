@@ -6,6 +6,7 @@ use crate::engine::config::{Limits, Options};
 use crate::engine::spec::resources::Controllers;
 use crate::error::{Error, Result};
 use crate::kernel::{Feature, lacks};
+use crate::shim::budget;
 use crate::wire::container::HostConfig;
 use std::path::Path;
 
@@ -25,6 +26,7 @@ pub fn check(
     pids(host, controllers, &mut lost)?;
     cpu(host, controllers, &mut lost)?;
     cpuset(host, controllers, &mut lost)?;
+    write_budget(host, controllers, &mut lost)?;
     block_io(host, controllers, &mut lost)
 }
 
@@ -328,6 +330,26 @@ fn ranges(list: &str) -> Option<Vec<std::ops::RangeInclusive<u32>>> {
         (first <= last).then_some(first..=last)
     };
     list.trim().split(',').map(range).collect()
+}
+
+fn write_budget(
+    host: &mut HostConfig,
+    controllers: Controllers,
+    lost: &mut Lost<'_>,
+) -> Result<()> {
+    let text = host.write_budget.as_deref().unwrap_or_default();
+    let lacking = match (budget::parse(text)?, controllers) {
+        (None, _) => return Ok(()),
+        (_, Controllers { io: false, .. }) => Feature::BlkCgroup,
+        // Nobody knows then whose the pages are that go to the disk.
+        (_, Controllers { memory: false, .. }) => Feature::Memcg,
+        _ => return Ok(()),
+    };
+    lost.discard(
+        &mut host.write_budget,
+        Why::Lacks(lacking),
+        "Your kernel does not support write budgets or the cgroup is not mounted. Write budget discarded.",
+    )
 }
 
 fn block_io(host: &mut HostConfig, controllers: Controllers, lost: &mut Lost<'_>) -> Result<()> {
