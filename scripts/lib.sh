@@ -105,6 +105,13 @@ lay_out() {
     mv "$tree.tar.new" "$tree.tar"
 }
 
+# The targets: files in targets/. The directories beside them are for packagers.
+targets() {
+    for file in targets/*; do
+        [ ! -f "$file" ] || echo "${file#targets/}"
+    done
+}
+
 # target NAME: set what targets/NAME says. The beginning of a name is enough: `aarch64`.
 target() {
     for file in "targets/$1" "targets/$1"*; do
@@ -114,13 +121,13 @@ target() {
         . "./$file"
         return 0
     done
-    die "no target $1; there are: $(ls targets | xargs)"
+    die "no target $1; there are: $(targets | xargs)"
 }
 
 # The target that this machine runs.
 own_target() {
     machine=$(dpkg --print-architecture)
-    file=$(grep -lx "DEBIAN=$machine" targets/* | head -n 1)
+    file=$(grep -slx "DEBIAN=$machine" targets/* | head -n 1)
     [ -n "$file" ] || die "no file in targets/ has DEBIAN=$machine"
     target "${file#targets/}"
 }

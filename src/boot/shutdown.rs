@@ -98,7 +98,9 @@ fn kill_the_rest(boot: &mut Boot) {
     if !boot.is_init {
         return;
     }
-    let is_alone = &mut |_: &mut Boot| signal::kill(-1, 0).is_err();
+    // Not asked of kill(-1): the kernel's own threads answer it for ever. Whatever lives of the others
+    // is our child, or becomes it when its parent ends.
+    let is_alone = &mut |_: &mut Boot| !signal::has_children();
     let _ = signal::kill(-1, SIGTERM);
     if !wait_for(boot, GRACE, is_alone) {
         let _ = signal::kill(-1, SIGKILL);

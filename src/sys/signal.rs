@@ -8,7 +8,7 @@ use crate::sys::failed;
 use crate::sys::raw::check;
 use linux_raw_sys::general as kernel;
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 use std::ffi::{c_int, c_long};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
@@ -237,6 +237,15 @@ pub struct Ended {
     pub pid: i32,
     /// As a shell tells it: the exit status, or 128 and the signal.
     pub code: i32,
+}
+
+/// Whether there is any child, alive or not yet reaped.
+pub fn has_children() -> bool {
+    let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(
+        rustix::process::waitid(WaitId::All, any),
+        Err(Errno::CHILD)
+    )
 }
 
 /// Reap one child that has ended; `None` when none has.

@@ -45,6 +45,7 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
         signal::SIGUSR2,
         signal::SIGTERM,
         signal::SIGINT,
+        signal::SIGPWR,
         signal::SIGCHLD,
         signal::SIGHUP,
     ]);
@@ -102,9 +103,15 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
         },
     );
     service::notify("STOPPING=1");
+    let is_down = match served {
+        Ok(End::Told) => passes.is_none() && !engine.settings().live_restore,
+        // What an init script asks for where it cannot tell a restart from the end of everything:
+        // containers end as if with the power, and come back as their restart policies say.
+        Ok(End::PowerDown) => true,
+        _ => false,
+    };
     // Of the two signals alone: shims that end are no reason to hurry.
-    let is_told = served.as_ref().is_ok_and(|end| *end == End::Told);
-    if is_told && passes.is_none() && !engine.settings().live_restore {
+    if is_down {
         engine.stop_all(signal::descriptor(ends)?.as_fd());
     }
 

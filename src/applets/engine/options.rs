@@ -23,7 +23,8 @@ Usage: tug engine [OPTION]...
 
 Serve Docker's HTTP API (1.24 to 1.51) and run containers. Stays in the
 foreground. SIGTERM ends it, and its containers live on (see --live-restore);
-SIGHUP reads the configuration file again.
+SIGPWR ends both, as the machine goes down. SIGHUP reads the configuration file
+again.
 
 Every option can stand in /etc/tug/daemon.json, or where there is none in
 /etc/docker/daemon.json, under the name that dockerd has for it there.

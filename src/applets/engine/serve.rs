@@ -59,6 +59,8 @@ struct Service {
 pub enum End {
     /// By a signal.
     Told,
+    /// By the signal that the machine goes down.
+    PowerDown,
     /// Nobody needs it for now.
     Idle,
 }
@@ -125,6 +127,7 @@ pub fn until_end(engine: &Arc<Engine>, orders: &Orders<'_>) -> Result<End> {
                         signal::SIGCHLD => client::reap(),
                         signal::SIGHUP => (orders.reload)(),
                         signal::SIGUSR2 => (orders.go_over)(),
+                        signal::SIGPWR => return Ok(End::PowerDown),
                         _ => return Ok(End::Told),
                     }
                 }
