@@ -242,10 +242,7 @@ pub struct Ended {
 /// Whether there is any child, alive or not yet reaped.
 pub fn has_children() -> bool {
     let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    !matches!(
-        rustix::process::waitid(WaitId::All, any),
-        Err(Errno::CHILD)
-    )
+    !matches!(rustix::process::waitid(WaitId::All, any), Err(Errno::CHILD))
 }
 
 /// Reap one child that has ended; `None` when none has.
