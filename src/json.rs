@@ -174,7 +174,7 @@ fn scan(text: &str) -> std::result::Result<(), Broken> {
 }
 
 /// `true`, `false`, `null` or a number (RFC 8259, section 6).
-fn is_word(word: &str) -> bool {
+pub fn is_word(word: &str) -> bool {
     if matches!(word, "true" | "false" | "null") {
         return true;
     }

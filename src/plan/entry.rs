@@ -5,7 +5,7 @@
 //! such an option, its table says when the entry is resolved.
 
 use super::words::{self, Quoting};
-use super::{Condition, Dependency, Entry, Phase};
+use super::{Condition, Dependency, Entry, Phase, Until};
 use crate::error::{Context, Error, Result};
 use crate::json::node::Node;
 use std::path::Path;
@@ -24,7 +24,22 @@ pub struct Draft {
     pub timeout: Option<Duration>,
     pub critical: bool,
     pub health: Option<Vec<String>>,
-    pub phase: Option<Phase>,
+    /// What other files call it, where that is not its name.
+    pub service: String,
+    /// What those that come after it wait for.
+    pub until: Until,
+    /// What it comes after by the names that units have.
+    pub wishes: Vec<Wish>,
+    /// Units that come after it.
+    pub before: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// To come after a unit's container.
+pub struct Wish {
+    pub service: String,
+    /// It makes no sense without.
+    pub is_needed: bool,
 }
 
 impl Draft {
@@ -61,7 +76,7 @@ impl Draft {
         }
         Ok(Entry {
             name: self.name,
-            phase: self.phase.unwrap_or(phase),
+            phase,
             arguments,
             image: self.image,
             after: self.after,

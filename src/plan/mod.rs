@@ -1,6 +1,7 @@
 //! Plans: what containers a board or a directory of files asks for, as data.
 //!
-//! A plan is made of small files that people write: our JSON (`entry`). Each becomes *arguments of `tug create`*, so that a plan can say what
+//! A plan is made of small files that people write: our JSON (`entry`), quadlet units (`quadlet`),
+//! a compose file (`compose`). Each becomes *arguments of `tug create`*, so that a plan can say what
 //! the command line can, in its words, and no second parser says what they mean: whoever reads a
 //! plan is handed the client's as a `Resolver`.
 //!
@@ -11,12 +12,19 @@
 // Until `boot` and `apply` read plans.
 #![allow(dead_code)]
 
+mod compose;
 mod entry;
 pub mod hint;
+mod keys;
 pub mod machine;
 pub mod order;
+mod quadlet;
 mod read;
+#[cfg(test)]
+mod tests;
+mod unit;
 mod words;
+mod yaml;
 
 use self::machine::Machine;
 use self::order::Order;
@@ -98,8 +106,9 @@ pub struct Dependency {
 }
 
 /// What is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Until {
+    #[default]
     Started,
     Healthy,
     /// Ended with exit code 0.

@@ -1,10 +1,14 @@
 //! Directories and files into a set.
 
-use super::entry::Draft;
+use super::entry::{Draft, Wish};
 use super::machine::Machine;
-use super::{Phase, Remark, Set, entry, machine as board};
+use super::unit::{Names, Unit};
+use super::{
+    Dependency, Entry, Phase, Remark, Set, Until, compose, entry, machine as board, quadlet,
+};
 use crate::error::{Context, Error, Result};
 use crate::sys;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 /// More than any plan file has.
@@ -69,7 +73,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The text of a plan file. What else may lie there, such as a FIFO, would never end.
-fn text(path: &Path) -> Result<String> {
+pub fn text(path: &Path) -> Result<String> {
     let failed = |error| Error::io("read", &error);
     let about = std::fs::metadata(path).map_err(failed)?;
     if !about.is_file() {
@@ -82,20 +86,52 @@ fn text(path: &Path) -> Result<String> {
     text.map_err(|_| Error::invalid("not UTF-8"))
 }
 
+/// A unit of systemd's, with its drop-ins.
+fn unit(path: &Path) -> Result<Unit> {
+    let mut unit = Unit::default();
+    unit.add(&text(path)?)?;
+    let mut dir = path.as_os_str().to_os_string();
+    dir.push(".d");
+    let dir = PathBuf::from(dir);
+    if dir.is_dir() {
+        for path in list(&dir)? {
+            if path.extension().is_some_and(|kind| kind == "conf") {
+                text(&path)
+                    .and_then(|text| unit.add(&text))
+                    .context(|| path.display())?;
+            }
+        }
+    }
+    Ok(unit)
+}
+
+/// `web` of `/etc/tug/boot/services/web.container`, and `container`.
+fn parts(path: &Path) -> (&str, &str) {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.unwrap_or_default();
+    name.rsplit_once('.').unwrap_or((name, ""))
+}
+
 /// A set in the making.
 #[derive(Default)]
 struct Gathered {
     set: Set,
+    /// Of each entry: what else its file said.
+    extras: Vec<Extra>,
+}
+
+struct Extra {
+    service: String,
+    until: Until,
+    wishes: Vec<Wish>,
+    before: Vec<String>,
 }
 
 impl Gathered {
     fn read_all(&mut self, files: Vec<PathBuf>, phase: Phase) {
         for path in files {
             if let Err(error) = self.read(&path, phase) {
-                self.set.broken.push(Remark {
-                    file: path,
-                    text: error.to_string(),
-                });
+                self.set.refuse(&path, &error);
             }
         }
     }
@@ -106,19 +142,117 @@ impl Gathered {
     }
 
     fn read_kind(&mut self, path: &Path, phase: Phase) -> Result<()> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let (stem, kind) = name.rsplit_once('.').unwrap_or((&name, ""));
         let dir = path.parent().unwrap_or(Path::new("/"));
+        let (stem, kind) = parts(path);
         match kind {
             "json" => {
                 let draft = entry::read(&text(path)?, stem, dir)?;
                 self.add(draft, path, phase)
             }
-            _ => Err(Error::invalid("no plan file: NAME.json is wanted")),
+            "container" => self.read_container(path, phase),
+            "volume" | "network" => self.read_made(path),
+            "yml" | "yaml" => self.read_compose(path, phase),
+            "kube" | "pod" | "image" | "build" => Err(Error::invalid(format!(
+                "units of the kind .{kind} are not read: .container, .volume and .network are"
+            ))),
+            _ => Err(Error::invalid(
+                "no plan file: NAME.json, .container, .volume, .network or .yml is wanted",
+            )),
         }
     }
 
-    fn add(&mut self, draft: Draft, path: &Path, phase: Phase) -> Result<()> {
+    fn read_container(&mut self, path: &Path, phase: Phase) -> Result<()> {
+        let (name, _) = parts(path);
+        if name.ends_with('@') {
+            return Err(Error::invalid(
+                "a template starts nothing: name an instance",
+            ));
+        }
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        let used = RefCell::new(Vec::new());
+        let sibling = |name: &str| {
+            let path = dir.join(name);
+            used.borrow_mut().push(path.clone());
+            let (stem, _) = parts(&path);
+            let names = Names {
+                unit: stem,
+                path: &path,
+            };
+            unit(&path)
+                .and_then(|unit| quadlet::name(&unit, &names))
+                .context(|| name.to_string())
+        };
+        let names = Names { unit: name, path };
+        let draft = quadlet::container(&unit(path)?, &names, &sibling)?;
+        self.add(draft, path, phase)?;
+        for path in used.take() {
+            let is_made = parts(&path).1 != "container";
+            // A broken one is listed under its own name.
+            if is_made && let Err(error) = self.read(&path, phase) {
+                self.set.refuse(&path, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// A volume or network; the units that use one ask for it too.
+    fn read_made(&mut self, path: &Path) -> Result<()> {
+        let (stem, kind) = parts(path);
+        let made = match kind {
+            "volume" => &self.set.volumes,
+            _ => &self.set.networks,
+        };
+        let is_broken = self.set.broken.iter().any(|remark| remark.file == path);
+        if is_broken || made.iter().any(|made| made.file == path) {
+            return Ok(());
+        }
+        let names = Names { unit: stem, path };
+        let (new, notes) = quadlet::made(&unit(path)?, &names)?;
+        if let Some(other) = made.iter().find(|made| made.name == new.name) {
+            let (other, name) = (other.file.display(), &new.name);
+            return Err(Error::invalid(format!("{other} has a {kind} {name} too")));
+        }
+        match kind {
+            "volume" => self.set.volumes.push(new),
+            _ => self.set.networks.push(new),
+        }
+        self.note(path, notes);
+        Ok(())
+    }
+
+    fn read_compose(&mut self, path: &Path, phase: Phase) -> Result<()> {
+        let mut project = compose::read(&text(path)?, path)?;
+        self.set.broken.extend(project.remarks(path));
+        self.set.volumes.append(&mut project.volumes);
+        self.set.networks.append(&mut project.networks);
+        for draft in project.drafts {
+            let name = draft.name.clone();
+            if let Err(error) = self.add(draft, path, phase) {
+                let text = format!("{}: {name}: {error}", path.display());
+                self.set.refuse(path, &Error::invalid(text));
+            }
+        }
+        self.note(path, project.notes);
+        Ok(())
+    }
+
+    fn note(&mut self, path: &Path, notes: Vec<String>) {
+        for note in notes {
+            self.set.notes.push(Remark {
+                file: path.to_path_buf(),
+                text: format!("{}: {note}", path.display()),
+            });
+        }
+    }
+
+    fn add(&mut self, mut draft: Draft, path: &Path, phase: Phase) -> Result<()> {
+        let extra = Extra {
+            service: std::mem::take(&mut draft.service),
+            until: draft.until,
+            wishes: std::mem::take(&mut draft.wishes),
+            before: std::mem::take(&mut draft.before),
+        };
+        let notes = std::mem::take(&mut draft.notes);
         let entry = draft.finish(path, phase)?;
         let name = &entry.name;
         let mut entries = self.set.entries.iter();
@@ -129,11 +263,66 @@ impl Gathered {
             )));
         }
         self.set.entries.push(entry);
+        self.extras.push(extra);
+        self.note(path, notes);
         Ok(())
     }
 
-    fn finish(self) -> Set {
+    /// Units name each other as systemd would; here they are containers.
+    fn finish(mut self) -> Set {
+        for place in 0..self.extras.len() {
+            let Some(extra) = self.extras.get_mut(place) else {
+                break;
+            };
+            let wishes = std::mem::take(&mut extra.wishes);
+            let before = std::mem::take(&mut extra.before);
+            for wish in wishes {
+                self.grant(place, &wish);
+            }
+            for later in before {
+                if let Some(other) = self.find(&later) {
+                    self.put_after(other, place);
+                }
+            }
+        }
         self.set
+    }
+
+    fn find(&self, service: &str) -> Option<usize> {
+        let by_service = |extra: &Extra| extra.service == service && !service.is_empty();
+        let by_name = |entry: &Entry| entry.name == service;
+        let place = self.extras.iter().position(by_service);
+        place.or_else(|| self.set.entries.iter().position(by_name))
+    }
+
+    fn grant(&mut self, place: usize, wish: &Wish) {
+        let service = &wish.service;
+        match self.find(service) {
+            Some(other) => self.put_after(place, other),
+            // `order` says that it is missing.
+            None if wish.is_needed => self.depend(place, service.clone(), Until::Started),
+            None => {
+                let file = self.set.entries.get(place).map(|entry| entry.file.clone());
+                let note = format!("it comes after {service}, which is not here");
+                self.note(&file.unwrap_or_default(), vec![note]);
+            }
+        }
+    }
+
+    fn put_after(&mut self, place: usize, earlier: usize) {
+        let entry = self.set.entries.get(earlier);
+        let extra = self.extras.get(earlier);
+        if let (Some(entry), Some(extra)) = (entry, extra) {
+            self.depend(place, entry.name.clone(), extra.until);
+        }
+    }
+
+    fn depend(&mut self, place: usize, name: String, until: Until) {
+        if let Some(entry) = self.set.entries.get_mut(place)
+            && !entry.after.iter().any(|after| after.name == name)
+        {
+            entry.after.push(Dependency { name, until });
+        }
     }
 }
 
@@ -143,110 +332,5 @@ impl Set {
             file: file.to_path_buf(),
             text: error.to_string(),
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A directory with files, gone with the value.
-    struct Plan(PathBuf);
-
-    impl Plan {
-        fn new(files: &[(&str, &str)]) -> Plan {
-            let id = crate::id::random().unwrap();
-            let dir = std::env::temp_dir().join(format!("tug-plan-{id}"));
-            for (name, text) in files {
-                let path = dir.join(name);
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, text).unwrap();
-            }
-            Plan(dir)
-        }
-
-        /// Names with their phases, and what is wrong.
-        fn shown(&self) -> (String, Vec<String>) {
-            let set = super::dir(&self.0).unwrap();
-            let names: Vec<String> = set
-                .entries
-                .iter()
-                .map(|entry| format!("{}:{:?}", entry.name, entry.phase))
-                .collect();
-            let dir = format!("{}/", self.0.display());
-            let plain = |remark: &Remark| remark.text.replace(&dir, "");
-            (names.join(" "), set.broken.iter().map(plain).collect())
-        }
-    }
-
-    impl Drop for Plan {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    #[test]
-    fn a_plan_is_read_by_phase_and_name_and_a_broken_file_stops_no_other() {
-        let image = r#"{"image":"a"}"#;
-        let plan = Plan::new(&[
-            ("machine.json", "{}"),
-            ("onboot/20-second.json", image),
-            ("onboot/10-first.json", image),
-            ("services/web.json", image),
-            ("services/.hidden.json", "{"),
-            ("services/web.json~", "{"),
-            ("services/broken.json", "{"),
-            ("services/what.txt", "x"),
-            ("onshutdown/bye.json", image),
-            ("onshutdown/other.json", r#"{"image":"a","name":"web"}"#),
-            ("late.json", image),
-        ]);
-        let (entries, broken) = plan.shown();
-        assert_eq!(
-            entries,
-            "10-first:Onboot 20-second:Onboot web:Service bye:Onshutdown late:Service"
-        );
-        assert_eq!(
-            broken,
-            [
-                "services/broken.json: invalid JSON: line 1, column 2: unexpected end",
-                "services/what.txt: no plan file: NAME.json is wanted",
-                "onshutdown/other.json: services/web.json has a container web too",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_missing_plan_is_no_empty_one() {
-        let error = super::dir(Path::new("/nowhere/plan")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "read /nowhere/plan: No such file or directory (os error 2)"
-        );
-        assert!(
-            super::machine(Path::new("/nowhere/plan"))
-                .unwrap()
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn what_is_no_file_of_text_is_refused() {
-        let plan = Plan::new(&[("services/a.json", ""), ("machine.json", "{\"dns\":1}")]);
-        std::fs::write(plan.0.join("services/latin.json"), b"{\"image\":\"\xe4\"}").unwrap();
-        let large = " ".repeat(SIZE_MAX as usize + 1);
-        std::fs::write(plan.0.join("services/large.json"), large).unwrap();
-        std::os::unix::fs::symlink("/dev/zero", plan.0.join("services/zero.json")).unwrap();
-        assert_eq!(
-            plan.shown().1,
-            [
-                "services/a.json: invalid JSON: line 1, column 1: unexpected end",
-                "services/large.json: larger than 1 MiB: no plan file is",
-                "services/latin.json: not UTF-8",
-                "services/zero.json: no file",
-            ]
-        );
-        let error = super::machine(&plan.0).unwrap_err().to_string();
-        assert!(error.ends_with("machine.json: dns cannot be this number"));
     }
 }
