@@ -35,8 +35,8 @@ impl Unit {
             let mut whole = line.to_string();
             while let Some(begun) = whole.strip_suffix('\\') {
                 // Comments in between are none of it.
-                let next = lines.by_ref().map(|(line, _)| line.trim());
-                let next = next.skip_while(|line| is_comment(line)).next();
+                let mut next = lines.by_ref().map(|(line, _)| line.trim());
+                let next = next.find(|line| !is_comment(line));
                 whole = format!("{begun} {}", next.unwrap_or_default());
             }
             let assignment = whole.split_once('=').filter(|_| !section.is_empty());
