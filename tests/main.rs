@@ -71,6 +71,7 @@ mod network_links;
 mod network_plan;
 mod networks;
 mod oci_config;
+mod orchestration;
 mod output;
 mod pause;
 mod ports;

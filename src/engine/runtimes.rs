@@ -96,13 +96,14 @@ impl Engine {
         }))
     }
 
-    /// All of them, as `info` tells.
+    /// All of them, as `info` tells; by the name that clients look for, too.
     pub(super) fn runtimes(&self) -> Runtimes {
         let own = Runtime {
             path: Some(OWN.to_string()),
             ..Runtime::default()
         };
         let mut all = self.settings().runtimes.clone();
+        all.add(ALIASES[0], &own);
         all.insert(OWN.to_string(), own);
         all
     }
