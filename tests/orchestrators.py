@@ -281,7 +281,7 @@ def cri_dockerd():
     same("a shared pid namespace", execute(web, "cat", "/proc/1/comm")[0], "sleep\n")
     same("seccomp", execute(web, "mkdir", "/dev/shm/x")[2], 1)
     same("paths that are masked", execute(web, "cat", "/proc/keys")[0], "")
-    same("groups", execute(web, "id", "-G")[0].split()[-1], "1234")
+    assert "1234" in execute(web, "id", "-G")[0].split(), "a group more"
     same("a process", execute(web, "sh", "-c", "echo $A; exit 9"), ("1\n", "", 9))
 
     tty = ask("POST", f"/containers/{web}/exec", {
