@@ -7,6 +7,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::id;
+use crate::image::delta::choose;
 use crate::image::layer::{self, Staged};
 use crate::image::load::{INDEX_DEPTH_MAX, LAYERS_MAX};
 use crate::image::manifest::{self, shown};
@@ -94,9 +95,15 @@ impl Images {
             (None, Some(tag)) => (tag, tag.clone()),
             (None, None) => return Err(Error::invalid("pull: neither tag nor digest is given")),
         };
-        let top = pull.repository.manifest(asked)?;
+        let mut top = pull.repository.manifest(asked)?;
         let message = format!("Pulling from {}", reference.path);
         audience.tell(&Progress::message(&shown, &message))?;
+        // A delta that has a name of its own means the image that it makes.
+        let mut delta = None;
+        if let Some(subject) = choose::subject(&top) {
+            delta = Some(top.digest);
+            top = pull.repository.manifest(&subject)?;
+        }
 
         let digest = top.digest.clone();
         let mut names = vec![reference.with(&digest)?];
@@ -121,7 +128,7 @@ impl Images {
                 source: Some(source),
                 origin: None,
             };
-            self.fetch(pull, &manifest, new, audience)?;
+            self.fetch(pull, &manifest, delta, new, audience)?;
         }
         audience.tell(&Progress::message("", &format!("Digest: {digest}")))?;
         let image = self.record(digits)?.image;
@@ -156,13 +163,14 @@ impl Images {
         &self,
         pull: &Pull<'_>,
         manifest: &Manifest,
+        delta: Option<String>,
         mut new: NewImage,
         audience: &mut dyn Audience,
     ) -> Result<()> {
         let layers = layers(manifest, &new.config)?;
         new.layers = layers.iter().map(|layer| layer.diff.clone()).collect();
         let claim = self.claim(&layers, audience)?;
-        let outcome = self.fetch_claimed(pull, layers, new, audience);
+        let outcome = self.fetch_claimed(pull, layers, delta, new, audience);
         drop(claim);
         if outcome.is_err() {
             // What others have removed meanwhile was kept for us.
@@ -176,13 +184,14 @@ impl Images {
         &self,
         pull: &Pull<'_>,
         layers: Vec<Layer>,
+        delta: Option<String>,
         mut new: NewImage,
         audience: &mut dyn Audience,
     ) -> Result<()> {
         let mut transfer = Transfer::new(self, pull, layers);
         self.check_room(transfer.bytes_missing())?;
         if let Some(source) = new.source.as_ref().filter(|_| pull.deltas) {
-            transfer.look_for_deltas(&format!("sha256:{}", sha256(source)));
+            transfer.look_for_deltas(&format!("sha256:{}", sha256(source)), delta);
         }
         let staged = transfer.run(audience)?;
         let is_staged = |diff: &String, staged: &Staged| staged.diff == *diff;

@@ -147,9 +147,9 @@ impl<'a> Transfer<'a> {
     }
 
     /// Look whether the registry has deltas from what is here to the image with this manifest.
-    pub fn look_for_deltas(&mut self, manifest: &str) {
+    pub fn look_for_deltas(&mut self, manifest: &str, known: Option<String>) {
         let (images, repository) = (self.images, self.pull.repository);
-        self.deltas = images.find_deltas(repository, manifest, &self.layers);
+        self.deltas = images.find_deltas(repository, manifest, known, &self.layers);
     }
 
     /// Get them all, or none.

@@ -98,5 +98,6 @@ json_struct! {
         /// Not of an image but of what goes with one: its kind, and to what it refers.
         pub artifact_type: Option<String> = "artifactType",
         pub subject: Option<Descriptor>,
+        pub annotations: Option<Map<String>>,
     }
 }

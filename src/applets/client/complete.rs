@@ -279,7 +279,7 @@ fn of_argument(verb: &Verb, n: usize, typed: &str, global: &Line) -> Candidates 
     };
     match word {
         "CONTAINER" => containers(verb, typed, global, ""),
-        "IMAGE" | "REPOSITORY:TAG" => images(global),
+        "IMAGE" | "OLD" | "NEW" | "REPOSITORY:TAG" => images(global),
         // A name for a new one is nobody's to know.
         "NETWORK" if verb.about.starts_with("Create") => Vec::new(),
         "NETWORK" => networks(global),

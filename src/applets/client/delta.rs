@@ -17,7 +17,7 @@ pub const VERB: Verb = Verb {
     flags: &[&[
         flag(
             "-o, --output string",
-            "Write to a file that \"load\" takes where OLD is, instead of STDOUT",
+            "Write to a file, instead of STDOUT; 'tug load' takes it where OLD is",
         ),
         flag(
             "--push",

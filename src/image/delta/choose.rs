@@ -6,8 +6,9 @@ use crate::id;
 use crate::image::Images;
 use crate::image::manifest;
 use crate::image::transfer::Layer;
+use crate::json::map::Map;
 use crate::oci::image::{Descriptor, Manifest};
-use crate::registry::Repository;
+use crate::registry::{Document, Repository};
 
 /// For less nobody is asked.
 const WORTH_BYTES: u64 = 128 << 10;
@@ -17,11 +18,13 @@ const LOOKS_MAX: usize = 8;
 
 impl Images {
     /// For each of `layers`, which are missing, the delta that makes it, if there is one that is
-    /// smaller. What goes wrong here is no matter: the layers themselves are there.
+    /// smaller. `known` is an artifact that somebody has named. What goes wrong here is no matter: the
+    /// layers themselves are there.
     pub fn find_deltas(
         &self,
         repository: &Repository,
         subject: &str,
+        known: Option<String>,
         layers: &[Layer],
     ) -> Vec<Option<Descriptor>> {
         let mut chosen = vec![None; layers.len()];
@@ -30,7 +33,11 @@ impl Images {
             return chosen;
         }
         let mut best = whole;
-        for digest in self.offered(repository, subject) {
+        let listed = match known {
+            Some(_) => Vec::new(),
+            None => self.listed(repository, subject),
+        };
+        for digest in known.into_iter().chain(listed) {
             let Ok(document) = repository.manifest(&digest) else {
                 continue;
             };
@@ -38,7 +45,9 @@ impl Images {
                 continue;
             };
             let is_of = |subject_of: &Descriptor| subject_of.digest.as_deref() == Some(subject);
-            if !artifact.subject.as_ref().is_some_and(is_of) {
+            let is_fit = artifact.subject.as_ref().is_some_and(is_of)
+                && self.has_base(artifact.annotations.as_ref());
+            if !is_fit {
                 continue;
             }
             let deltas: Vec<_> = layers.iter().map(|layer| find(&artifact, layer)).collect();
@@ -50,25 +59,36 @@ impl Images {
         chosen
     }
 
-    /// Digests of the artifacts whose old image is here.
-    fn offered(&self, repository: &Repository, subject: &str) -> Vec<String> {
+    /// Digests of the artifacts that the registry tells of.
+    fn listed(&self, repository: &Repository, subject: &str) -> Vec<String> {
         let listed = repository.referrers(subject, ARTIFACT);
         let index = listed.and_then(|bytes| manifest::parse(&bytes, "list of referrers"));
         let Ok(index) = index else {
             return Vec::new();
         };
-        let is_here = |descriptor: &Descriptor| {
-            let wanted = descriptor
-                .annotations
-                .as_ref()
-                .and_then(|a| a.get(BASE_LAYERS));
-            let has = |digits: &str| id::is_full(digits) && self.layers_with(digits).is_some();
+        // Some registries leave out annotations.
+        let may_do = |descriptor: &Descriptor| {
+            let annotations = descriptor.annotations.as_ref();
             descriptor.artifact_type.as_deref() == Some(ARTIFACT)
-                && wanted.is_some_and(|wanted| wanted.split(' ').all(has))
+                && (annotations.is_none() || self.has_base(annotations))
         };
-        let listed = index.manifests.into_iter().flatten().filter(is_here);
+        let listed = index.manifests.into_iter().flatten().filter(may_do);
         listed.filter_map(|d| d.digest).take(LOOKS_MAX).collect()
     }
+
+    /// Whether the old image's layers are here.
+    fn has_base(&self, annotations: Option<&Map<String>>) -> bool {
+        let wanted = annotations.and_then(|annotations| annotations.get(BASE_LAYERS));
+        let has = |digits: &str| id::is_full(digits) && self.layers_with(digits).is_some();
+        wanted.is_some_and(|wanted| wanted.split(' ').all(has))
+    }
+}
+
+/// The image that a delta makes, where a document is that of a delta.
+pub fn subject(document: &Document) -> Option<String> {
+    let manifest = manifest::parse(&document.bytes, "").ok()?;
+    let is_delta = manifest.artifact_type.as_deref() == Some(ARTIFACT);
+    manifest.subject?.digest.filter(|_| is_delta)
 }
 
 /// Bytes to pull.

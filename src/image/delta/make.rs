@@ -20,8 +20,8 @@ use std::fs::File;
 use std::io;
 
 /// What is compared at once: so much of a new file with so much of the old one.
-const NEW_BYTES: usize = 8 << 20;
-const OLD_BYTES: usize = 24 << 20;
+const NEW_BYTES: usize = if cfg!(test) { 150 << 10 } else { 8 << 20 };
+const OLD_BYTES: usize = 3 * NEW_BYTES;
 
 /// Such a run of equal bytes is worth an instruction of its own.
 const RUN_BYTES: usize = 512;

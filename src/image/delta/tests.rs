@@ -6,6 +6,7 @@ use super::*;
 use crate::image::Images;
 use crate::image::deflate::{BEST, Deflate};
 use crate::image::load::Loaded;
+use crate::image::part;
 use crate::image::source::{Input, Restart, Source, Stream, sha256};
 use crate::image::testing::{Tar, is_root, scratch};
 use std::io::{self, Read};
@@ -229,6 +230,61 @@ fn an_old_layer_that_has_changed_on_the_disk_makes_no_new_one() {
         "{refusal}"
     );
     assert!(images.find("app:2").is_err());
+}
+
+#[test]
+fn after_a_broken_connection_only_the_rest_of_a_delta_is_asked_for() {
+    if !is_root("after_a_broken_connection_only_the_rest_of_a_delta_is_asked_for") {
+        return;
+    }
+    let (factory, device) = (scratch(), scratch());
+    let factory = Images::open(factory.path()).unwrap();
+    let images = Images::open(device.path()).unwrap();
+    let system = |time: u64, count: u64| {
+        let mut tar = Tar::new();
+        for n in 0..count {
+            tar.mtime = time + n;
+            tar = tar.entry(b'0', &format!("f{n}"), "", &noise(n, 60_000));
+        }
+        tar.end()
+    };
+    let old = archive("app:1", &[system(5, 20)]);
+    for store in [&factory, &images] {
+        load(store, &old).unwrap();
+    }
+    let new = system(6, 60);
+    load(&factory, &archive("app:2", std::slice::from_ref(&new))).unwrap();
+    let mut delta = factory.delta("app:1", "app:2", None).unwrap();
+    let number = delta.blobs.iter().position(|blob| blob.size > 1_000_000);
+    let mut bytes = Vec::new();
+    let mut blob = delta.blob(number.unwrap()).unwrap();
+    blob.read_to_end(&mut bytes).unwrap();
+
+    let digest = sha256(&bytes);
+    let mut asked = Vec::new();
+    let mut fetch = |breaks_at: usize| {
+        let blob = part::Blob {
+            digest: &digest,
+            size: bytes.len() as u64,
+            base: Some(&images),
+        };
+        part::fetch(&images.layers, blob, &mut |offset| {
+            asked.push(offset);
+            let rest = bytes[..breaks_at].get(offset as usize..);
+            let rest = rest.unwrap_or_default().to_vec();
+            Ok(Box::new(io::Cursor::new(rest)) as Box<dyn Read>)
+        })
+    };
+    for tenths in [4, 6, 9] {
+        let error = fetch(bytes.len() / 10 * tenths).unwrap_err().to_string();
+        assert!(error.contains("unexpected end"), "{error}");
+    }
+    let staged = fetch(bytes.len()).unwrap();
+    assert_eq!(staged.diff, sha256(&new));
+    assert!(
+        asked.is_sorted() && asked[1] > 0 && asked[3] > 1_000_000,
+        "{asked:?}"
+    );
 }
 
 /// A delta by hand: instructions, in a chunk.
