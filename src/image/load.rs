@@ -9,16 +9,12 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::id;
 use crate::image::archive::{self, Archive, Entry};
 use crate::image::decoder;
-use crate::image::delta;
-use crate::image::delta::apply::{self, Apply};
-use crate::image::delta::artifact::{ARTIFACT, DELTA};
+use crate::image::delta::artifact::ARTIFACT;
 use crate::image::inside::{components, shown};
 use crate::image::layer::{self, End, Staged};
 use crate::image::manifest::{self, Saved};
 use crate::image::reference::Reference;
-use crate::image::source::{
-    self, Format, Hashed, Input, Restart, SNIFF_BYTES, Source, Stream, sha256,
-};
+use crate::image::source::{self, Format, Hashed, Input, SNIFF_BYTES, Source, Stream, sha256};
 use crate::image::{Images, NewImage, save};
 use crate::json;
 use crate::oci::image::{Descriptor, Image, Manifest, Platform};
@@ -85,20 +81,20 @@ fn loaded(image: &NewImage) -> Vec<Loaded> {
 
 /// What an archive holds, by name.
 pub struct Members<'a> {
-    store: &'a Images,
+    pub(super) store: &'a Images,
     platform: Option<&'a Platform>,
     /// What is there may be damaged: all of it is to come from the archive.
-    is_repair: bool,
+    pub(super) is_repair: bool,
     /// Sorted once all are there.
     by_name: Vec<(String, Member)>,
     /// Unpacked layers; no two are the same.
     pub staged: Vec<Staged>,
     /// Diff ids of layers that came as deltas, and the bytes of those.
-    deltas: Vec<(String, u64)>,
+    pub(super) deltas: Vec<(String, u64)>,
     memory: usize,
 }
 
-enum Member {
+pub enum Member {
     Document(Vec<u8>),
     /// Digits of the diff id, and the length of the member in the archive.
     Layer {
@@ -233,52 +229,6 @@ impl Members<'_> {
         Ok(member)
     }
 
-    /// A layer out of a delta, and of the layers that it was made from.
-    fn delta(&mut self, from: &mut dyn Stream, bytes: u64) -> Result<Member> {
-        let mut source = Source::new(from);
-        let head = match apply::head(&mut source) {
-            Ok(head) => head,
-            Err(error) => return Ok(Member::Unusable(error.to_string())),
-        };
-        let diff = head.diff;
-        let is_there = self.store.layers_with(&diff).is_some();
-        if is_there && !self.is_repair {
-            return Ok(Member::Layer { diff, bytes });
-        }
-        let restart = Restart::default();
-        let staged = Apply::new(&mut source, &restart, self.store)
-            .and_then(|mut plain| layer::stage_tar(&self.store.layers, &mut plain, End::Checked));
-        if let Ok(made) = &staged
-            && made.diff != diff
-        {
-            return Ok(Member::Unusable(format!(
-                "it makes sha256:{} in place of sha256:{diff}: the image that it was made from is damaged here (tug system check tells), or the delta is",
-                made.diff
-            )));
-        }
-        let member = self.stage(staged, bytes)?;
-        if matches!(member, Member::Layer { .. }) {
-            self.deltas.push((diff, bytes));
-        }
-        Ok(member)
-    }
-
-    /// What deltas have spared, for people.
-    fn spared(&self, images: &[NewImage]) -> Option<String> {
-        let came = self.deltas.iter().map(|(_, bytes)| bytes).sum();
-        let mut whole = 0;
-        for image in images {
-            let source = image.source.as_deref().unwrap_or_default();
-            let manifest: Manifest = json::parse_bytes(source, "manifest").unwrap_or_default();
-            let blobs = manifest.layers.unwrap_or_default();
-            for (diff, blob) in image.layers.iter().zip(blobs) {
-                let is_it = self.deltas.iter().any(|(made, _)| made == diff);
-                whole += if is_it { blob.size.unwrap_or(0) } else { 0 };
-            }
-        }
-        (!self.deltas.is_empty()).then(|| delta::saved(came, whole))
-    }
-
     /// Whether the store has the layer with this name, with all that it takes to save it again.
     fn is_there(&self, name: &str) -> bool {
         let digits = name.strip_prefix(BLOBS).unwrap_or_default();
@@ -292,7 +242,7 @@ impl Members<'_> {
 
     /// What can't be unpacked may be something else that only looks like a layer; if an image wants
     /// it, that will be said then. A full disk is another matter.
-    fn stage(&mut self, staged: Result<Staged>, bytes: u64) -> Result<Member> {
+    pub(super) fn stage(&mut self, staged: Result<Staged>, bytes: u64) -> Result<Member> {
         let staged = match staged {
             Err(error) if error.kind == Kind::Invalid => {
                 return Ok(Member::Unusable(error.to_string()));
@@ -428,21 +378,6 @@ impl Members<'_> {
         self.image(&config_name, layers, &names, digest, Some(content.to_vec()))
     }
 
-    /// See to it that all deltas have done. Answers the manifest of what they make.
-    fn made_of_deltas<'d>(&self, artifact: &'d Manifest) -> Result<&'d Descriptor> {
-        let mut layers = artifact.layers.iter().flatten();
-        let subject = layers
-            .next()
-            .ok_or_else(|| Error::invalid("it is of nothing"))?;
-        let is_delta = |layer: &&Descriptor| layer.media_type.as_deref() == Some(DELTA);
-        for layer in layers.filter(is_delta) {
-            let (name, bytes) = blob(layer)?;
-            let (_, there) = self.layer(&name)?;
-            check_size(&name, bytes, there)?;
-        }
-        Ok(subject)
-    }
-
     /// One image of a configuration and layers, which must be those that the configuration means.
     fn image(
         &self,
@@ -528,7 +463,7 @@ impl Members<'_> {
         }
     }
 
-    fn layer(&self, name: &str) -> Result<(&str, u64)> {
+    pub(super) fn layer(&self, name: &str) -> Result<(&str, u64)> {
         match self.find(name)? {
             Member::Layer { diff, bytes } => Ok((diff, *bytes)),
             Member::Unusable(reason) => Err(Error::invalid(format!("layer {name}: {reason}"))),

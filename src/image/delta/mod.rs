@@ -25,6 +25,7 @@ pub mod apply;
 pub mod artifact;
 mod base;
 pub mod choose;
+mod load;
 pub mod make;
 mod matches;
 mod write;
