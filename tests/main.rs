@@ -17,6 +17,7 @@ mod harness;
 mod api;
 mod apply;
 mod bad_input;
+mod boot;
 mod build;
 mod cgroup;
 mod check;

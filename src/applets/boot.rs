@@ -62,10 +62,14 @@ pub fn called(name: &str, args: &[OsString]) -> Result<u8> {
         ));
     }
     // The kernel hands down the words of its command line that it does not know.
-    let plan = args
-        .iter()
-        .find_map(|word| word.to_str()?.strip_prefix("--plan="));
-    start(plan.unwrap_or(boot::PLAN), false)
+    let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
+    let plan = words.iter().find_map(|word| word.strip_prefix("--plan="));
+    let has_rescue = ["rescue", "single"].iter().any(|word| words.contains(word));
+    start(&init::Options {
+        plan: PathBuf::from(plan.unwrap_or(boot::PLAN)),
+        has_rescue,
+        applies_machine: false,
+    })
 }
 
 const EXEC_ROOT: &str = "/run/tug";
@@ -84,24 +88,24 @@ pub fn main(args: &[OsString]) -> Result<u8> {
     }
     let plan = find("plan").unwrap_or(boot::PLAN);
     if rest.is_empty() {
-        return start(plan, find("machine") == Some("true"));
+        return start(&init::Options {
+            plan: PathBuf::from(plan),
+            has_rescue: false,
+            applies_machine: find("machine") == Some("true"),
+        });
     }
     let exec_root = find("exec-root").unwrap_or(EXEC_ROOT);
     command(&rest, Path::new(exec_root), Path::new(plan))
 }
 
 /// Process 1 does not come back.
-fn start(plan: &str, applies_machine: bool) -> Result<u8> {
-    let options = init::Options {
-        plan: PathBuf::from(plan),
-        applies_machine,
-    };
+fn start(options: &init::Options) -> Result<u8> {
     let above = Above {
         place: engine::place,
     };
-    let outcome = init::run(&options, &above);
+    let outcome = init::run(options, &above);
     match &outcome {
-        Err(error) if crate::sys::init::is_first_process() => init::rescue(error),
+        Err(error) if crate::sys::init::is_first_process() => init::rescue(options, error),
         _ => outcome,
     }
 }

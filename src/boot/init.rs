@@ -9,17 +9,18 @@ use crate::boot::{console, dir, mounts, shutdown};
 use crate::error::{Error, Result};
 use crate::plan::machine::Machine;
 use crate::plan::{self, Condition};
-use crate::sys::power::{self, End};
+use crate::sys::power;
 use crate::sys::{init, poll, service, signal, socket, supervisor};
 use rustix::event::PollFlags;
 use std::ffi::OsString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// How a boot is to be.
 pub struct Options {
     pub plan: PathBuf,
+    /// Somebody wants to look around first.
+    pub has_rescue: bool,
     /// Work off `machine.json` under another init too.
     pub applies_machine: bool,
 }
@@ -59,6 +60,9 @@ pub fn run(options: &Options, above: &Above) -> Result<u8> {
     if is_init {
         begin_machine();
     }
+    if is_init && options.has_rescue {
+        look_around(options);
+    }
     let mut boot = Boot::begin(options, above, is_init, signals)?;
     loop {
         match boot.until_order()? {
@@ -75,13 +79,26 @@ pub fn run(options: &Options, above: &Above) -> Result<u8> {
 /// What everything else needs.
 fn begin_machine() {
     mounts::usual();
+    if init::has_machine() {
+        console::take();
+    }
     // The kernel may have had no console for us before /dev was there.
     if let Err(error) = console::open() {
         console::say(error);
     }
-    console::take();
     // A machine in a container has no keys, and the kernel says EINVAL.
     let _ = power::hear_keys();
+}
+
+/// The boot loader's user wants a shell first. Then it goes on as ever.
+fn look_around(options: &Options) {
+    let machine = plan::machine(&options.plan).ok().flatten();
+    let rescue = machine.and_then(|machine| machine.rescue);
+    let command = rescue.and_then(|rescue| rescue.command);
+    let command = command.unwrap_or_else(|| vec!["/bin/sh".to_string()]);
+    if let Err(error) = shutdown::run_shell(&command) {
+        console::say(error);
+    }
 }
 
 impl Boot {
@@ -99,7 +116,8 @@ impl Boot {
             work.complain("machine.json", &error);
         }
         let engine = machine.engine.clone().unwrap_or_default();
-        let words: Vec<OsString> = engine.iter().map(OsString::from).collect();
+        let mut words: Vec<OsString> = ["-H", "fd://"].map(OsString::from).to_vec();
+        words.extend(engine.iter().map(OsString::from));
         let place = (above.place)(&words).unwrap_or_else(|error| {
             // The engine will not start with them either, and say so; but the board is up.
             work.complain("engine", &error);
@@ -120,7 +138,7 @@ impl Boot {
             pending: Vec::new(),
             is_ready: false,
         };
-        boot.service.advance();
+        boot.advance();
         boot.look_out();
         boot.save();
         Ok(boot)
@@ -129,14 +147,14 @@ impl Boot {
     /// Live until somebody wants something else of us.
     fn until_order(&mut self) -> Result<Order> {
         loop {
-            let timeout = [self.service.delay(), self.work.remind()];
+            let timeout = [self.service.delay(), self.work.patience()];
             let ready = {
                 let mut fds = vec![(self.signals.as_fd(), PollFlags::IN)];
-                let socket = self.service.socket();
+                let socket = self.service.socket().filter(|_| !self.work.is_held());
                 let socket = socket.map_or(self.signals.as_fd(), AsFd::as_fd);
                 fds.push((socket, PollFlags::IN));
                 fds.extend(self.watch.fds());
-                wait(&fds, timeout.into_iter().flatten().min())?
+                poll::wait(&fds, timeout.into_iter().flatten().min())?
             };
             let is_ready = |at: usize| ready.get(at).is_some_and(|flags| !flags.is_empty());
             if is_ready(0) {
@@ -150,6 +168,13 @@ impl Boot {
                 self.watch.clear();
                 self.look_out();
             }
+            self.advance();
+        }
+    }
+
+    /// The engine waits for mounts that the plan says it needs: its own directories may lie there.
+    fn advance(&mut self) {
+        if !self.work.is_held() {
             self.service.advance();
         }
     }
@@ -229,12 +254,8 @@ impl Boot {
             Err(error) => self.work.complain("machine.json", &error),
         }
         self.service.want_pass();
-        self.service.advance();
+        self.advance();
     }
-}
-
-fn wait(fds: &[(BorrowedFd<'_>, PollFlags)], timeout: Option<Duration>) -> Result<Vec<PollFlags>> {
-    poll::wait(fds, timeout)
 }
 
 /// The API's socket, and who we are for those who send orders.
@@ -249,8 +270,9 @@ fn open(place: &Place) -> Result<OwnedFd> {
     socket::listen(&place.exec_root.join("tug.sock"), 0o660, place.group)
 }
 
-/// What is left when a boot cannot go on: PID 1 must not exit, which is the kernel's panic.
-pub fn rescue(error: &Error) -> ! {
+/// When there is no life for PID 1.
+pub fn rescue(options: &Options, error: &Error) -> ! {
     console::say(format_args!("cannot go on: {error}"));
-    shutdown::rescue(End::Reboot)
+    let machine = plan::machine(&options.plan).ok().flatten();
+    shutdown::rescue(machine.and_then(|machine| machine.rescue).as_ref())
 }

@@ -9,18 +9,22 @@ use crate::boot::status::{self, Status};
 use crate::boot::{address, console, modules, mounts};
 use crate::error::{Error, Result};
 use crate::plan::machine::{Address, Machine, Point};
-use crate::sys::{clock, power};
+use crate::sys::power;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PHASE: &str = "machine";
+
+/// How long the board waits for the device of a mount that does not say and is not optional.
+const MOUNT: Duration = Duration::from_secs(10);
 
 /// What is still to be done, and what became of the rest.
 #[derive(Default)]
 pub struct Work {
     pub status: Status,
     addresses: Vec<Address>,
-    points: Vec<Point>,
+    /// Each with the time until which the board waits for it.
+    points: Vec<(Point, Option<Instant>)>,
     /// Those that we have mounted, in that order.
     pub mounted: Vec<String>,
 }
@@ -40,7 +44,11 @@ impl Work {
                 work.note(key, set_sysctl(key, &value.0).map(|()| true));
             }
         }
-        work.points = machine.mounts.clone().unwrap_or_default();
+        for point in machine.mounts.iter().flatten().cloned() {
+            let limit = point.timeout.map_or(MOUNT, |span| span.0);
+            let until = (point.optional != Some(true)).then(|| Instant::now() + limit);
+            work.points.push((point, until));
+        }
         work.addresses = address::of_kernel();
         work.addresses
             .extend(machine.addresses.iter().flatten().cloned());
@@ -52,14 +60,14 @@ impl Work {
 
     /// Try what waits.
     pub fn go_on(&mut self) {
-        for point in std::mem::take(&mut self.points) {
+        for (point, until) in std::mem::take(&mut self.points) {
             let target = point.target.clone().unwrap_or_default();
             let outcome = mounts::point(&point);
             if matches!(outcome, Ok(true)) {
                 self.mounted.push(target.clone());
             }
             if self.note(&format!("mount {target}"), outcome) {
-                self.points.push(point);
+                self.points.push((point, until));
             }
         }
         for wanted in std::mem::take(&mut self.addresses) {
@@ -100,26 +108,26 @@ impl Work {
         !self.points.is_empty() || !self.addresses.is_empty()
     }
 
-    /// What a device that is missing for long is worth: a word, once.
-    pub fn remind(&mut self) -> Option<Duration> {
-        let now = clock::since_boot();
-        let mut next = None;
-        let mut late: Vec<String> = Vec::new();
-        for point in &mut self.points {
-            let Some(limit) = point.timeout.map(|span| span.0) else {
-                continue;
-            };
-            if now >= limit {
-                late.push(point.target.clone().unwrap_or_default());
-                point.timeout = None;
-            } else {
-                next = Some(next.unwrap_or(limit - now).min(limit - now));
+    /// Whether a mount that the board should not go on without is still waited for. Whoever has been
+    /// waited for long enough is told of, and comes late if at all.
+    pub fn is_held(&mut self) -> bool {
+        let now = Instant::now();
+        for (point, until) in &mut self.points {
+            if until.is_some_and(|until| now >= until) {
+                *until = None;
+                let target = point.target.as_deref().unwrap_or_default();
+                console::say(format_args!(
+                    "mount {target}: its device has not come, going on without it"
+                ));
             }
         }
-        for target in late {
-            console::say(format_args!("mount {target}: its device has not come yet"));
-        }
-        next
+        self.points.iter().any(|(_, until)| until.is_some())
+    }
+
+    /// How long the next of them is waited for.
+    pub fn patience(&self) -> Option<Duration> {
+        let until = self.points.iter().filter_map(|(_, until)| *until).min()?;
+        Some(until.saturating_duration_since(Instant::now()))
     }
 }
 

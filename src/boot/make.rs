@@ -46,7 +46,8 @@ impl Maker<'_> {
         Ok(Recipe { resolved, made_of })
     }
 
-    /// The image's id; pulled where the network is up and the entry does not forbid it.
+    /// The image's id; pulled where the network is up and the entry does not forbid it. `Kind::Gone`:
+    /// it is not.
     fn image(&self, entry: &Entry, resolved: &Resolved) -> Result<String> {
         let images = &self.engine.images;
         let missing = match images.id(&entry.image) {
@@ -67,14 +68,14 @@ impl Maker<'_> {
             }
             return images.id(&entry.image);
         }
-        missing.map_err(|mut error| {
-            if resolved.pull != "never" {
-                error
-                    .message
-                    .push_str(", and there is no network to pull it from");
-            }
-            error
-        })
+        match missing {
+            // It may come.
+            Err(error) if resolved.pull != "never" => Err(Error::new(
+                Kind::Gone,
+                format!("{error}: waits for the network to pull it"),
+            )),
+            found => found,
+        }
     }
 
     /// The container of that name.

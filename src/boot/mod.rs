@@ -40,6 +40,7 @@ pub mod orders;
 pub mod pass;
 mod service;
 mod shutdown;
+pub mod state;
 pub mod status;
 pub mod stop;
 

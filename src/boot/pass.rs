@@ -16,8 +16,8 @@ use crate::boot::{console, dir};
 use crate::engine::Engine;
 use crate::engine::container::{Container, Listener, Phase as Life, State};
 use crate::engine::watch;
-use crate::error::Result;
-use crate::plan::{self, Dependency, Entry, Phase, Resolver, Set, Until};
+use crate::error::{Kind, Result};
+use crate::plan::{self, Condition, Dependency, Entry, Phase, Resolver, Set, Until};
 use crate::store::record;
 use crate::sys::{init, poll, signal};
 use rustix::event::PollFlags;
@@ -119,6 +119,8 @@ enum Stage {
 struct Job<'a> {
     entry: &'a Entry,
     stage: Stage,
+    /// Its image is to come over the network.
+    needs_network: bool,
 }
 
 struct Going<'a> {
@@ -146,8 +148,11 @@ impl<'a> Going<'a> {
         };
         for place in order.places {
             if let Some(entry) = set.entries.get(place) {
-                let stage = Stage::Waiting;
-                going.jobs.push(Job { entry, stage });
+                going.jobs.push(Job {
+                    entry,
+                    stage: Stage::Waiting,
+                    needs_network: false,
+                });
             }
         }
         for remark in set.broken.iter().chain(&order.broken) {
@@ -166,6 +171,9 @@ impl<'a> Going<'a> {
     }
 
     fn go(&mut self) {
+        let names = self.names();
+        let rows = self.status.rows.get_or_insert_default();
+        rows.retain(|row| names.contains(&row.name));
         for made in &self.set.volumes {
             let outcome = self.maker.volume(made);
             self.note_made(&made.name, "volume", outcome);
@@ -175,15 +183,23 @@ impl<'a> Going<'a> {
             self.note_made(&made.name, "network", outcome);
         }
         let is_onboot = |job: &Job<'_>| job.entry.phase == Phase::Onboot;
-        let onboot: Vec<usize> = places(&self.jobs, is_onboot);
-        for at in onboot {
+        for at in places(&self.jobs, is_onboot) {
             self.onboot(at);
         }
-        self.clear_away();
-        let names = self.names();
+        self.clear_away(&names);
         self.maker.engine.start_held(&names);
         self.services();
         self.finish();
+    }
+
+    /// A critical onboot entry that has failed: then nothing starts that has not.
+    fn lost(&self) -> Option<&'a str> {
+        let mut jobs = self.jobs.iter();
+        let lost = jobs.find(|job| {
+            let is_critical = job.entry.phase == Phase::Onboot && job.entry.critical;
+            is_critical && matches!(job.stage, Stage::Failed)
+        });
+        lost.map(|job| job.entry.name.as_str())
     }
 
     /// One that is to run once and end well.
@@ -264,10 +280,18 @@ impl<'a> Going<'a> {
         };
         let stage = match self.blocker(at) {
             Some(stage) => stage,
-            None => self.start(entry).unwrap_or_else(|error| {
-                self.note(entry, status::FAILED, &error.message, None);
-                Stage::Failed
-            }),
+            None => match self.start(entry) {
+                Ok(stage) => stage,
+                Err(error) if error.kind == Kind::Gone => {
+                    self.note(entry, status::WAITING, &error.message, None);
+                    self.needs_network(at);
+                    Stage::Outside
+                }
+                Err(error) => {
+                    self.note(entry, status::FAILED, &error.message, None);
+                    Stage::Failed
+                }
+            },
         };
         self.set_stage(at, stage);
     }
@@ -292,6 +316,11 @@ impl<'a> Going<'a> {
     /// What keeps an entry from starting, if anything does: its stage then.
     fn blocker(&mut self, at: usize) -> Option<Stage> {
         let entry = self.jobs.get(at)?.entry;
+        if let Some(name) = self.lost() {
+            let why = format!("{name}, which is critical, has failed");
+            self.note(entry, status::FAILED, &why, None);
+            return Some(Stage::Failed);
+        }
         let mut stage = None;
         for after in &entry.after {
             let (found, why) = match self.need(after) {
@@ -367,8 +396,7 @@ impl<'a> Going<'a> {
     }
 
     /// Containers of entries that the plan has no more.
-    fn clear_away(&mut self) {
-        let names = self.names();
+    fn clear_away(&mut self, names: &[String]) {
         for container in self.maker.engine.containers() {
             let name = container.name();
             if make::label(&container).is_some() && !names.contains(&name) {
@@ -384,6 +412,8 @@ impl<'a> Going<'a> {
     fn names(&self) -> Vec<String> {
         let entries = self.set.entries.iter();
         let mut names: Vec<String> = entries.map(|entry| entry.name.clone()).collect();
+        let made = self.set.volumes.iter().chain(&self.set.networks);
+        names.extend(made.map(|made| made.name.clone()));
         for remark in &self.set.broken {
             let name = remark.file.file_stem().unwrap_or_default();
             names.push(name.to_string_lossy().into_owned());
@@ -399,8 +429,9 @@ impl<'a> Going<'a> {
             .iter()
             .filter(|job| matches!(job.stage, Stage::Outside))
         {
-            let conditions = &job.entry.conditions;
-            if conditions::missing(conditions).is_empty() {
+            let mut conditions = job.entry.conditions.clone();
+            conditions.extend(job.needs_network.then_some(Condition::Network));
+            if conditions::missing(&conditions).is_empty() {
                 continue;
             }
             let words: Vec<String> = conditions.iter().map(ToString::to_string).collect();
@@ -438,6 +469,12 @@ impl<'a> Going<'a> {
                 row.why = why;
             }
             self.save();
+        }
+    }
+
+    fn needs_network(&mut self, at: usize) {
+        if let Some(job) = self.jobs.get_mut(at) {
+            job.needs_network = true;
         }
     }
 

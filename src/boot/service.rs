@@ -38,6 +38,8 @@ pub struct Service {
     /// How often in a row it has ended badly.
     failures: u32,
     not_before: Option<Instant>,
+    /// It is on its way out with the machine.
+    is_ending: bool,
 }
 
 impl Service {
@@ -51,6 +53,7 @@ impl Service {
             pass: Pass::Wanted,
             failures: 0,
             not_before: None,
+            is_ending: false,
         })
     }
 
@@ -58,7 +61,9 @@ impl Service {
         self.pid.is_some()
     }
 
-    pub fn pid(&self) -> Option<i32> {
+    /// From now on an engine's end is no news. The one that runs.
+    pub fn begin_end(&mut self) -> Option<i32> {
+        self.is_ending = true;
         self.pid
     }
 
@@ -97,7 +102,7 @@ impl Service {
 
     /// For a request, or a pass: each engine begins with one.
     pub fn start(&mut self) {
-        match self.fork(&[c"-H", c"fd://", c"--idle-exit", IDLE]) {
+        match self.fork(&[c"--idle-exit", IDLE]) {
             Ok(pid) => {
                 self.pid = Some(pid);
                 self.pass = Pass::Running;
@@ -110,12 +115,12 @@ impl Service {
     }
 
     /// One that runs what is for the end, stops all containers and leaves. Answers its process.
-    pub fn start_stop(&mut self) -> Result<i32> {
+    pub fn start_stop(&self) -> Result<i32> {
         self.fork(&[c"--boot-stop"])
     }
 
     fn fork(&self, own: &[&std::ffi::CStr]) -> Result<i32> {
-        let mut args = vec![c"tugd".to_owned()];
+        let mut args = [c"tugd", c"-H", c"fd://"].map(ToOwned::to_owned).to_vec();
         args.extend(own.iter().map(|word| (*word).to_owned()));
         args.extend([c"--boot-plan".to_owned(), self.plan.clone()]);
         // Problems are for the console; what goes well is not, and a serial line is slow.
@@ -145,7 +150,7 @@ impl Service {
         if self.pass == Pass::Running {
             self.pass = Pass::Wanted;
         }
-        if is_good {
+        if is_good || self.is_ending {
             self.failures = 0;
             self.not_before = None;
         } else {

@@ -5,17 +5,19 @@
 
 use crate::boot::init::Boot;
 use crate::boot::orders::Order;
-use crate::boot::{console, mounts, orders};
+use crate::boot::stop::DEADLINE;
+use crate::boot::{console, mounts, orders, status};
+use crate::error::Result;
+use crate::plan::machine::Rescue;
+use crate::sys::init;
 use crate::sys::power::{self, End};
 use crate::sys::signal::{self, SIGKILL, SIGTERM};
-use crate::sys::{mount, poll, service};
+use crate::sys::spawn::Program;
+use crate::sys::{failed, mount, poll, process, service};
 use rustix::event::PollFlags;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// For the containers together, where `machine.json` says nothing.
-const DEADLINE: Duration = Duration::from_secs(90);
 
 /// What processes outside containers get between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
@@ -37,13 +39,13 @@ pub fn end(boot: &mut Boot, end: End) {
     stop_containers(boot);
     kill_the_rest(boot);
     power::sync();
-    match is_whole_machine() {
+    match init::has_machine() {
         true => {
             swap_off();
             mounts::take_down();
             power::sync();
         }
-        // What is not ours would go for others too.
+        // Inside a container disks are not ours to lock: what becomes read-only is so for everybody.
         false => unmount_own(&boot.work.mounted),
     }
     if let Err(error) = power::end(end) {
@@ -57,8 +59,9 @@ pub fn leave(boot: &mut Boot) {
     stop_containers(boot);
     unmount_own(&boot.work.mounted);
     let dir = crate::boot::dir(&boot.exec_root);
-    for path in [boot.exec_root.join("tug.sock"), dir.join("pid")] {
-        let _ = std::fs::remove_file(path);
+    // The next one begins from the beginning.
+    for name in ["../tug.sock", "pid", status::ENTRIES, status::PENDING] {
+        let _ = std::fs::remove_file(dir.join(name));
     }
 }
 
@@ -68,7 +71,7 @@ fn stop_containers(boot: &mut Boot) {
     let deadline = boot.machine.shutdown.as_ref();
     let deadline = deadline.and_then(|shutdown| shutdown.deadline);
     let deadline = deadline.map_or(DEADLINE, |span| span.0);
-    if let Some(pid) = boot.service.pid() {
+    if let Some(pid) = boot.service.begin_end() {
         let _ = signal::kill(pid, SIGTERM);
         wait_for(boot, ENGINE, &mut |boot| !boot.service.is_running());
         if boot.service.is_running() {
@@ -134,12 +137,6 @@ fn wait_for(boot: &mut Boot, limit: Duration, done: &mut dyn FnMut(&mut Boot) ->
     }
 }
 
-/// In the machine's own pid namespace; inside a container its disks are not ours to lock.
-fn is_whole_machine() -> bool {
-    // PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h.
-    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name == Path::new("pid:[4026531836]"))
-}
-
 fn unmount_own(mounted: &[String]) {
     for target in mounted.iter().rev() {
         if let Err(error) = mount::unmount(Path::new(target)) {
@@ -157,11 +154,45 @@ fn swap_off() {
     }
 }
 
-/// Give people time to read, then try again from the beginning.
-pub fn rescue(end: End) -> ! {
+/// What is left of a boot that cannot go on: a program of the plan's for whoever sits there, or time to
+/// read why; then once more from the beginning. PID 1 must not exit, which is the kernel's panic.
+pub fn rescue(wanted: Option<&Rescue>) -> ! {
+    let command = wanted.and_then(|rescue| rescue.command.as_ref());
     loop {
-        std::thread::sleep(RESCUE);
+        match command.map(|command| run_shell(command)) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                console::say(error);
+                std::thread::sleep(RESCUE);
+            }
+            None => std::thread::sleep(RESCUE),
+        }
         power::sync();
-        let _ = power::end(end);
+        let _ = power::end(End::Reboot);
+    }
+}
+
+/// Run a program on the console to its end, and reap what others leave meanwhile.
+pub fn run_shell(command: &[String]) -> Result<()> {
+    let args = process::c_strings(command)?;
+    let path = Path::new(command.first().map_or("", String::as_str));
+    let program = Program {
+        path,
+        args,
+        env: None,
+        dir: None,
+        stdio: [None; 3],
+        resets_signals: true,
+    };
+    let pid = program
+        .spawn()
+        .map_err(|errno| failed("execute", path.display(), errno))?;
+    loop {
+        while let Some(ended) = signal::reap()? {
+            if ended.pid == pid {
+                return Ok(());
+            }
+        }
+        signal::wait(orders::signals())?;
     }
 }

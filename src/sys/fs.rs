@@ -36,6 +36,11 @@ pub fn open_null() -> Result<OwnedFd> {
 }
 
 /// All of a small file of ours or of the kernel's.
+/// Whether we may write there (access(2)): root may everywhere but on what is read-only.
+pub fn writable(path: &Path) -> std::result::Result<(), Errno> {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK)
+}
+
 /// Whether an open file is /dev/null.
 pub fn is_null(file: impl AsFd) -> bool {
     rustix::fs::fstat(file).is_ok_and(|found| found.st_rdev == rustix::fs::makedev(1, 3))

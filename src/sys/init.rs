@@ -61,6 +61,14 @@ pub fn parent() -> i32 {
     Pid::as_raw(rustix::process::getppid())
 }
 
+/// Whether our pid namespace is the machine's own. Inside a container the machine is not ours to end,
+/// though we may be the first process.
+pub fn has_machine() -> bool {
+    // PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h.
+    let name = std::fs::read_link("/proc/self/ns/pid");
+    name.is_ok_and(|name| name.as_os_str() == "pid:[4026531836]")
+}
+
 pub fn is_first_process() -> bool {
     rustix::process::getpid() == Pid::INIT
 }

@@ -11,7 +11,7 @@ use self::serve::{End, Orders};
 use crate::applets::client::planned::RESOLVER;
 use crate::boot::init::Place;
 use crate::boot::pass::Passes;
-use crate::boot::stop;
+use crate::boot::{state, stop};
 use crate::engine::config::{Options, Settings};
 use crate::engine::{API_VERSION, Engine};
 use crate::error::{Error, Result};
@@ -56,10 +56,13 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
     // What was good for us would be much for programs that close all descriptors one by one.
     client::limit_descriptors(descriptors_before);
 
-    let options = &config.options;
+    let mut options = config.options.clone();
+    if config.boot_plan.is_some() {
+        options.data_root = state::data_root(&options);
+    }
     let group = find_group(config.group.as_deref())?;
-    let lock = hold(options, group)?;
-    let engine = Engine::open(options.clone(), config.settings.clone())?;
+    let lock = hold(&options, group)?;
+    let engine = Engine::open(options, config.settings.clone())?;
     crate::build::sweep(&engine)?;
 
     let passes = config
