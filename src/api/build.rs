@@ -28,6 +28,10 @@ pub fn build(call: &mut Call<'_>) -> Result<Reply> {
         url => build::context::fetch(engine, url, &name),
     }?;
     let plan = Plan::new(&context.dockerfile, &request)?;
+    let mut wear = engine.wear_of("build");
+    for tag in &request.tags {
+        wear.name(tag);
+    }
 
     let client = call.connection.fd().try_clone_to_owned();
     let client = client.map_err(|e| Error::io("keep the connection", &e))?;

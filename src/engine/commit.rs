@@ -45,6 +45,8 @@ impl Engine {
         let name = commit.reference.as_deref().map(name).transpose()?;
         let familiar = name.as_ref().map(Reference::familiar).unwrap_or_default();
         let config = config(commit.config, &commit.changes, &container.config)?;
+        let mut wear = self.wear_of("commit");
+        wear.name(&familiar);
 
         let _paused = match commit.pause {
             true => Paused::new(self, container),

@@ -217,6 +217,7 @@ impl Engine {
         if !will_restart {
             self.release_network(container);
             self.persist(container);
+            self.note_wear();
         }
         // A restart that was called off is no further death.
         if had_run {

@@ -119,15 +119,22 @@ impl Tally {
         state.record.clone()
     }
 
+    /// The record is to be written, by the news and the time.
+    fn is_due(&self) -> bool {
+        let mut state = lock(&self.state);
+        // The time is asked first: it costs nothing.
+        state.is_old() && {
+            state.count();
+            state.has_news()
+        }
+    }
+
     /// Something is new. `is_last`: the engine ends.
     fn save(&self, is_last: bool, change: &mut dyn FnMut(&mut Record)) -> Result<()> {
         let mut state = lock(&self.state);
         state.count();
         change(&mut state.record);
-        let record = &mut state.record;
-        let news = record.engine.unwrap_or(0) - record.kept.unwrap_or(0);
-        let is_due = news >= NEWS_BYTES && (is_last || state.kept_at.elapsed() >= INTERVAL);
-        if is_due {
+        if state.has_news() && (is_last || state.is_old()) {
             state.record.kept = state.record.engine;
             state.kept_at = Instant::now();
             let text = json::to_string(&state.record);
@@ -139,6 +146,15 @@ impl Tally {
 }
 
 impl State {
+    fn has_news(&self) -> bool {
+        let engine = self.record.engine.unwrap_or(0);
+        engine.saturating_sub(self.record.kept.unwrap_or(0)) >= NEWS_BYTES
+    }
+
+    fn is_old(&self) -> bool {
+        self.kept_at.elapsed() >= INTERVAL
+    }
+
     fn count(&mut self) {
         let own = own_bytes();
         *self.record.engine.get_or_insert(0) += own.saturating_sub(self.own);
@@ -150,7 +166,7 @@ impl State {
 }
 
 /// What this process has written; its shims count for themselves.
-fn own_bytes() -> u64 {
+pub(super) fn own_bytes() -> u64 {
     let written = process::written_bytes("self").unwrap_or(0);
     written.saturating_sub(client::reaped_bytes())
 }
@@ -170,7 +186,9 @@ pub struct Counted<'a> {
 impl Counted<'_> {
     /// What is updated; there may be several.
     pub fn name(&mut self, name: &str) {
-        self.what.push(' ');
+        if !name.is_empty() {
+            self.what.push(' ');
+        }
         self.what.push_str(name);
     }
 }
@@ -227,6 +245,30 @@ impl Engine {
         }
     }
 
+    /// Something has happened that is worth a look: an engine that lives long notes its count, too.
+    pub(super) fn note_wear(&self) {
+        if self.wear.is_due() {
+            self.save_wear(false, &mut |_| {});
+        }
+    }
+
+    /// Sets remember themselves what their changes have cost, with the pulls for them.
+    fn set_updates(&self) -> Vec<Update> {
+        let sets = self.set_list().sets.unwrap_or_default();
+        let mut updates = Vec::new();
+        for set in &sets {
+            for past in set.history.iter().flatten() {
+                let outcome = past.outcome.as_deref().unwrap_or_default();
+                updates.push(Update {
+                    time: past.at.clone(),
+                    what: Some(format!("apply {} ({outcome})", set.name())),
+                    written: past.written,
+                });
+            }
+        }
+        updates
+    }
+
     /// In JSON.
     pub fn system_wear(&self) -> String {
         let record = self.wear.now();
@@ -235,15 +277,10 @@ impl Engine {
         rate(&mut engine, record.engine, seconds);
 
         let containers: Vec<String> = self.containers().iter().map(|c| of_container(c)).collect();
-        let updates = record.updates.iter().flatten().map(|update| {
-            let mut object = Object::new();
-            object
-                .text("Time", update.time.as_deref().unwrap_or_default())
-                .text("What", update.what.as_deref().unwrap_or_default())
-                .number("Written", update.written);
-            object.finish()
-        });
-        let updates: Vec<String> = updates.collect();
+        let mut updates = record.updates.unwrap_or_default();
+        updates.extend(self.set_updates());
+        updates.sort_by(|a, b| a.time.cmp(&b.time));
+        let updates: Vec<String> = updates.iter().map(Update::json).collect();
         let mut object = Object::new();
         object
             .text("Since", record.since.as_deref().unwrap_or_default())
@@ -258,6 +295,17 @@ impl Engine {
         if let Some(device) = device(&self.options.data_root) {
             object.put("Device", &device);
         }
+        object.finish()
+    }
+}
+
+impl Update {
+    fn json(&self) -> String {
+        let mut object = Object::new();
+        object
+            .text("Time", self.time.as_deref().unwrap_or_default())
+            .text("What", self.what.as_deref().unwrap_or_default())
+            .number("Written", self.written);
         object.finish()
     }
 }

@@ -53,8 +53,8 @@ features! {
         CfsBandwidth "CFS_BANDWIDTH" "" "no processor quotas (--cpus, --cpu-quota)" "";
         Cpusets "CPUSETS" "cgroup:cpuset" "containers cannot be bound to processors (--cpuset-cpus)" "";
         CgroupPids "CGROUP_PIDS" "cgroup:pids" "no limit of processes (--pids-limit): a fork bomb takes the board" "--ulimit nproc, for other users than root";
-        BlkCgroup "BLK_CGROUP" "cgroup:io" "no limits of disks (--device-write-bps, --blkio-weight), no figures of them" "";
-        BlkDevThrottling "BLK_DEV_THROTTLING" "" "no rates of disks (--device-read-bps, --device-write-bps and their iops)" "";
+        BlkCgroup "BLK_CGROUP" "cgroup:io" "no limits of disks (--device-write-bps, --blkio-weight, --write-budget), no figures of them" "";
+        BlkDevThrottling "BLK_DEV_THROTTLING" "" "no rates of disks (--device-read-bps, --device-write-bps and their iops, --write-budget)" "";
         IoWeight "BFQ_GROUP_IOSCHED|BLK_CGROUP_IOCOST@5.4" "" "no weights of disks (--blkio-weight)" "";
         BpfSyscall "BPF_SYSCALL" "" "rules of devices cannot be loaded" "containers may not make nodes of devices (no CAP_MKNOD)";
         CgroupBpf "CGROUP_BPF" "" "rules of devices are not enforced (--device, --device-cgroup-rule)" "containers may not make nodes of devices (no CAP_MKNOD)";
@@ -126,7 +126,7 @@ features! {
         Kallsyms "KALLSYMS" "path:/proc/kallsyms" "crashes of the kernel have no names in them" "";
         MagicSysrq "MAGIC_SYSRQ" "path:/proc/sysrq-trigger" "a stuck board cannot be rebooted by a key" "";
         Pstore "PSTORE" "fs:pstore" "last words of a crash are lost" "";
-        TaskIo "TASK_IO_ACCOUNTING" "path:/proc/self/io" "what a process reads and writes is not told" "";
+        TaskIo "TASK_IO_ACCOUNTING" "path:/proc/self/io" "what a process reads and writes is not told (stats, system wear)" "";
         Coredump "COREDUMP" "path:/proc/self/coredump_filter" "programs that crash leave no core" "";
     }
     Versions {

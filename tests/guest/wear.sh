@@ -63,6 +63,6 @@ until_true is_open && ok "windows roll on" || fail "windows roll on" "$(budget U
 tug rm -f web >/dev/null
 [ -z "$(ls /run/tug/budgets)" ] || fail "nothing is left of it" "$(ls /run/tug/budgets)"
 
-refused "files in memory have no budget" 1 "there is none: its files lie in memory" \
+refused "files in memory have no budget" 125 "there is none: its files lie in memory" \
     tug run --write-budget 8m/1m test true
 finish

@@ -186,7 +186,7 @@ pub const FLAGS: &[Flag] = &[
     ),
     flag(
         "--log-driver string",
-        "Logging driver for the container: json-file, local, syslog, journald, kmsg, none",
+        "Logging driver for the container: json-file, local, ring, syslog, journald, kmsg, none",
     )
     .into(Place::Text(|c| {
         &mut c.host.log_config.get_or_insert_default().kind

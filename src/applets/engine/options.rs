@@ -174,7 +174,7 @@ const FLAGS: &[Flag] = &[
     ),
     flag(
         "--log-driver string",
-        "Log driver of containers: json-file (default), local, syslog, journald, kmsg, none",
+        "Log driver of containers: json-file (default), local, ring, syslog, journald, kmsg, none",
     ),
     flag(
         "-l, --log-level string",

@@ -1,6 +1,7 @@
 //! The record of a set on disk.
 
 use super::{COMMITTED, Sets};
+use crate::engine::wear;
 use crate::engine::{Engine, lock, names};
 use crate::error::{Context, Error, Result};
 use crate::json;
@@ -111,11 +112,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     }
 }
 
-/// Bytes that this process has caused to be written (proc_pid_io(5), write_bytes).
+/// Bytes that this engine has written.
 pub(super) fn written() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("write_bytes: "));
-    line.and_then(|number| number.parse().ok()).unwrap_or(0)
+    wear::own_bytes()
 }

@@ -131,3 +131,70 @@ pub fn seen_from_outside(shim: i32, run_dir: &Path) -> Option<PathBuf> {
     let path = root.join(inside).join(DIR).join("log.json");
     path.parent()?.is_dir().then_some(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shim::log::reader::{Reader, Select};
+    use crate::wire::stdcopy::Stream;
+
+    fn texts(live: &Path, disk: &Path) -> Vec<String> {
+        let select = Select {
+            stdout: true,
+            stderr: true,
+            ..Select::default()
+        };
+        let mut reader = Reader::open_both(live, Some(disk), select).unwrap();
+        let mut texts = Vec::new();
+        while let Some(line) = reader.next().unwrap() {
+            texts.push(String::from_utf8(line.text).unwrap());
+        }
+        texts
+    }
+
+    #[test]
+    fn records_are_in_memory_or_on_the_disk_and_nothing_is_lost_that_cannot_be_moved() {
+        let dir = std::env::temp_dir().join(format!("tug-ring-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("memory")).unwrap();
+        let (live, disk) = (dir.join("memory/log.json"), dir.join("disk/log.json"));
+        let bounds = Files {
+            bytes_max: Some(200),
+            count_max: FILES,
+        };
+        let format = Format::Json(Default::default());
+        let mut log = LogFile::open(&live, format, bounds).unwrap();
+        let mut ring = Ring::new(Persist::Crash, &disk, bounds);
+        let mut number = 0;
+        let mut write = |log: &mut LogFile| {
+            for _ in 0..4 {
+                number += 1;
+                let frame = log.frame(Stream::Stdout);
+                log.push(format!("{number}\n").as_bytes(), &frame);
+                log.flush();
+            }
+        };
+        let expected = |count: u32| -> Vec<String> {
+            (1..=count).map(|number| format!("{number}\n")).collect()
+        };
+        write(&mut log);
+        // The place on the disk is not there.
+        assert!(ring.write_out(&mut log).is_err());
+        ring.run_ended(&mut log, true, false);
+        assert!(ring.is_due);
+        assert_eq!(texts(&live, &disk), expected(4));
+
+        std::fs::create_dir_all(dir.join("disk")).unwrap();
+        ring.run_ended(&mut log, false, true);
+        assert!(!ring.is_due && ring.written() > 0);
+        assert_eq!(std::fs::metadata(&live).unwrap().len(), 0);
+        assert_eq!(texts(&live, &disk), expected(4));
+        write(&mut log);
+        assert_eq!(texts(&live, &disk), expected(8));
+        // Soon after the last time a crash waits; whoever asks does not.
+        ring.run_ended(&mut log, true, false);
+        assert!(ring.is_due);
+        ring.write_out(&mut log).unwrap();
+        assert_eq!(texts(&live, &disk), expected(8));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
