@@ -116,5 +116,6 @@ mod under_engines;
 mod update;
 mod volume_copyup;
 mod volumes;
+mod watch;
 mod wear;
 mod websocket;

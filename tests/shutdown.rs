@@ -185,11 +185,12 @@ fn the_service_manager_is_told_how_the_engine_is() {
         let mut engine = Command::new(&line[0]);
         engine.args(&line[1..]).env("NOTIFY_SOCKET", variable);
         host.start_engine_as(engine);
-        assert_eq!(heard(), "READY=1");
+        assert!(heard().starts_with("STATUS=recovering\nEXTEND_TIMEOUT_USEC="));
+        assert_eq!(heard(), "READY=1\nSTATUS=serving");
         send_signal(host.engine_pid(), "HUP");
         assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
-        assert_eq!(heard(), "READY=1");
+        assert_eq!(heard(), "READY=1\nSTATUS=serving");
         assert_eq!(host.stop_engine(), Some(0));
-        assert_eq!(heard(), "STOPPING=1");
+        assert_eq!(heard(), "STOPPING=1\nSTATUS=stopping");
     }
 }

@@ -5,6 +5,7 @@ use crate::boot::machine::Work;
 use crate::boot::orders::{self, Order};
 use crate::boot::service::{Pass, Service};
 use crate::boot::status::{MACHINE, PENDING};
+use crate::boot::watchdog::Watchdog;
 use crate::boot::{console, dir, mounts, shutdown};
 use crate::error::{Error, Result};
 use crate::plan::machine::Machine;
@@ -15,6 +16,7 @@ use rustix::event::PollFlags;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// How a boot is to be.
 pub struct Options {
@@ -34,6 +36,7 @@ pub struct Above {
 /// Where an engine serves, and whose its socket is.
 pub struct Place {
     pub exec_root: PathBuf,
+    pub data_root: PathBuf,
     pub group: Option<u32>,
 }
 
@@ -44,6 +47,7 @@ pub struct Boot {
     pub exec_root: PathBuf,
     pub signals: OwnedFd,
     pub service: Service,
+    pub watchdog: Option<Watchdog>,
     watch: Watch,
     /// Entries that wait for the outside, each with what it waits for.
     pending: Vec<Vec<Condition>>,
@@ -123,10 +127,15 @@ impl Boot {
             work.complain("engine", &error);
             Place {
                 exec_root: PathBuf::from("/run/tug"),
+                data_root: PathBuf::from("/var/lib/tug"),
                 group: None,
             }
         });
         let socket = open(&place)?;
+        let watchdog = match is_init || options.applies_machine {
+            true => open_watchdog(&machine, &place, &mut work),
+            false => None,
+        };
         let mut boot = Boot {
             service: Service::new(&options.plan, &engine, socket)?,
             is_init,
@@ -134,6 +143,7 @@ impl Boot {
             work,
             exec_root: place.exec_root,
             signals,
+            watchdog,
             watch: Watch::default(),
             pending: Vec::new(),
             is_ready: false,
@@ -147,7 +157,11 @@ impl Boot {
     /// Live until somebody wants something else of us.
     fn until_order(&mut self) -> Result<Order> {
         loop {
-            let timeout = [self.service.delay(), self.work.patience()];
+            let timeout = [
+                self.service.delay(),
+                self.work.patience(),
+                self.watchdog.as_ref().map(Watchdog::delay),
+            ];
             let ready = {
                 let mut fds = vec![(self.signals.as_fd(), PollFlags::IN)];
                 let socket = self.service.socket().filter(|_| !self.work.is_held());
@@ -169,6 +183,7 @@ impl Boot {
                 self.look_out();
             }
             self.advance();
+            self.feed();
         }
     }
 
@@ -176,6 +191,14 @@ impl Boot {
     fn advance(&mut self) {
         if !self.work.is_held() {
             self.service.advance();
+        }
+    }
+
+    fn feed(&mut self) {
+        let watchdog = self.watchdog.as_mut();
+        if let Some(why) = watchdog.and_then(|watchdog| watchdog.tick(Instant::now())) {
+            self.work.note_watchdog(&why);
+            self.save();
         }
     }
 
@@ -255,6 +278,24 @@ impl Boot {
         }
         self.service.want_pass();
         self.advance();
+    }
+}
+
+/// The board's watchdog, if the plan wants it fed and nobody else does.
+fn open_watchdog(machine: &Machine, place: &Place, work: &mut Work) -> Option<Watchdog> {
+    let wanted = machine.watchdog.as_ref()?;
+    match Watchdog::open(wanted, &place.data_root, &place.exec_root) {
+        Ok(watchdog) => {
+            if watchdog.has_reset() {
+                console::say("the board was reset by its watchdog");
+            }
+            work.note_watchdog("");
+            Some(watchdog)
+        }
+        Err(error) => {
+            work.complain("watchdog", &error);
+            None
+        }
     }
 }
 

@@ -93,6 +93,17 @@ impl Work {
         state == status::WAITING
     }
 
+    /// The board's watchdog is fed, or it is not: why.
+    pub fn note_watchdog(&mut self, why: &str) {
+        let state = match why.is_empty() {
+            true => status::RUNNING,
+            false => status::FAILED,
+        };
+        if self.status.set("watchdog", PHASE, state, why, "") && !why.is_empty() {
+            console::say(format_args!("the watchdog is not fed: {why}"));
+        }
+    }
+
     /// Something that has to do with no part.
     pub fn complain(&mut self, name: &str, error: &Error) {
         self.note(name, Err(error.clone()));

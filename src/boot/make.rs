@@ -41,6 +41,7 @@ impl Maker<'_> {
         let digest = Sha256::new()
             .chain_update(&resolved.body)
             .chain_update(image)
+            .chain_update([u8::from(entry.critical)])
             .finalize();
         let made_of = id::hex(digest.get(..16).unwrap_or_default());
         Ok(Recipe { resolved, made_of })
@@ -167,6 +168,11 @@ fn request(entry: &Entry, recipe: &Recipe) -> Result<CreateRequest> {
     config.stdin_once = None;
     let labels = config.labels.get_or_insert_default();
     labels.insert(LABEL.to_string(), recipe.made_of.clone());
+
+    if entry.critical {
+        let host = request.placement.host_config.get_or_insert_default();
+        host.critical = Some(true);
+    }
 
     let says = |option: &str| entry.arguments.iter().any(|word| word.starts_with(option));
     if entry.phase == Phase::Service && !says("--restart=") && !says("--rm=") {

@@ -43,6 +43,7 @@ mod shutdown;
 pub mod state;
 pub mod status;
 pub mod stop;
+mod watchdog;
 
 use std::path::{Path, PathBuf};
 

@@ -48,8 +48,15 @@ pub fn end(boot: &mut Boot, end: End) {
         // Inside a container disks are not ours to lock: what becomes read-only is so for everybody.
         false => unmount_own(&boot.work.mounted),
     }
+    end_watchdog(boot, end);
     if let Err(error) = power::end(end) {
         console::say(error);
+    }
+}
+
+fn end_watchdog(boot: &mut Boot, end: End) {
+    if let Some(watchdog) = boot.watchdog.take() {
+        watchdog.end(matches!(end, End::Reboot));
     }
 }
 
@@ -57,6 +64,7 @@ pub fn end(boot: &mut Boot, end: End) {
 pub fn leave(boot: &mut Boot) {
     service::notify("STOPPING=1");
     stop_containers(boot);
+    end_watchdog(boot, End::Halt);
     unmount_own(&boot.work.mounted);
     let dir = crate::boot::dir(&boot.exec_root);
     // The next one begins from the beginning.
@@ -124,8 +132,13 @@ fn wait_for(boot: &mut Boot, limit: Duration, done: &mut dyn FnMut(&mut Boot) ->
         if left.is_zero() {
             return false;
         }
+        let mut nap = left;
+        if let Some(watchdog) = &mut boot.watchdog {
+            watchdog.feed(Instant::now());
+            nap = nap.min(watchdog.delay());
+        }
         let fds = [(boot.signals.as_fd(), PollFlags::IN)];
-        if poll::wait(&fds, Some(left)).is_err() {
+        if poll::wait(&fds, Some(nap)).is_err() {
             return false;
         }
         while let Some(number) = signal::take(&boot.signals) {

@@ -8,6 +8,7 @@
 //! ```
 
 use crate::error::{Error, Result};
+use crate::shim::critical;
 use crate::store::{staging, tree};
 use std::path::{Path, PathBuf};
 
@@ -16,8 +17,9 @@ const FILE: &str = "boot_id";
 /// Behind the id while containers are being started.
 const STARTING: &str = " starting";
 
-/// What of the exec root belongs to a boot: directories of containers, and of runtimes' states.
-const STALE: [&str; 3] = ["containers", "runtime", "runtimes"];
+/// What of the exec root belongs to a boot: directories of containers, of runtimes' states, and how
+/// critical containers are.
+const STALE: [&str; 4] = ["containers", "runtime", "runtimes", critical::DIR];
 
 pub struct Boot {
     path: PathBuf,

@@ -5,6 +5,7 @@ use crate::engine::container::{Container, Phase};
 use crate::engine::{Engine, spec};
 use crate::oci::image::HealthConfig;
 use crate::oci::spec::Process;
+use crate::shim::probe;
 use crate::wire::container::{Config, Health};
 use crate::wire::exec;
 
@@ -51,9 +52,18 @@ pub fn process(container: &Container, options: &Options) -> Option<Process> {
     Some(spec::exec_process(container, &request, options))
 }
 
+/// Whether there is something to check.
+pub fn is_checked(config: &Config) -> bool {
+    let test = config
+        .healthcheck
+        .as_ref()
+        .and_then(|health| health.test.as_deref());
+    probe::of(test).is_some() || command(config).is_some()
+}
+
 /// What is known before the first check.
 pub fn starting(config: &Config) -> Option<Health> {
-    command(config).map(|_| Health {
+    is_checked(config).then(|| Health {
         status: Some("starting".to_string()),
         failing_streak: Some(0),
         log: Some(Vec::new()),

@@ -10,6 +10,7 @@ use crate::kernel::{Feature, lacks};
 use crate::net::firewall::Features;
 use crate::registry::proxy;
 use crate::shim::log::options;
+use crate::shim::reboot;
 use crate::sys::machine;
 use crate::time::Time;
 use crate::wire::system::{Component, Info, Platform, Version};
@@ -106,6 +107,8 @@ impl Engine {
             .put("Authorization", "null")
             .put("Log", &json::to_string(&drivers));
         let plugins = plugins.finish();
+        let reboot = reboot::last(&self.options.data_root).ok().flatten();
+        let reboot = reboot.map(|last| json::to_string(&last.words()));
         Ok(object::complete(
             &text,
             &[
@@ -126,6 +129,7 @@ impl Engine {
                 ("RuncCommit", &own),
                 ("InitCommit", &own),
                 ("CDISpecDirs", "[]"),
+                ("LastReboot", reboot.as_deref().unwrap_or("null")),
             ],
         ))
     }

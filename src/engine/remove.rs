@@ -74,6 +74,7 @@ impl Engine {
             }
         };
         let volumes = volumes || container.is_disposable();
+        self.forget_critical(container);
         // After a run the shim may still have output for slow clients: it leaves by itself.
         self.take_apart(container, before == Phase::Created)
             .context(|| format!("remove container {}", container.id))

@@ -28,7 +28,8 @@ impl Engine {
             state.shim.clone().filter(|_| state.phase.is_up())
         };
         let policy = host.restart_policy.clone().unwrap_or_default();
-        match shim.map(|shim| shim.set_restart_policy(&policy)) {
+        let remedy = host.health_on_failure.as_deref();
+        match shim.map(|shim| shim.set_restart_policy(&policy, remedy)) {
             // It has just ended.
             Some(Err(error)) if error.kind == Kind::Gone => Ok(()),
             Some(told) => told,

@@ -3,11 +3,12 @@
 use crate::engine::container::{Container, Phase, State};
 use crate::engine::network::ports;
 use crate::engine::spec::Place;
-use crate::engine::{Engine, device_match, health, host, links, spec, volume};
+use crate::engine::{Engine, device_match, health, host, links, spec, stop, volume};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::shim::client::{self, Shim, Watch};
 use crate::shim::config;
+use crate::shim::critical;
 use crate::shim::exit::{self, Exit};
 use crate::shim::hotplug::{self, Wishes};
 use crate::store::{limit, staging, tree};
@@ -196,6 +197,8 @@ impl Engine {
         if let Some(process) = health::process(container, &self.options) {
             let file = run_dir.join(crate::shim::health::FILE);
             write(&file, &json::to_string(&process))?;
+        }
+        if health::is_checked(&container.config) {
             config.health.clone_from(&container.config.healthcheck);
         }
         write(&run_dir.join(config::FILE), &json::to_string(&config))?;
@@ -210,6 +213,7 @@ impl Engine {
             .map_or(self.runtime_root(), |other| other.root.clone());
         let layers = self.lower_dirs(container)?;
         let files = limit::place(data_dir);
+        let host = container.current_host();
         let mut config = config::Config {
             id: Some(container.id.clone()),
             layers: Some(layers.iter().filter_map(|layer| text(layer)).collect()),
@@ -223,9 +227,15 @@ impl Engine {
             terminal: Some(container.has_terminal()),
             open_stdin: container.config.open_stdin,
             stdin_once: container.config.stdin_once,
-            restart: container.current_host().restart_policy.clone(),
-            write_budget: container.current_host().write_budget.clone(),
+            write_budget: host.write_budget.clone(),
             budget_file: text(&self.budget_file(&container.id)),
+            restart: host.restart_policy.clone(),
+            health_on_failure: host.health_on_failure.clone(),
+            stop_signal: stop::signal_of(container, None).ok(),
+            stop_timeout: container.config.stop_timeout,
+            critical: host.critical,
+            name: Some(container.name()),
+            data_root: text(&self.options.data_root),
             ..Default::default()
         };
         self.log_config(container, &mut config)?;
@@ -237,6 +247,7 @@ impl Engine {
         self.sweep_run(&container.id, true);
         self.release_volumes(&container.id);
         self.release_network(container);
+        self.miss(container);
         container.update(|state| {
             state.shim = None;
             // Their connections close with this, which tells them.
@@ -250,6 +261,26 @@ impl Engine {
         });
         self.persist(container);
         self.debug(format_args!("container {}: {error}", container.id));
+    }
+}
+
+impl Engine {
+    /// Whoever feeds the board's watchdog is to know that a critical container is not there.
+    fn miss(&self, container: &Container) {
+        if container.host.critical != Some(true) {
+            return;
+        }
+        let told = critical::is_down(&self.options.exec_root, &container.id, &container.name());
+        if let Err(error) = told {
+            self.note(error);
+        }
+    }
+
+    /// It is down because the user wants it so.
+    pub(super) fn forget_critical(&self, container: &Container) {
+        if container.host.critical == Some(true) {
+            critical::forget(&self.options.exec_root, &container.id);
+        }
     }
 }
 

@@ -11,6 +11,14 @@ use std::time::Duration;
 /// Docker's default; see the API reference, StopTimeout.
 pub(super) const TIMEOUT_SECONDS: i64 = 10;
 
+/// The signal that asks the container to end.
+pub(super) fn signal_of(container: &Container, signal: Option<&str>) -> Result<i32> {
+    match signal.or(container.config.stop_signal.as_deref()) {
+        None | Some("") => Ok(SIGTERM),
+        Some(text) => parse_signal(text),
+    }
+}
+
 impl Engine {
     /// `signal` and `timeout_seconds` default to what the container was created with. A negative
     /// timeout waits for ever.
@@ -21,14 +29,12 @@ impl Engine {
         timeout_seconds: Option<i64>,
     ) -> Result<()> {
         let config = &container.config;
-        let text = signal.or(config.stop_signal.as_deref());
-        let number = match text {
-            None | Some("") => SIGTERM,
-            Some(text) => parse_signal(text)?,
-        };
+        let number = signal_of(container, signal)?;
         let halts = {
             let state = container.lock();
             if !state.phase.is_up() {
+                drop(state);
+                self.forget_critical(container);
                 return Err(Error::new(Kind::NotModified, ""));
             }
             state.halts

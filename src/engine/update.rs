@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::json::map::Map;
 use crate::oci::spec::Spec;
+use crate::shim::remedy::Action;
 use crate::wire::container::{HostConfig, RestartPolicy};
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ impl Engine {
             self.options.limits,
             &mut warnings,
         )?;
+        Action::of(changes.health_on_failure.as_deref())?;
         let policy = changes.restart_policy.take();
         if let Some(policy) = &policy {
             restart::check_policy(policy)?;
@@ -221,6 +223,7 @@ fn merge(old: &mut HostConfig, new: &HostConfig) {
         (&mut old.cpuset_cpus, &new.cpuset_cpus),
         (&mut old.cpuset_mems, &new.cpuset_mems),
         (&mut old.write_budget, &new.write_budget),
+        (&mut old.health_on_failure, &new.health_on_failure),
     ] {
         *old = new.clone().or(old.take());
     }

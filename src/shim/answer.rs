@@ -10,6 +10,7 @@ use crate::shim::helper::{self, Made};
 use crate::shim::log::writer;
 use crate::shim::message::{Attach, Reply, Request};
 use crate::shim::policy::Policy;
+use crate::shim::remedy::Action;
 use crate::shim::serve::Supervisor;
 use crate::shim::task::{Streams, Task};
 use crate::shim::wear::Wear;
@@ -35,6 +36,7 @@ impl Supervisor {
             }),
             "set_restart_policy" => {
                 self.restarts.policy = Policy::of(request.restart.as_ref());
+                self.remedy.action = Action::of(request.health_on_failure.as_deref())?;
                 Ok(Default::default())
             }
             "network" => {

@@ -416,10 +416,16 @@ impl Shim {
         Ok(reply.health)
     }
 
-    pub fn set_restart_policy(&self, policy: &RestartPolicy) -> Result<()> {
+    /// And what is done when it turns unhealthy.
+    pub fn set_restart_policy(
+        &self,
+        policy: &RestartPolicy,
+        health_on_failure: Option<&str>,
+    ) -> Result<()> {
         let request = Request {
             verb: verb("set_restart_policy"),
             restart: Some(policy.clone()),
+            health_on_failure: health_on_failure.map(str::to_string),
             ..Default::default()
         };
         self.call(&request, &[], CALL_TIMEOUT).map(drop)

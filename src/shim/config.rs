@@ -63,6 +63,15 @@ json_struct! {
         pub budget_file: Option<String>,
         /// When to run the check of `health.json`, if there is one.
         pub health: Option<HealthConfig>,
+        /// What to do when it turns unhealthy (`remedy`), and how it is stopped.
+        pub health_on_failure: Option<String>,
+        pub stop_signal: Option<i32>,
+        pub stop_timeout: Option<i64>,
+        /// The board's watchdog wants to know how it is (`critical`).
+        pub critical: Option<bool>,
+        /// How the container is called, where that is to be told.
+        pub name: Option<String>,
+        pub data_root: Option<String>,
         /// How often it was restarted already.
         pub restarts: Option<u32>,
         /// The shim before this one was lost: wait so long, then make and start the container.

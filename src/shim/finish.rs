@@ -50,6 +50,7 @@ impl Supervisor {
     pub fn finish(&mut self) {
         self.tell_oom();
         self.tell_last_health();
+        self.remedy.end();
         if let Some(hotplug) = &mut self.hotplug {
             hotplug.end();
         }
@@ -125,6 +126,9 @@ impl Supervisor {
     /// Tell the last end. After the telling nothing of the run directory is touched, for it may be
     /// the next shim's.
     fn leave(&mut self, exit: Exit) {
+        // A program that its user has ended is not missed; one that was ended for being ill is.
+        let is_meant = self.restarts.is_cancelled && !self.remedy.has_given_up;
+        self.tell_critical(|critical| critical.ended(is_meant));
         let rootfs = self.config.upper.as_ref();
         let rootfs = rootfs.map(|_| self.run_dir.join("bundle/rootfs"));
         let disk_of = self.config.disk_of.as_ref();

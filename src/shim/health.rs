@@ -2,7 +2,7 @@
 //!
 //! Docker's rules (moby, daemon/health.go). The command is one of the shim's tasks; its process is
 //! read from `health.json` by the helper that starts it, so that between two checks the shim holds
-//! no more than the last results.
+//! no more than the last results. A native probe (`probe`) is no process.
 
 use crate::error::{Context, Result};
 use crate::json;
@@ -10,6 +10,8 @@ use crate::oci::image::HealthConfig;
 use crate::oci::spec::Process;
 use crate::shim::helper::{self, Made};
 use crate::shim::message::Reply;
+use crate::shim::probe::run::Probing;
+use crate::shim::probe::{self, Probe};
 use crate::shim::serve::Supervisor;
 use crate::shim::task::{Streams, Task};
 use crate::sys::{fs, poll, process, signal};
@@ -55,6 +57,10 @@ pub struct Health {
     started: Instant,
     /// When the next check begins; `None` while one runs, and while there is nothing to check.
     next: Option<Instant>,
+    /// What is checked in place of a command.
+    pub probe: Option<Probe>,
+    /// Such a check that has begun.
+    pub probing: Option<Probing>,
 }
 
 /// A check that runs: its task's output goes here.
@@ -64,7 +70,7 @@ pub struct Check {
     output: Vec<u8>,
     is_cut: bool,
     until: Instant,
-    is_late: bool,
+    pub is_late: bool,
 }
 
 impl Check {
@@ -117,6 +123,8 @@ impl Health {
             results: Vec::new(),
             started: Instant::now(),
             next: None,
+            probe: probe::of(config.test.as_deref()).and_then(Result::ok),
+            probing: None,
         }
     }
 
@@ -132,6 +140,7 @@ impl Health {
     pub fn end(&mut self) {
         self.status = UNHEALTHY;
         self.next = None;
+        self.probing = None;
     }
 
     pub fn plan(&mut self, now: Instant) {
@@ -144,7 +153,16 @@ impl Health {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        self.next
+        let probing = self.probing.as_ref().and_then(Probing::deadline);
+        self.next.into_iter().chain(probing).min()
+    }
+
+    /// How long it may be before it is known to be well or ill.
+    pub fn patience(&self) -> Duration {
+        let tries = u32::try_from(self.retries).unwrap_or(u32::MAX);
+        let check = self.interval.saturating_add(self.timeout);
+        self.start_period
+            .saturating_add(check.saturating_mul(tries))
     }
 
     /// Take a check's result in, which began so long after the start. True if the status is another
@@ -191,6 +209,7 @@ impl Supervisor {
                 let _ = process::signal(&task.pidfd, signal::SIGKILL);
             }
         }
+        self.tend_probe(now);
         let Some(health) = &mut self.health else {
             return;
         };
@@ -210,6 +229,10 @@ impl Supervisor {
             until: now + health.timeout,
             is_late: false,
         };
+        if health.probe.is_some() {
+            self.begin_probe(check, now);
+            return self.tend_probe(now);
+        }
         match self.begin_check() {
             Ok((made, streams)) => {
                 let mut task = Task::new(String::new(), made.pid, made.pidfd, streams);
@@ -249,7 +272,9 @@ impl Supervisor {
         let elapsed = check.elapsed;
         let result = check.result(code, health.timeout);
         let is_news = health.take(result, elapsed);
-        health.plan(Instant::now());
+        let now = Instant::now();
+        health.plan(now);
+        let status = health.status;
         if is_news {
             let found = health.found(false);
             self.tell(&Reply {
@@ -257,6 +282,10 @@ impl Supervisor {
                 health: Some(found),
                 ..Default::default()
             });
+            self.tell_critical(|critical| critical.checked(status == HEALTHY));
+        }
+        if status == UNHEALTHY {
+            self.remedy(now);
         }
     }
 }

@@ -45,6 +45,7 @@ json_struct! {
         pub restart: Option<RestartPolicy>,
         /// As the user writes it.
         pub budget: Option<String>,
+        pub health_on_failure: Option<String>,
     }
 
     /// How to join a client to a process's streams; the client's connection comes beside the line.

@@ -70,6 +70,8 @@ pub struct Restarts {
     pub is_stopped: bool,
     /// The next end is the last one, whatever the policy.
     pub is_cancelled: bool,
+    /// The next end is not the last one, whatever the policy, and none of its retries.
+    pub is_due: bool,
 }
 
 impl Restarts {
@@ -102,6 +104,9 @@ impl Restarts {
             self.delay = Duration::ZERO;
         }
         self.delay = (self.delay * 2).clamp(DELAY_MIN, DELAY_MAX);
+        if std::mem::take(&mut self.is_due) && !self.is_cancelled {
+            return Some(self.delay);
+        }
         if self.is_cancelled || !self.policy.wants(code, self.is_stopped, self.count) {
             return None;
         }
@@ -176,6 +181,19 @@ mod tests {
         // Without a number there is no end to it.
         let mut endless = restarts("on-failure", 0);
         assert!((0..1000).all(|_| endless.after(1, SHORT).is_some()));
+    }
+
+    #[test]
+    fn a_restart_that_is_due_is_none_of_the_policys() {
+        let mut one = restarts("on-failure", 1);
+        one.is_due = true;
+        assert_eq!(one.after(0, SHORT), Some(DELAY_MIN));
+        assert_eq!(one.count, 0);
+        assert_eq!(one.after(1, SHORT), Some(DELAY_MIN * 2));
+        assert_eq!((one.count, one.after(1, SHORT)), (1, None));
+        let mut none = restarts("no", 0);
+        (none.is_due, none.is_cancelled) = (true, true);
+        assert_eq!(none.after(1, SHORT), None);
     }
 
     #[test]

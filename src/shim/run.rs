@@ -15,6 +15,7 @@ use crate::oci::spec::Spec;
 use crate::runtime::create::Io;
 use crate::shim::attached::Attached;
 use crate::shim::backend::Backend;
+use crate::shim::critical::Critical;
 use crate::shim::exit::Exit;
 use crate::shim::helper::{self, Made};
 use crate::shim::hotplug::Hotplug;
@@ -106,6 +107,7 @@ impl Supervisor {
             return self.start_program();
         }
         self.run.is_held = true;
+        self.tell_critical(Critical::held);
         self.started_at = Some(Time::now().rfc3339());
         Ok(())
     }
@@ -134,6 +136,9 @@ impl Supervisor {
                 if let Some(health) = &mut self.health {
                     health.begin(now);
                 }
+                if let Some(critical) = &mut self.critical {
+                    critical.started(self.health.as_ref(), now);
+                }
                 self.started_at = Some(Time::now().rfc3339());
                 Ok(())
             }
@@ -156,6 +161,7 @@ impl Supervisor {
             ..Default::default()
         });
         self.end_clients();
+        self.tell_critical(Critical::resting);
         self.run = Run::default();
         self.last = Some(exit);
         self.waiting = Some(Instant::now() + delay);

@@ -12,6 +12,7 @@ use crate::shim::backend::Backend;
 use crate::shim::budget::Budget;
 use crate::shim::call::Call;
 use crate::shim::config::Config;
+use crate::shim::critical::Critical;
 use crate::shim::exit::Exit;
 use crate::shim::health::Health;
 use crate::shim::hotplug::Hotplug;
@@ -19,6 +20,8 @@ use crate::shim::log::writer::Writer;
 use crate::shim::message::Reply;
 use crate::shim::network::Network;
 use crate::shim::policy::Restarts;
+use crate::shim::probe::run::Probing;
+use crate::shim::remedy::Remedy;
 use crate::shim::run::Run;
 use crate::shim::task::{CHUNK_BYTES, Part, Task};
 use crate::shim::wear::Counter;
@@ -65,6 +68,8 @@ pub struct Supervisor {
     pub started_at: Option<String>,
     pub restarts: Restarts,
     pub health: Option<Health>,
+    pub remedy: Remedy,
+    pub critical: Option<Critical>,
     pub hotplug: Option<Hotplug>,
     pub network: Network,
     pub wear: Counter,
@@ -171,6 +176,13 @@ impl Supervisor {
         if let Some(names) = self.network.names_fd() {
             add(Token::Names, names, PollFlags::IN);
         }
+        let probing = self
+            .health
+            .as_ref()
+            .and_then(|health| health.probing.as_ref());
+        if let Some(talk) = probing.and_then(Probing::talk) {
+            add(Token::Probe, talk.fd(), talk.interest());
+        }
         if let Some(listener) = &self.listener
             && self.calls.len() < CALLS_MAX
         {
@@ -216,6 +228,8 @@ impl Supervisor {
             .chain(self.network.ports.deadline())
             .chain(self.health.as_ref().and_then(Health::deadline))
             .chain(self.budget.as_ref().and_then(Budget::deadline))
+            .chain(self.remedy.deadline())
+            .chain(self.critical.as_ref().and_then(Critical::deadline))
             .chain(self.network.deadline())
             .chain(idle)
             .min()
@@ -248,6 +262,7 @@ impl Supervisor {
             Token::Devices => self.plug(),
             Token::Names => self.network.serve_names(),
             Token::Ports => self.network.ports.ready(),
+            Token::Probe => self.serve_probe(),
             Token::Listener => self.accept(),
             Token::Log => {
                 if let Some(log) = &mut self.log {
@@ -292,6 +307,7 @@ impl Supervisor {
             // stops it, so the next boot may start it.
             if signal == signal::SIGTERM {
                 self.restarts.is_cancelled = true;
+                self.tell_critical(|critical| critical.ended(true));
                 let _ = self.kill(signal);
             }
         }
@@ -405,6 +421,8 @@ impl Supervisor {
         }
         self.tend_health(now);
         self.tend_budget(now);
+        self.tend_remedy(now);
+        self.tell_critical(|critical| critical.tend(now));
         if self
             .network
             .deadline()
@@ -437,6 +455,7 @@ enum Token {
     Devices,
     Ports,
     Names,
+    Probe,
     Listener,
     Log,
     Call(usize),

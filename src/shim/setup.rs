@@ -5,6 +5,7 @@ use crate::image::overlay;
 use crate::shim::backend::Backend;
 use crate::shim::budget::{self, Budget};
 use crate::shim::config::{self, Config};
+use crate::shim::critical::Critical;
 use crate::shim::exit;
 use crate::shim::health::Health;
 use crate::shim::helper;
@@ -13,6 +14,7 @@ use crate::shim::log::writer::Writer;
 use crate::shim::network::Network;
 use crate::shim::parts;
 use crate::shim::policy::{Policy, Restarts};
+use crate::shim::remedy::Remedy;
 use crate::shim::run::Run;
 use crate::shim::serve::Supervisor;
 use crate::shim::shm;
@@ -69,7 +71,15 @@ impl Supervisor {
         let budget = wanted.map(|wanted| Budget::open(wanted, wear.disk(), file));
         let budget = budget.transpose()?;
         let health = config.health.as_ref().map(Health::new);
+        let remedy = Remedy::new(config.health_on_failure.as_deref());
         let network = Network::set_up(run_dir)?;
+        let critical = match config.critical {
+            Some(true) => {
+                let name = config.name.as_deref().unwrap_or_default();
+                Some(Critical::new(run_dir, config.id()?, name))
+            }
+            _ => None,
+        };
         let mut supervisor = Supervisor {
             run_dir: run_dir.to_path_buf(),
             config,
@@ -86,6 +96,8 @@ impl Supervisor {
             started_at: None,
             restarts,
             health,
+            remedy,
+            critical,
             hotplug: Hotplug::open(run_dir)?,
             network,
             wear,

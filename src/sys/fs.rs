@@ -537,6 +537,16 @@ pub fn rewind(dir: BorrowedFd<'_>) -> Result<()> {
         .map_err(|errno| failed("lseek", "directory", errno))
 }
 
+/// Whether what is written at `path` goes with the machine's next start.
+pub fn is_in_memory(path: &Path) -> Result<bool> {
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    const RAMFS_MAGIC: u64 = 0x8584_58f6;
+    let stat = rustix::fs::statfs(path).map_err(|errno| failed("statfs", path.display(), errno))?;
+    // The kernel's numbers have 32 bits, and their field a sign in places.
+    let kind = stat.f_type as u64 & 0xffff_ffff;
+    Ok(matches!(kind, TMPFS_MAGIC | RAMFS_MAGIC))
+}
+
 /// flock(2), exclusive: waits until no other open file holds it.
 pub fn lock(file: impl AsFd, name: &Path) -> Result<()> {
     flock(file.as_fd(), FlockOperation::LockExclusive, name).map(drop)

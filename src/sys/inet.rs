@@ -108,6 +108,11 @@ pub fn connect(socket: impl AsFd, address: &SocketAddr) -> Result<()> {
     }
 }
 
+/// What has become of a connection that came about later (SO_ERROR).
+pub fn outcome(socket: impl AsFd) -> Result<()> {
+    sockopt::socket_error(socket)?
+}
+
 pub fn accept(listener: impl AsFd) -> Result<OwnedFd> {
     rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
 }

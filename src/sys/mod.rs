@@ -41,6 +41,7 @@ pub mod terminal;
 pub mod thread;
 #[cfg(unwind_stub)]
 mod unwind_stub;
+pub mod watchdog;
 
 use crate::error::Error;
 use rustix::io::Errno;

@@ -251,6 +251,31 @@ fn unmapped(call: &str, kind: &str, id: u32, errno: Errno) -> Error {
     }
 }
 
+unsafe extern "C" {
+    // Both answer the id before, and tell no error (setfsuid(2)).
+    safe fn setfsuid(uid: u32) -> i32;
+    safe fn setfsgid(gid: u32) -> i32;
+}
+
+/// Do `work` with the rights that the user of process `pid` has in file systems. For other users than
+/// root the kernel takes those capabilities of ours away meanwhile that files are about.
+pub fn with_rights_of<T>(pid: i32, work: impl FnOnce() -> T) -> Result<T> {
+    // Real, effective, saved, and that for files.
+    let id = |name: &str| {
+        let ids = status(pid, name)?;
+        let id = ids.split_ascii_whitespace().nth(3);
+        let id = id.and_then(|id| id.parse::<u32>().ok());
+        id.ok_or_else(|| Error::new(Kind::System, format!("process {pid} has no {name}")))
+    };
+    let (uid, gid) = (id("Uid:")?, id("Gid:")?);
+    setfsgid(gid);
+    setfsuid(uid);
+    let done = work();
+    setfsuid(rustix::process::geteuid().as_raw());
+    setfsgid(rustix::process::getegid().as_raw());
+    Ok(done)
+}
+
 /// Answers the one before.
 pub fn set_umask(mask: u32) -> u32 {
     rustix::process::umask(Mode::from_raw_mode(mask & 0o777)).bits()

@@ -2,6 +2,7 @@
 
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// Send `state`, such as `READY=1`, to whom NOTIFY_SOCKET names: a path, or behind `@` a name in the
 /// abstract space. Nobody has to listen.
@@ -24,6 +25,15 @@ pub fn notify(state: &str) {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let _ = rustix::net::sendto(socket, state.as_bytes(), flags, &address);
     }
+}
+
+/// In which time the manager wants a sign of life of this process; `None` if it wants none
+/// (sd_watchdog_enabled(3)).
+pub fn watchdog_time() -> Option<Duration> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    let time = number("WATCHDOG_USEC").filter(|time| is_ours && *time > 0)?;
+    Some(Duration::from_micros(time))
 }
 
 /// RELOADING=1 wants the time of the monotonic clock with it, in microseconds.

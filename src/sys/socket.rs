@@ -369,6 +369,17 @@ pub fn call(address: std::net::SocketAddr) -> Result<OwnedFd> {
     }
 }
 
+/// A connection to the unix socket at `path`, without waiting: one that has too many waiting already is
+/// an error (EAGAIN).
+pub fn call_path(path: &Path) -> Result<OwnedFd> {
+    let socket = stream()?;
+    crate::sys::stream::set_nonblocking(&socket)?;
+    let (address, _dir) = address(path)?;
+    rustix::net::connect(&socket, &address)
+        .map_err(|errno| failed("connect", "unix socket", errno))?;
+    Ok(socket)
+}
+
 /// How much may wait in a socket to be sent (SO_SNDBUF); the kernel sees to its own limit.
 pub fn set_send_buffer(socket: impl AsFd, bytes: usize) {
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(socket, bytes);

@@ -156,6 +156,10 @@ json_struct! {
         pub write_budget: Option<String> = "WriteBudget",
         pub masked_paths: Option<Vec<String>> = "MaskedPaths",
         pub readonly_paths: Option<Vec<String>> = "ReadonlyPaths",
+        /// Not of the API: `none`, `restart`, `stop`, `kill` or `reboot`, when it turns unhealthy.
+        pub health_on_failure: Option<String> = "HealthOnFailure",
+        /// Not of the API: the board's watchdog is fed only while it is well.
+        pub critical: Option<bool> = "Critical",
     }
 
     /// A limit of one block device: of `BlkioWeightDevice` with a weight, of the others with a rate.

@@ -86,6 +86,11 @@ pub const FLAGS: &[Flag] = &[
         .into(Place::Integer(|c| &mut c.host.cpu_count)),
     flag("--cpu-percent int", "CPU percent (Windows only)")
         .into(Place::Integer(|c| &mut c.host.cpu_percent)),
+    flag(
+        "--critical",
+        "Feed the board's watchdog only while this container is well",
+    )
+    .into(Place::Switch(|c| &mut c.host.critical)),
     flag("--device list", "Add a host device to the container").into(Place::Other(values::device)),
     flag(
         "--device-cgroup-rule list",
@@ -129,6 +134,11 @@ pub const FLAGS: &[Flag] = &[
         "Time between running the check (ms|s|m|h) (default 0s)",
     )
     .into(Place::Duration(|c| &mut health(c).interval)),
+    flag(
+        "--health-probe url",
+        "Check health without a command: http://:PORT/PATH, tcp://:PORT, unix:///PATH, file:/PATH?max-age=30s, process:NAME, pressure:memory=20",
+    )
+    .into(Place::Other(values::health_probe)),
     flag(
         "--health-retries int",
         "Consecutive failures needed to report unhealthy",

@@ -46,7 +46,7 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
 
 /// Titles, and the members they show, in Docker's order. What is no text, number or boolean is
 /// shown by `several`.
-const LINES: [(&str, &str); 36] = [
+const LINES: [(&str, &str); 37] = [
     ("Containers", "Containers"),
     (" Running", "ContainersRunning"),
     (" Paused", "ContainersPaused"),
@@ -86,6 +86,7 @@ const LINES: [(&str, &str); 36] = [
     ),
     ("Registry Mirrors", "RegistryConfig.Mirrors"),
     ("Live Restore Enabled", "LiveRestoreEnabled"),
+    ("Last Reboot For Health", "LastReboot"),
 ];
 
 fn describe(text: &mut String, info: Node<'_>) {
@@ -97,7 +98,7 @@ fn describe(text: &mut String, info: Node<'_>) {
                 continue;
             }
             // Older engines lack some; Docker shows those as empty, but not a list.
-            "null" if name == "CDISpecDirs" => continue,
+            "null" if matches!(name, "CDISpecDirs" | "LastReboot") => continue,
             "null" => String::new(),
             json if json.starts_with('"') => node.text(),
             _ if name == "MemTotal" => human::memory(node.integer()),

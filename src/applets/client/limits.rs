@@ -48,6 +48,11 @@ pub const SHARED: &[Flag] = &[
         "MEMs in which to allow execution (0-3, 0,1)",
     )
     .into(Place::Text(|c| &mut c.host.cpuset_mems)),
+    flag(
+        "--health-on-failure string",
+        "What to do when the container turns unhealthy (none|restart|stop|kill|reboot) (default \"none\")",
+    )
+    .into(Place::Text(|c| &mut c.host.health_on_failure)),
     flag("-m, --memory bytes", "Memory limit").into(Place::Bytes(|c| &mut c.host.memory)),
     flag("--memory-reservation bytes", "Memory soft limit")
         .into(Place::Bytes(|c| &mut c.host.memory_reservation)),

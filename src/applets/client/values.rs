@@ -259,6 +259,13 @@ pub fn health_cmd(create: &mut Create, value: &str) -> Result<()> {
     Ok(())
 }
 
+/// The engine knows which there are.
+pub fn health_probe(create: &mut Create, value: &str) -> Result<()> {
+    let health = create.config.healthcheck.get_or_insert_default();
+    health.test = Some(vec!["PROBE".to_string(), value.to_string()]);
+    Ok(())
+}
+
 /// What does not go together, or not with Linux.
 pub fn check(options: &Options, create: &Create) -> Result<()> {
     for name in ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"] {
@@ -311,6 +318,11 @@ fn check_health(options: &Options, create: &Create) -> Result<()> {
     if options.is("no-healthcheck") {
         return Err(run(
             "--no-healthcheck conflicts with --health-* options".to_string()
+        ));
+    }
+    if options.get("health-cmd").is_some() && options.get("health-probe").is_some() {
+        return Err(run(
+            "conflicting options: cannot specify both --health-cmd and --health-probe".to_string(),
         ));
     }
     for (number, name) in [

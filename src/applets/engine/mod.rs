@@ -1,5 +1,6 @@
 //! `tug engine`, `tugd`, `dockerd`: serve the API until told to end.
 
+mod heartbeat;
 mod listen;
 mod options;
 mod serve;
@@ -37,6 +38,9 @@ pub fn main(args: &[OsString]) -> Result<u8> {
     run(&config, &reload).map(|()| 0)
 }
 
+/// A store that was cut off while it was written may take minutes to be put right.
+const RECOVERING: &str = "STATUS=recovering\nEXTEND_TIMEOUT_USEC=600000000";
+
 fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
     // Before any thread: all inherit the mask, so that the signals wait for the descriptor. (SIGPIPE
     // is ignored by Rust's start-up code.)
@@ -62,6 +66,7 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
     }
     let group = find_group(config.group.as_deref())?;
     let lock = hold(&options, group)?;
+    service::notify(RECOVERING);
     let engine = Engine::open(options, config.settings.clone())?;
     crate::build::sweep(&engine)?;
 
@@ -89,7 +94,7 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
         "serving API {API_VERSION} on {}",
         listeners.names.join(", ")
     ));
-    service::notify("READY=1");
+    service::notify("READY=1\nSTATUS=serving");
     let served = serve::until_end(
         &engine,
         &Orders {
@@ -101,11 +106,11 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
             reload: &|| {
                 service::notify_reloading();
                 reload(&engine);
-                service::notify("READY=1");
+                service::notify("READY=1\nSTATUS=serving");
             },
         },
     );
-    service::notify("STOPPING=1");
+    service::notify("STOPPING=1\nSTATUS=stopping");
     let is_down = match served {
         Ok(End::Told) => passes.is_none() && !engine.settings().live_restore,
         // What an init script asks for where it cannot tell a restart from the end of everything:
@@ -200,5 +205,6 @@ pub fn place(args: &[OsString]) -> Result<Place> {
     Ok(Place {
         group: find_group(config.group.as_deref())?,
         exec_root: config.options.exec_root,
+        data_root: config.options.data_root,
     })
 }

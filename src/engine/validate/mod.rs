@@ -29,6 +29,8 @@ use crate::engine::spec::wanted;
 use crate::error::{Error, Result};
 use crate::json::node::Node;
 use crate::oci::image::HealthConfig;
+use crate::shim::probe;
+use crate::shim::remedy::Action;
 use crate::wire::container::{Config, HostConfig};
 
 pub use limits::check as check_limits;
@@ -46,6 +48,7 @@ pub fn check(
     network::check(config, host, warnings)?;
     modes::check(host, options)?;
     restart::check(host)?;
+    Action::of(host.health_on_failure.as_deref())?;
     log::check(host, options)?;
     limits::check(host, controllers, false, options.limits, warnings)?;
     limits::complete(host, options);
@@ -188,6 +191,9 @@ fn check_health(health: &HealthConfig) -> Result<()> {
                 "{name} in Healthcheck cannot be less than 1ms"
             )));
         }
+    }
+    if let Some(probe) = probe::of(health.test.as_deref()) {
+        probe?.check()?;
     }
     match health.retries {
         Some(..=-1) => Err(Error::invalid("Retries in Healthcheck cannot be negative")),
