@@ -849,5 +849,5 @@ fn signs_of_life_keep_no_idle_engine_here() {
         .env("WATCHDOG_USEC", "200000");
     host.start_engine_with(engine, std::os::fd::OwnedFd::from(listener).into());
     eventually("it leaves", || !host.engine_is_alive());
-    host.stop_engine();
+    host.kill_engine();
 }
