@@ -295,3 +295,22 @@ mod tests {
         );
     }
 }
+
+/// Whether the policy lets an image be used, and what is signed of it.
+pub fn verify(call: &mut Call<'_>) -> Result<Reply> {
+    let images = &call.engine.images;
+    let signed = images.verify(&call.name)?;
+    let signed: Vec<String> = signed
+        .iter()
+        .map(|(digest, name)| {
+            let mut one = Object::new();
+            one.text("Digest", digest).text("Reference", name).finish()
+        })
+        .collect();
+    let policy = images.policy_path().map(|path| path.display().to_string());
+    let mut answer = Object::new();
+    answer
+        .text("Policy", &policy.unwrap_or_default())
+        .put("Signatures", &object::list(&signed));
+    Ok(Reply::Json(200, answer.finish()))
+}

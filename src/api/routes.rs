@@ -89,6 +89,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/images/{*}/json", images::inspect),
     ("GET", "/images/{*}/history", images::history),
     ("GET", "/images/{*}/delta", images::delta),
+    ("GET", "/images/{*}/verify", images::verify),
     ("POST", "/images/{*}/delta", images::push_delta),
     ("POST", "/images/{*}/push", images::push),
     ("POST", "/images/{*}/tag", images::tag),

@@ -53,7 +53,9 @@ pub fn find(
 ) -> Result<String> {
     if !request.pull {
         match engine.images.find(name) {
-            Ok(found) if fits(&found.image, platform)? => return Ok(found.id),
+            Ok(found) if fits(&found.image, platform)? => {
+                return engine.images.permit(name).map(|()| found.id);
+            }
             Err(error) if error.kind != Kind::NotFound => return Err(error),
             _ => {}
         }

@@ -17,6 +17,8 @@ pub struct Options {
     pub holds_starts: bool,
     /// Read-only stores of images, beside the data root.
     pub stores: Vec<PathBuf>,
+    /// Which images may be here; none: `/etc/tug/policy.json`, if it is there.
+    pub signature_policy: Option<PathBuf>,
     /// `overlay2`, `vfs`, or empty: see `driver`.
     pub storage_driver: String,
     /// What a container may write that asks for no size.
@@ -91,6 +93,7 @@ impl Default for Options {
             exec_root: PathBuf::from("/run/tug"),
             holds_starts: false,
             stores: Vec::new(),
+            signature_policy: None,
             storage_driver: String::new(),
             layer_bytes_max: None,
             limits: Limits::Strict,

@@ -33,6 +33,10 @@ impl Engine {
             ));
         }
         let image = self.images.find(&image_name)?;
+        // A step of a build runs on what the build has made itself.
+        if !is_step {
+            self.images.permit(&image_name)?;
+        }
 
         let mut warnings = Vec::new();
         let mut host_config = placement.host_config.unwrap_or_default();

@@ -74,6 +74,7 @@ use crate::engine::config::{Level, Options, Settings};
 use crate::engine::container::Container;
 use crate::error::{Error, Result};
 use crate::image::Images;
+use crate::image::policy::Policy;
 use crate::image::readonly::{self, ReadOnly};
 use crate::json::map::Map;
 use crate::volume::Volumes;
@@ -130,7 +131,8 @@ impl Engine {
         let stores = ReadOnly::open_all(&options.stores, &options.exec_root, &faults);
         let engine = Arc::new(Engine {
             wear: wear::Tally::open(&options.data_root, &options.exec_root),
-            images: Images::open_with(&options.data_root, stores)?,
+            images: Images::open_with(&options.data_root, stores)?
+                .with_policy(Policy::new(options.signature_policy.clone())),
             volumes,
             copying: driver::choose(&options)?,
             options,

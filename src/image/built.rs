@@ -6,6 +6,7 @@
 
 use crate::error::{Context, Result};
 use crate::image::layer::{self, End, Staged};
+use crate::image::policy::proof::Proof;
 use crate::image::shelf::{Held, Origin};
 use crate::image::source::{Input, Source, sha256};
 use crate::image::{Images, NewImage, manifest};
@@ -145,6 +146,7 @@ impl Images {
             size: next.size,
             names: Vec::new(),
             source: None,
+            proof: Proof::default(),
             origin: Some(Origin {
                 parent: Some(base.digits().to_string()),
                 step: Some(step_digest(step)),

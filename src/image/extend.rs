@@ -3,6 +3,7 @@
 use crate::error::{Context, Result};
 use crate::image::built::EMPTY;
 use crate::image::layer::{self, End, Staged};
+use crate::image::policy::proof::Proof;
 use crate::image::reference::Reference;
 use crate::image::source::{Input, Source, sha256};
 use crate::image::{Images, NewImage};
@@ -67,6 +68,7 @@ impl Images {
             size,
             names: new.name.into_iter().collect(),
             source: None,
+            proof: Proof::default(),
             origin: None,
         };
         self.commit(coming, vec![image]).map(|()| id)

@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::image::layer::{self, End};
+use crate::image::policy::proof::Proof;
 use crate::image::reference::Reference;
 use crate::image::source::{Input, Source, sha256};
 use crate::image::{Images, NewImage, change, manifest};
@@ -47,6 +48,7 @@ impl Images {
                 size: layer.size,
                 names,
                 source: None,
+                proof: Proof::default(),
                 origin: None,
             };
             self.commit(vec![layer], vec![new]).map(|()| id)

@@ -13,6 +13,7 @@ use crate::image::delta::artifact::ARTIFACT;
 use crate::image::inside::{components, shown};
 use crate::image::layer::{self, End, Staged};
 use crate::image::manifest::{self, Saved};
+use crate::image::policy::proof::{self, Proof};
 use crate::image::reference::Reference;
 use crate::image::source::{self, Format, Hashed, Input, SNIFF_BYTES, Source, Stream, sha256};
 use crate::image::{Images, NewImage, save};
@@ -258,11 +259,11 @@ impl Members<'_> {
 
     /// The images that the archive says it has.
     pub fn images(&self) -> Result<Vec<NewImage>> {
+        let (index, proof) = self.index()?;
         // New archives of Docker have both; its own document knows all names.
-        let images = if self.get("manifest.json").is_some() {
+        let mut images = if self.get("manifest.json").is_some() {
             self.saved()?
         } else if self.get("index.json").is_some() {
-            let index = manifest::parse(self.document("index.json")?, "index.json")?;
             self.listed(&index)?
         } else if self.get("repositories").is_some() {
             return Err(Error::unsupported(
@@ -276,7 +277,28 @@ impl Members<'_> {
         if images.is_empty() {
             return Err(Error::invalid("the archive holds no image"));
         }
+        for image in &mut images {
+            image.proof.add(&proof);
+        }
         Ok(images)
+    }
+
+    /// The index of an OCI layout without its signatures, and all signatures that the archive has.
+    fn index(&self) -> Result<(Manifest, Proof)> {
+        let mut proof = match self.get(proof::FILE) {
+            Some(_) => json::parse_bytes(self.document(proof::FILE)?, proof::FILE)?,
+            None => Proof::default(),
+        };
+        let mut index = Manifest::default();
+        if self.get("index.json").is_some() {
+            index = manifest::parse(self.document("index.json")?, "index.json")?;
+            let document = |descriptor: &Descriptor| {
+                let (name, _) = blob(descriptor).ok()?;
+                self.document(&name).ok().map(<[u8]>::to_vec)
+            };
+            proof.add(&Proof::of_layout(&mut index, &document));
+        }
+        Ok((index, proof))
     }
 
     fn saved(&self) -> Result<Vec<NewImage>> {
@@ -415,6 +437,7 @@ impl Members<'_> {
             names: Vec::new(),
             source,
             origin: None,
+            proof: Proof::default(),
         };
         for (diff_id, (name, bytes)) in diff_ids.iter().zip(layers) {
             let expected = id::digest_hex(diff_id).context(|| config.to_string())?;

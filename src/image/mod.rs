@@ -45,6 +45,7 @@ pub mod overlay;
 pub mod pack;
 mod part;
 mod pax;
+pub mod policy;
 pub mod pull;
 pub mod push;
 pub mod readonly;
@@ -74,6 +75,8 @@ use crate::oci::image::Image;
 use crate::store::{record, staging};
 use crate::sys::fs;
 use crate::{id, json, log};
+use policy::Policy;
+use policy::proof::Proof;
 use readonly::ReadOnly;
 use reference::Reference;
 use shelf::{Held, Shelf};
@@ -111,6 +114,7 @@ pub struct Images {
     /// Held by who changes the disk: one change at a time.
     change: Mutex<()>,
     downloads: Downloads,
+    policy: Policy,
     /// See `room`.
     reclaimable: OnceLock<room::Reclaimable>,
 }
@@ -126,6 +130,8 @@ pub struct NewImage {
     source: Option<Vec<u8>>,
     /// Where `build` has made it.
     origin: Option<shelf::Origin>,
+    /// The signatures that it came with.
+    proof: Proof,
 }
 
 impl Images {
@@ -192,6 +198,7 @@ impl Images {
             shelf: RwLock::new(shelf),
             change: Mutex::new(()),
             downloads: Downloads::default(),
+            policy: Policy::default(),
             reclaimable: OnceLock::new(),
         }
     }
@@ -243,6 +250,8 @@ impl Images {
         }
         let _change = self.change();
         let digits = self.resolve(name)?;
+        let named = reference.clone().with_default_tag();
+        self.admit_names(&digits, &[named], &Proof::default())?;
         self.adopt(&digits)?;
         let full = reference.with_default_tag().full();
         self.rename(&|shelf| {
@@ -338,6 +347,7 @@ impl Images {
 
     /// Make layers and images durable and part of the store, in this order (see above).
     fn commit(&self, layers: Vec<layer::Staged>, images: Vec<NewImage>) -> Result<()> {
+        images.iter().try_for_each(|image| self.admit(image))?;
         let _change = self.change();
         let outcome = self.place(layers, &images);
         if outcome.is_err() {
@@ -370,10 +380,14 @@ impl Images {
                 if let Some(origin) = &image.origin {
                     shelf::write_origin(directory.path(), origin)?;
                 }
+                policy::write(directory.path(), image)?;
                 staged.push((digits, directory, image));
-            } else if let Some(source) = &image.source {
+                continue;
+            }
+            if let Some(source) = &image.source {
                 shelf::add_source(&self.images, &digits, source)?;
             }
+            self.keep_proof(&digits, &image.proof)?;
         }
 
         fs::sync_file_system(&self.images)?;

@@ -11,6 +11,7 @@ use crate::image::delta::choose;
 use crate::image::layer::{self, Staged};
 use crate::image::load::{INDEX_DEPTH_MAX, LAYERS_MAX};
 use crate::image::manifest::{self, shown};
+use crate::image::policy::proof::Proof;
 use crate::image::reference::Reference;
 use crate::image::source::sha256;
 use crate::image::transfer::{Layer, Transfer};
@@ -65,6 +66,7 @@ pub struct Remote {
     pub config: Vec<u8>,
     /// The exact manifest.
     pub source: Vec<u8>,
+    pub proof: Proof,
     pub layers: Vec<Layer>,
 }
 
@@ -75,11 +77,18 @@ pub fn resolve(pull: &Pull<'_>) -> Result<Remote> {
     let asked = asked.map_or("latest", String::as_str);
     let top = pull.repository.manifest(asked)?;
     let names = vec![reference.with(&top.digest)?, reference.clone()];
+    let mut proof = signatures(pull.repository, &top)?;
+    let top_digest = top.digest.clone();
     let (manifest, source) = image_document(pull, top, 0)?;
     let config = manifest.config.clone().unwrap_or_default();
     check_config(reference, &config)?;
     let config = read_config(pull.repository, &config)?;
+    let own = format!("sha256:{}", sha256(&source));
+    if own != top_digest {
+        proof.add(&Proof::of_registry(pull.repository, &own)?);
+    }
     Ok(Remote {
+        proof,
         layers: layers(&manifest, &config)?,
         names,
         config,
@@ -110,15 +119,29 @@ impl Images {
         if reference.digest.is_none() {
             names.push(reference.clone());
         }
+        let mut proof = match self.policy.wants_signature(&names)? {
+            true => Some(signatures(pull.repository, &top)?),
+            false => None,
+        };
         let (manifest, source) = image_document(pull, top, 0)?;
+        if let Some(proof) = &mut proof {
+            let own = format!("sha256:{}", sha256(&source));
+            if own != digest {
+                proof.add(&Proof::of_registry(pull.repository, &own)?);
+            }
+            proof.document(&source);
+        }
+        let proof = proof.unwrap_or_default();
         let config = manifest.config.clone().unwrap_or_default();
         let digits = check_config(reference, &config)?;
+        // Before a layer is fetched in vain.
+        self.admit_names(digits, &names, &proof)?;
         // Of one whose read-only store has gone, layers may be missing.
         let is_whole = |held| self.layer_dirs(&held).is_ok();
         let is_held = self.held(digits).is_ok_and(is_whole);
         let is_new = self.named(&reference.clone().key()).as_deref() != Some(digits);
         if is_held {
-            self.add_names(digits, &names, &source)?;
+            self.add_names(digits, &names, &source, &proof)?;
         } else {
             let new = NewImage {
                 config: read_config(pull.repository, &config)?,
@@ -127,6 +150,7 @@ impl Images {
                 names,
                 source: Some(source),
                 origin: None,
+                proof,
             };
             self.fetch(pull, &manifest, delta, new, audience)?;
         }
@@ -143,7 +167,13 @@ impl Images {
     }
 
     /// Names for an image that is there. The disk is left alone where it says so already.
-    fn add_names(&self, digits: &str, names: &[Reference], source: &[u8]) -> Result<()> {
+    fn add_names(
+        &self,
+        digits: &str,
+        names: &[Reference],
+        source: &[u8],
+        proof: &Proof,
+    ) -> Result<()> {
         let _change = self.change();
         let is_named = |name: &Reference| self.named(&name.full()).as_deref() == Some(digits);
         if names.iter().all(is_named) {
@@ -151,6 +181,7 @@ impl Images {
         }
         self.adopt(digits)?;
         shelf::add_source(&self.images, digits, source)?;
+        self.keep_proof(digits, proof)?;
         self.rename(&|shelf| {
             for name in names {
                 shelf.refs.insert(name.full(), digits.to_string());
@@ -203,6 +234,13 @@ impl Images {
         self.commit(staged, vec![new])?;
         transfer.finish(audience)
     }
+}
+
+/// What is signed of an image is most often what its name leads to first, which may be an index.
+pub fn signatures(repository: &Repository, top: &Document) -> Result<Proof> {
+    let mut proof = Proof::of_registry(repository, &top.digest)?;
+    proof.document(&top.bytes);
+    Ok(proof)
 }
 
 /// The manifest of the image that `document` is or leads to, and its exact bytes.

@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id;
 use crate::image::archive::{self, Entry, padding};
 use crate::image::head::{self, END};
+use crate::image::policy::proof::{self, Proof};
 use crate::image::rebuild::Rebuild;
 use crate::image::reference::Reference;
 use crate::image::source::{Stream, sha256};
@@ -147,6 +148,7 @@ impl Images {
             check_platform(wanted, &config, names, digits)?;
         }
         writer.image(&config, &self.stored(digits)?, names);
+        writer.proof.extend(self.proof(digits));
         Ok(())
     }
 
@@ -208,6 +210,7 @@ struct Writer {
     digests: Vec<String>,
     manifests: Vec<String>,
     saved: Vec<String>,
+    proof: Vec<Proof>,
     /// Names without tag, with members of theirs.
     repositories: Vec<(String, Object)>,
 }
@@ -308,6 +311,13 @@ impl Writer {
             ("repositories", &repositories.finish()),
         ] {
             documents.extend(file(name, content.as_bytes()));
+        }
+        let mut proof = Proof::default();
+        for one in &self.proof {
+            proof.add(one);
+        }
+        if !proof.is_empty() {
+            documents.extend(file(proof::FILE, json::to_string(&proof).as_bytes()));
         }
         for dir in ["blobs/", "blobs/sha256/"] {
             documents.extend(entry(dir, 0));

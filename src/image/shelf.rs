@@ -137,8 +137,13 @@ pub fn write(dir: &Path, config: &[u8], layers: &[String], size: u64) -> Result<
 
 /// The manifest that an image came with, likewise.
 pub fn write_source(dir: &Path, source: &[u8]) -> Result<()> {
-    let path = dir.join(SOURCE);
-    std::fs::write(&path, source)
+    write_file(dir, SOURCE, source)
+}
+
+/// A file of a directory in the making. The caller syncs.
+pub fn write_file(dir: &Path, name: &str, content: &[u8]) -> Result<()> {
+    let path = dir.join(name);
+    std::fs::write(&path, content)
         .map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
 }
 

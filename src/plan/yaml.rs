@@ -2,7 +2,8 @@
 //!
 //! Block and flow lists and maps, plain, quoted, literal and folded scalars, comments, anchors,
 //! aliases and merge keys. Tags, keys that are no scalars and more than one document are refused,
-//! with line and column. A library's events would want half of this again;
+//! with line and column. `saphyr-parser` would be 72 kB of the
+//! binary, yaml-rust2's parser 82 kB, and their events would want half of this again;
 //! what reads the outcome knows JSON already.
 
 use crate::error::{Error, Result};

@@ -67,6 +67,7 @@ mod top;
 mod update;
 mod update_image;
 mod values;
+mod verify;
 mod version;
 mod volume;
 mod wait;
@@ -146,6 +147,7 @@ const VERBS: &[&Verb] = &[
     &update::VERB,
     &update_image::VERB,
     &version::VERB,
+    &verify::VERB,
     &wait::VERB,
     &wear::VERB,
 ];

@@ -9,6 +9,7 @@ use super::remote::Engine;
 use crate::error::{Context, Error, Result};
 use crate::image::manifest;
 use crate::image::offline::{self, Build, From, Origin};
+use crate::image::policy::Policy;
 use crate::image::reference::Reference;
 use crate::registry::proxy::Proxies;
 use crate::registry::{Access, Credentials, Repository, Settings};
@@ -27,6 +28,10 @@ pub const VERB: Verb = Verb {
         flag(
             "-o, --output string",
             "An EROFS file, for which no root is needed; a directory, for root, if it is one or has a slash behind",
+        ),
+        flag(
+            "--signature-policy string",
+            "Which images may be in it (default: all)",
         ),
         flag(
             "--platform string",
@@ -58,7 +63,12 @@ fn main(engine: &Engine, options: &Options) -> Result<u8> {
         .map(|text| source(engine, &settings, text));
     let sources = sources.collect::<Result<Vec<From>>>()?;
     let path = Path::new(output);
+    let policy = match options.get("signature-policy") {
+        Some(path) => Policy::new(Some(path.into())),
+        None => Policy::default(),
+    };
     let build = Build {
+        policy: &policy,
         platform: &platform,
         output: path,
         is_directory: output.ends_with('/') || path.is_dir(),

@@ -208,6 +208,10 @@ const FLAGS: &[Flag] = &[
         "Seconds for containers to stop, without --live-restore (default 15)",
     ),
     flag(
+        "--signature-policy string",
+        "Which images may be here, and whose signatures they need (default /etc/tug/policy.json, if it is there)",
+    ),
+    flag(
         "-s, --storage-driver string",
         "overlay2, or vfs: a copy of the image for each container (default overlay2, where it can be mounted)",
     ),
@@ -341,6 +345,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("registry-mirrors", "registry-mirror", Form::List),
     ("runtimes", "add-runtime", Form::Runtimes),
     ("shutdown-timeout", "shutdown-timeout", Form::Number),
+    ("signature-policy", "signature-policy", Form::Text),
     ("storage-driver", "storage-driver", Form::Text),
     ("storage-opts", "storage-opt", Form::List),
     ("store-ro", "store-ro", Form::List),

@@ -30,6 +30,10 @@ pub fn options(given: &Given) -> Result<Options> {
         stores: stores
             .map(|path| absolute("store-ro", path))
             .collect::<Result<_>>()?,
+        signature_policy: match given.text("signature-policy") {
+            Some(path) => Some(absolute("signature-policy", path)?),
+            None => None,
+        },
         storage_driver: storage_driver(given)?,
         layer_bytes_max: layer_bytes_max(given)?,
         log_driver: text(given, "log-driver", &default.log_driver),

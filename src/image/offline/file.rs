@@ -2,7 +2,6 @@
 
 use super::Part;
 use crate::error::{Error, Result};
-use crate::image::NewImage;
 use crate::image::archive::Archive;
 use crate::image::erofs::{FIRST, Node, ROOT, SECOND, Tree, Writer};
 use crate::image::index::{INDEX, Index};
@@ -11,6 +10,7 @@ use crate::image::layer::{DIFF, RECORD, Record};
 use crate::image::readonly::{FORMAT, FORMAT_NUMBER};
 use crate::image::shelf::{self, Shelf};
 use crate::image::source::{self, Hashed, Stream, sha256};
+use crate::image::{NewImage, policy};
 use crate::json;
 use crate::store::staging::{self, Staging};
 use crate::sys::fs::{self, ModifiedAt};
@@ -111,6 +111,7 @@ impl FileStore {
             if let Some(source) = &image.source {
                 shelf::write_source(&place, source)?;
             }
+            policy::write(&place, image)?;
             let mut tree = Tree::new(self.dir());
             for name in staging::names(&place)? {
                 let node = self.copy(&place.join(&name))?;

@@ -12,6 +12,8 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::image::decoder;
 use crate::image::layer::{self, End, Staged};
 use crate::image::manifest::{self, shown};
+use crate::image::policy::Policy;
+use crate::image::policy::proof::{Evidence, Proof};
 use crate::image::readonly::{FORMAT, FORMAT_NUMBER};
 use crate::image::reference::Reference;
 use crate::image::source::{self, Hashed, Source, Stream, sha256};
@@ -32,6 +34,8 @@ pub struct Build<'a> {
     pub is_directory: bool,
     /// What has no time of its own gets this one.
     pub modified: ModifiedAt,
+    /// Which images may be in it.
+    pub policy: &'a Policy,
 }
 
 /// Where images come from.
@@ -57,6 +61,7 @@ struct Found {
     /// Its exact manifest, where there is one.
     source: Option<Vec<u8>>,
     parts: Vec<Part>,
+    proof: Proof,
 }
 
 /// A layer in a source.
@@ -80,6 +85,11 @@ pub fn build(build: &Build<'_>, sources: &[From]) -> Result<Vec<Built>> {
     for (number, from) in sources.iter().enumerate() {
         let images = from.find(build.platform).context(|| from.text.clone())?;
         found.extend(images.into_iter().map(|image| (number, image)));
+    }
+    for (_, image) in &found {
+        let id = sha256(&image.config);
+        let evidence = Evidence::new(&id, image.source.as_deref(), image.proof.clone());
+        build.policy.check(&evidence, &image.names)?;
     }
 
     let mut output = Output::new(build)?;
@@ -125,6 +135,7 @@ fn merge(found: Vec<(usize, Found)>, there: &[(String, u64)]) -> Vec<NewImage> {
         taken.extend(names.iter().map(Reference::full));
         if let Some(known) = images.iter_mut().find(|known| known.config == image.config) {
             known.names.extend(names);
+            known.proof.add(&image.proof);
             continue;
         }
         let size = |part: &Part| {
@@ -138,6 +149,7 @@ fn merge(found: Vec<(usize, Found)>, there: &[(String, u64)]) -> Vec<NewImage> {
             source: image.source,
             names,
             origin: None,
+            proof: image.proof,
         });
     }
     images

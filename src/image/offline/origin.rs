@@ -11,12 +11,13 @@ use crate::image::load::{
     groups, linked, name,
 };
 use crate::image::manifest::{self, Saved};
+use crate::image::policy::proof::{self, Proof};
 use crate::image::pull::{self, Pull};
 use crate::image::reference::Reference;
 use crate::image::source::{self, Format, Input, SNIFF_BYTES, Source, Stream, sha256};
 use crate::json;
 use crate::json::map::Map;
-use crate::oci::image::{Descriptor, Image, Platform};
+use crate::oci::image::{Descriptor, Image, Manifest, Platform};
 use crate::registry::Repository;
 use std::cell::Cell;
 use std::fs::File;
@@ -71,15 +72,29 @@ impl Origin {
         if let Origin::Registry(repository, reference) = self {
             return of_registry(repository, reference, platform);
         }
-        if let Some(bytes) = self.find("index.json")? {
-            return self.listed(&bytes, platform);
+        let mut proof = match self.find(proof::FILE)? {
+            Some(bytes) => json::parse_bytes(&bytes, proof::FILE)?,
+            None => Proof::default(),
+        };
+        let mut images = match (self.find("index.json")?, self.find("manifest.json")?) {
+            (Some(bytes), _) => {
+                let mut index = manifest::parse(&bytes, "index.json")?;
+                let document =
+                    |descriptor: &Descriptor| self.document(&blob(descriptor).ok()?.0).ok();
+                proof.add(&Proof::of_layout(&mut index, &document));
+                self.listed(&index, platform)?
+            }
+            (None, Some(bytes)) => self.saved(&bytes)?,
+            (None, None) => {
+                return Err(Error::invalid(
+                    "it holds no image: there is neither manifest.json nor index.json in it",
+                ));
+            }
+        };
+        for image in &mut images {
+            image.proof.add(&proof);
         }
-        match self.find("manifest.json")? {
-            Some(bytes) => self.saved(&bytes),
-            None => Err(Error::invalid(
-                "it holds no image: there is neither manifest.json nor index.json in it",
-            )),
-        }
+        Ok(images)
     }
 
     /// What `docker save` wrote.
@@ -95,9 +110,8 @@ impl Origin {
         images.collect()
     }
 
-    fn listed(&self, bytes: &[u8], platform: &Platform) -> Result<Vec<Found>> {
-        let index = manifest::parse(bytes, "index.json")?;
-        let images = groups(&index).into_iter().map(|(name, group)| {
+    fn listed(&self, index: &Manifest, platform: &Platform) -> Result<Vec<Found>> {
+        let images = groups(index).into_iter().map(|(name, group)| {
             let descriptor = manifest::choose_for(&group, platform)?;
             self.listed_image(descriptor, name, platform, 0)
         });
@@ -224,6 +238,7 @@ fn found(
         config,
         source,
         parts,
+        proof: Proof::default(),
     })
 }
 
@@ -254,6 +269,7 @@ fn of_registry(
         config: remote.config,
         source: Some(remote.source),
         parts,
+        proof: remote.proof,
     }])
 }
 
