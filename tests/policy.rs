@@ -244,8 +244,8 @@ fn an_archive_brings_its_signature_along() {
     host.ok(&["save", "-o", &saved, name]);
     host.ok(&["rmi", name]);
     host.ok(&["load", "-i", &saved]);
-    host.ok(&["create", "--name", "c", name]);
-    let refused = host.tug(&["commit", "c", "registry.example/app:2"]);
+    host.ok(&["create", "--name", "box", name]);
+    let refused = host.tug(&["commit", "box", "registry.example/app:2"]);
     assert!(
         refused
             .stderr

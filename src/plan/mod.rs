@@ -9,9 +9,6 @@
 //! and cannot be had is refused by name; what is without effect here is noted. The room knows neither
 //! engine nor client, makes nothing and starts nothing.
 
-// Until `boot` and `apply` read plans.
-#![allow(dead_code)]
-
 mod compose;
 mod entry;
 pub mod hint;

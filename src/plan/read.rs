@@ -285,7 +285,21 @@ impl Gathered {
                 }
             }
         }
+        self.let_end();
         self.set
+    }
+
+    /// Who is waited for until it has ended is not started again by default.
+    fn let_end(&mut self) {
+        let after = self.set.entries.iter().flat_map(|entry| &entry.after);
+        let ending = after.filter(|after| after.until == Until::Completed);
+        let ending: Vec<String> = ending.map(|after| after.name.clone()).collect();
+        for entry in &mut self.set.entries {
+            let is_said = |word: &String| word.starts_with("--restart");
+            if ending.contains(&entry.name) && !entry.arguments.iter().any(is_said) {
+                entry.arguments.insert(1, "--restart=no".to_string());
+            }
+        }
     }
 
     fn find(&self, service: &str) -> Option<usize> {

@@ -357,6 +357,34 @@ fn one_unit_brings_the_units_that_it_names() {
     );
 }
 
+#[test]
+fn what_is_waited_for_until_it_ends_is_not_started_again() {
+    let lines = told(&[
+        ("services/job.json", r#"{"image":"a"}"#),
+        (
+            "services/once.container",
+            "[Container]\nImage=a\n[Service]\nType=oneshot\n",
+        ),
+        (
+            "services/web.json",
+            r#"{"image":"a","after":["job:completed"]}"#,
+        ),
+        (
+            "services/late.container",
+            "[Container]\nImage=a\n[Unit]\nAfter=once.service\n",
+        ),
+    ]);
+    assert_eq!(
+        lines,
+        [
+            "--name=job --restart=no -- a",
+            "--name=late -- a after once:Completed",
+            "--name=once --restart=no -- a",
+            "--name=web -- a after job:Completed",
+        ]
+    );
+}
+
 /// Every beginning of every sample: whatever is half written is read or refused.
 #[test]
 fn half_a_file_is_read_or_refused() {

@@ -1,8 +1,6 @@
 //! What a plan's entries ask for, as requests: the arguments that a plan has read go through the
 //! parser of the command line, so that a file can say what the command line can and no more.
 
-#![allow(dead_code)]
-
 use super::options::{Options, Verb};
 use super::{create, network, volume};
 use crate::error::{Context, Error, Kind, Result};
@@ -19,7 +17,10 @@ pub const RESOLVER: Resolver = Resolver {
 
 fn container(entry: &Entry) -> Result<Resolved> {
     let resolve = || {
-        let options = read(&create::VERB, &entry.arguments)?;
+        let mut options = read(&create::VERB, &entry.arguments)?;
+        if entry.critical {
+            options.set_default(&create::VERB, "critical", true.to_string());
+        }
         let mut request = create::request(&options)?;
         if let Some(test) = &entry.health {
             let health = request.config.healthcheck.get_or_insert_default();

@@ -17,6 +17,7 @@ use crate::id;
 use crate::image::archive::padding;
 use crate::image::head::END;
 use crate::image::manifest::{OCI_IMAGE, OCI_INDEX};
+use crate::image::policy::proof;
 use crate::image::reference::Reference;
 use crate::image::save::{self, Stored, descriptor, entry};
 use crate::image::source::sha256;
@@ -171,6 +172,9 @@ impl Images {
                 .text("org.opencontainers.image.ref.name", tag);
         }
         described.put("annotations", &annotations.finish());
+        if let Some(proof) = self.proof(&digits) {
+            writer.member(proof::FILE, json::to_string(&proof).as_bytes())?;
+        }
         let (file, staging, blobs) = writer.finish(&described.finish())?;
         Ok(Made {
             file,

@@ -105,8 +105,12 @@ impl Policy {
         if names.is_empty() {
             return self.judge(&rules, evidence, None);
         }
-        names
-            .iter()
+        // What people call it is in the sentence, rather than the digest's name beside it.
+        let is_tagged = |name: &&Reference| name.digest.is_none();
+        let tagged = names.iter().filter(is_tagged);
+        let others = names.iter().filter(|name| !is_tagged(name));
+        tagged
+            .chain(others)
             .try_for_each(|name| self.judge(&rules, evidence, Some(name)))
     }
 

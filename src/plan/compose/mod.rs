@@ -4,7 +4,9 @@
 //! One file, with variables and `.env`. What it asks for and cannot be had, such as builds, configs,
 //! secrets or `extends`, is refused by name; a broken service stops no other.
 
+mod joined;
 mod made;
+mod members;
 mod service;
 mod vars;
 

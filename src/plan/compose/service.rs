@@ -1,120 +1,29 @@
-//! A service: its members and what each is here.
+//! A service becomes an entry; `members` says what each of its members is.
 
-use super::{File, made, vars};
+use super::members::SERVICE;
+use super::{File, vars};
 use crate::error::{Context, Error, Result};
 use crate::json::node::Node;
 use crate::plan::entry::Draft;
 use crate::plan::hint::hint;
 use crate::plan::keys::Key::{
-    self, Each, Files, Last, Own, Refused, Secure, Security, Silent, Switch, Without, Words,
+    self, Each, Files, Last, Own, Secure, Security, Silent, Switch, Without, Words,
 };
-use crate::plan::keys::Table;
 use crate::plan::words::{self, Quoting};
 use crate::plan::{Dependency, Until};
 use sha2::{Digest, Sha256};
 
-const SERVICE: Table = &[
-    ("annotations", Words("annotation")),
-    ("attach", Silent),
-    (
-        "blkio_config",
-        Refused("write deploy.resources or daemon.json's limits"),
-    ),
-    ("build", Own),
-    ("cap_add", Each("cap-add")),
-    ("cap_drop", Each("cap-drop")),
-    ("cgroup", Last("cgroupns")),
-    ("cgroup_parent", Last("cgroup-parent")),
-    ("command", Own),
-    ("configs", Refused("write volumes:")),
-    ("container_name", Own),
-    ("cpu_period", Last("cpu-period")),
-    ("cpu_quota", Last("cpu-quota")),
-    ("cpu_rt_period", Last("cpu-rt-period")),
-    ("cpu_rt_runtime", Last("cpu-rt-runtime")),
-    ("cpu_shares", Last("cpu-shares")),
-    ("cpus", Last("cpus")),
-    ("cpuset", Last("cpuset-cpus")),
-    ("depends_on", Own),
-    ("deploy", Own),
-    ("develop", Silent),
-    ("device_cgroup_rules", Each("device-cgroup-rule")),
-    ("devices", Own),
-    ("dns", Each("dns")),
-    ("dns_opt", Each("dns-option")),
-    ("dns_search", Each("dns-search")),
-    ("domainname", Last("domainname")),
-    ("entrypoint", Own),
-    ("env_file", Own),
-    ("environment", Own),
-    ("expose", Each("expose")),
-    ("extends", Refused("write the service out")),
-    ("external_links", Refused("write networks:")),
-    ("extra_hosts", Own),
-    ("gpus", Last("gpus")),
-    ("group_add", Each("group-add")),
-    ("healthcheck", Own),
-    ("hostname", Last("hostname")),
-    ("image", Own),
-    ("init", Switch("init")),
-    ("ipc", Own),
-    ("isolation", Last("isolation")),
-    ("label_file", Files("label-file")),
-    ("labels", Words("label")),
-    ("links", Own),
-    ("logging", Own),
-    ("mac_address", Last("mac-address")),
-    ("mem_limit", Last("memory")),
-    ("mem_reservation", Last("memory-reservation")),
-    ("mem_swappiness", Last("memory-swappiness")),
-    ("memswap_limit", Last("memory-swap")),
-    ("network_mode", Own),
-    ("networks", Own),
-    ("oom_kill_disable", Switch("oom-kill-disable")),
-    ("oom_score_adj", Last("oom-score-adj")),
-    ("pid", Own),
-    ("pids_limit", Last("pids-limit")),
-    ("platform", Last("platform")),
-    ("ports", Own),
-    ("post_start", Refused("write command:")),
-    ("pre_stop", Refused("write stop_signal:")),
-    ("privileged", Switch("privileged")),
-    ("profiles", Silent),
-    ("pull_policy", Own),
-    ("read_only", Switch("read-only")),
-    ("restart", Last("restart")),
-    ("runtime", Last("runtime")),
-    ("scale", Own),
-    ("secrets", Refused("write volumes: or env_file:")),
-    ("security_opt", Each("security-opt")),
-    ("shm_size", Last("shm-size")),
-    ("stdin_open", Switch("interactive")),
-    ("stop_grace_period", Own),
-    ("stop_signal", Last("stop-signal")),
-    ("storage_opt", Words("storage-opt")),
-    ("sysctls", Words("sysctl")),
-    ("tmpfs", Each("tmpfs")),
-    ("tty", Switch("tty")),
-    ("ulimits", Own),
-    ("user", Last("user")),
-    ("userns_mode", Last("userns")),
-    ("uts", Last("uts")),
-    ("volumes", Own),
-    ("volumes_from", Own),
-    ("working_dir", Last("workdir")),
-];
-
 /// A service on its way to arguments.
-struct Reading<'a> {
-    file: &'a File<'a>,
-    name: &'a str,
-    node: Node<'a>,
-    draft: Draft,
+pub(super) struct Reading<'a> {
+    pub(super) file: &'a File<'a>,
+    pub(super) name: &'a str,
+    pub(super) node: Node<'a>,
+    pub(super) draft: Draft,
     env: Vec<(String, String)>,
     /// What its entrypoint has besides the first word.
     entrypoint: Vec<String>,
-    networks: &'a mut Vec<String>,
-    volumes: &'a mut Vec<String>,
+    pub(super) networks: &'a mut Vec<String>,
+    pub(super) volumes: &'a mut Vec<String>,
 }
 
 /// A service, and by the way which networks and volumes it uses.
@@ -497,113 +406,6 @@ impl Reading<'_> {
         }
     }
 
-    fn ports(&mut self, value: Node<'_>) -> Result<()> {
-        let file = self.file;
-        for item in value.items() {
-            if !item.json().starts_with('{') {
-                let port = file.word(item)?;
-                self.draft.option("publish", &port);
-                continue;
-            }
-            let known = [
-                "app_protocol",
-                "host_ip",
-                "mode",
-                "name",
-                "protocol",
-                "published",
-                "target",
-            ];
-            file.only(item, &known)?;
-            let mut port = String::new();
-            let host = file.member(item, "host_ip")?;
-            if let Some(host) = &host {
-                port.push_str(&match host.contains(':') {
-                    true => format!("[{host}]:"),
-                    false => format!("{host}:"),
-                });
-            }
-            match (file.member(item, "published")?, host) {
-                (Some(published), _) => port.push_str(&format!("{published}:")),
-                (None, Some(_)) => port.push(':'),
-                (None, None) => {}
-            }
-            port.push_str(&file.member(item, "target")?.unwrap_or_default());
-            if let Some(protocol) = file.member(item, "protocol")? {
-                port.push_str(&format!("/{protocol}"));
-            }
-            self.draft.option("publish", &port);
-        }
-        Ok(())
-    }
-
-    fn volumes(&mut self, value: Node<'_>) -> Result<()> {
-        for item in value.items() {
-            match item.json().starts_with('{') {
-                true => self.long_volume(item)?,
-                false => {
-                    let text = self.file.word(item)?;
-                    let volume = match text.split_once(':') {
-                        Some((source, rest)) => format!("{}:{rest}", self.source(source)?),
-                        None => text,
-                    };
-                    self.draft.option("volume", &volume);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A path, or a volume that the file declares.
-    fn source(&mut self, source: &str) -> Result<String> {
-        let home = std::env::var("HOME").unwrap_or_else(|_| "/root".to_string());
-        if let Some(path) = source.strip_prefix('~') {
-            return Ok(format!("{home}{path}"));
-        }
-        if source.starts_with('/') {
-            return Ok(source.to_string());
-        }
-        if source.starts_with('.') {
-            let bind = words::localise("volume", &format!("{source}:"), self.file.dir);
-            return Ok(bind.trim_end_matches(':').to_string());
-        }
-        let name = made::name(self.file, "volumes", source)?;
-        if !self.volumes.iter().any(|known| known == source) {
-            self.volumes.push(source.to_string());
-        }
-        Ok(name)
-    }
-
-    fn long_volume(&mut self, item: Node<'_>) -> Result<()> {
-        let file = self.file;
-        let kind = file.member(item, "type")?.unwrap_or_default();
-        let target = file.member(item, "target")?.unwrap_or_default();
-        let mut mount = format!("type={kind},target={target}");
-        if let Some(source) = file.member(item, "source")? {
-            mount.push_str(&format!(",source={}", self.source(&source)?));
-        }
-        for (member, field) in [
-            ("read_only", "readonly"),
-            ("consistency", "consistency"),
-            ("bind.propagation", "bind-propagation"),
-            ("volume.nocopy", "volume-nocopy"),
-            ("volume.subpath", "volume-subpath"),
-            ("tmpfs.size", "tmpfs-size"),
-            ("tmpfs.mode", "tmpfs-mode"),
-        ] {
-            if let Some(value) = file.member(item, member)? {
-                mount.push_str(&format!(",{field}={value}"));
-            }
-        }
-        // As with the short form, a directory is made where there is none, unless it says not to.
-        if kind == "bind" && file.member(item, "bind.create_host_path")?.as_deref() != Some("false")
-        {
-            mount.push_str(",bind-create-src=true");
-        }
-        self.draft.option("mount", &mount);
-        Ok(())
-    }
-
     fn finish(mut self) -> Result<Draft> {
         self.networks()?;
         for (name, value) in std::mem::take(&mut self.env) {
@@ -613,73 +415,6 @@ impl Reading<'_> {
         self.draft.command.splice(0..0, entrypoint);
         self.labels();
         Ok(self.draft)
-    }
-
-    /// Those it names, or the project's own; it is known by its service's name in each.
-    fn networks(&mut self) -> Result<()> {
-        let file = self.file;
-        if self.node.member("network_mode").is_some() {
-            return Ok(());
-        }
-        let node = self.node.at("networks");
-        let mut wanted = Vec::new();
-        match node.json().as_bytes().first() {
-            Some(b'{') => wanted = node.pairs(),
-            Some(b'[') => {
-                for name in file.words(node)? {
-                    wanted.push((name, file.root.at("-")));
-                }
-            }
-            _ => {}
-        }
-        if wanted.is_empty() {
-            wanted.push(("default".to_string(), file.root.at("-")));
-        }
-        let priority = |node: Node<'_>| -node.at("priority").integer();
-        wanted.sort_by_key(|(_, node)| priority(*node));
-        for (key, node) in wanted {
-            self.network(&key, node)
-                .context(|| format!("networks.{key}"))?;
-        }
-        Ok(())
-    }
-
-    fn network(&mut self, key: &str, node: Node<'_>) -> Result<()> {
-        let file = self.file;
-        let known = [
-            "aliases",
-            "driver_opts",
-            "gw_priority",
-            "ipv4_address",
-            "ipv6_address",
-            "link_local_ips",
-            "mac_address",
-            "priority",
-        ];
-        file.only(node, &known)?;
-        let name = made::name(file, "networks", key)?;
-        let mut network = format!("name={name},alias={}", self.name);
-        for (member, field) in [
-            ("aliases", "alias"),
-            ("ipv4_address", "ip"),
-            ("ipv6_address", "ip6"),
-            ("link_local_ips", "link-local-ip"),
-            ("mac_address", "mac-address"),
-            ("gw_priority", "gw-priority"),
-        ] {
-            for value in file.words(node.at(member))? {
-                network.push_str(&format!(",{field}={value}"));
-            }
-        }
-        for (name, value) in file.pairs(node.at("driver_opts"))? {
-            let value = value.unwrap_or_default();
-            network.push_str(&format!(",driver-opt={name}={value}"));
-        }
-        self.draft.option("network", &network);
-        if !self.networks.iter().any(|known| known == key) {
-            self.networks.push(key.to_string());
-        }
-        Ok(())
     }
 
     /// By these compose finds its containers again, and whether they have changed.
