@@ -280,22 +280,6 @@ fn progress(call: &mut Call<'_>, lines: &[Progress]) -> Result<Reply> {
     Ok(Reply::Done)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn repository_and_tag_make_a_name() {
-        assert_eq!(with_tag("", Some("x")), None);
-        assert_eq!(with_tag("a/b", None).as_deref(), Some("a/b"));
-        assert_eq!(with_tag("a/b", Some("1")).as_deref(), Some("a/b:1"));
-        assert_eq!(
-            with_tag("a", Some("sha256:0")).as_deref(),
-            Some("a@sha256:0")
-        );
-    }
-}
-
 /// Whether the policy lets an image be used, and what is signed of it.
 pub fn verify(call: &mut Call<'_>) -> Result<Reply> {
     let images = &call.engine.images;
@@ -313,4 +297,20 @@ pub fn verify(call: &mut Call<'_>) -> Result<Reply> {
         .text("Policy", &policy.unwrap_or_default())
         .put("Signatures", &object::list(&signed));
     Ok(Reply::Json(200, answer.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repository_and_tag_make_a_name() {
+        assert_eq!(with_tag("", Some("x")), None);
+        assert_eq!(with_tag("a/b", None).as_deref(), Some("a/b"));
+        assert_eq!(with_tag("a/b", Some("1")).as_deref(), Some("a/b:1"));
+        assert_eq!(
+            with_tag("a", Some("sha256:0")).as_deref(),
+            Some("a@sha256:0")
+        );
+    }
 }

@@ -26,7 +26,7 @@ stop and end everything on a signal or Ctrl-Alt-Del.
 
 Commands:
   status      What became of each part of the plan
-  check DIR   Whether a plan is good, without doing anything
+  check DIR   Whether a plan, or a file, is good, without doing anything
   reload      Read the plan again
   poweroff    Stop the containers, and power the machine off
   reboot      The same, and start it again
@@ -151,9 +151,12 @@ fn show(exec_root: &Path) -> Result<u8> {
     Ok(rows.iter().any(|row| is_bad(&row.state)).into())
 }
 
-/// All that is wrong with a plan, a line each.
+/// All that is wrong with a plan, or with one file, a line each.
 fn check(dir: &Path) -> Result<u8> {
-    let set = plan::read_dir(dir)?;
+    let set = match dir.is_file() {
+        true => plan::read_file(dir)?,
+        false => plan::read_dir(dir)?,
+    };
     let mut wrong: Vec<String> = Vec::new();
     if let Err(error) = plan::machine(dir) {
         wrong.push(error.message.clone());

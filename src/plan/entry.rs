@@ -47,14 +47,6 @@ impl Draft {
         self.options.push(format!("--{name}={value}"));
     }
 
-    pub fn has(&self, name: &str) -> bool {
-        self.options.iter().any(|option| {
-            let rest = option.strip_prefix("--").unwrap_or_default();
-            rest.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with('='))
-        })
-    }
-
     /// The entry that `file` asks for.
     pub fn finish(self, file: &Path, phase: Phase) -> Result<Entry> {
         words::check_name(&self.name)?;
