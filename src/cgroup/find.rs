@@ -49,20 +49,29 @@ pub fn controllers() -> Vec<String> {
     words(&point, "cgroup.controllers")
 }
 
-/// Whether groups with the controller have one of its `files`: the top has none of them. Where there
-/// is no such group yet, they are taken to be there.
-pub fn shows(controller: &str, files: &[&str]) -> bool {
-    let Ok(Some(point)) = mount_point() else {
-        return false;
-    };
-    let is_given = words(&point, "cgroup.subtree_control")
-        .iter()
-        .any(|name| name == controller);
-    let mut groups = std::fs::read_dir(&point).into_iter().flatten().flatten();
-    let group = groups.find(|entry| entry.path().join("cgroup.procs").exists());
-    match group.filter(|_| is_given) {
-        Some(group) => files.iter().any(|file| group.path().join(file).exists()),
-        None => true,
+/// A group below the top, which has none of the controllers' files itself.
+pub struct Sample {
+    group: PathBuf,
+    /// The controllers that it has.
+    given: Vec<String>,
+}
+
+impl Sample {
+    /// None where there is no such group yet.
+    pub fn find() -> Option<Sample> {
+        let top = mount_point().ok()??;
+        let mut entries = std::fs::read_dir(&top).ok()?.flatten();
+        let group = entries.find(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))?;
+        Some(Sample {
+            group: group.path(),
+            given: words(&top, "cgroup.subtree_control"),
+        })
+    }
+
+    /// Whether the kernel has the controller without any of these files.
+    pub fn lacks(&self, controller: &str, files: &[&str]) -> bool {
+        self.given.iter().any(|name| name == controller)
+            && !files.iter().any(|file| self.group.join(file).exists())
     }
 }
 

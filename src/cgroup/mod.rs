@@ -12,7 +12,7 @@ pub mod stats;
 mod tree;
 mod weight;
 
-pub use find::{controllers, cpuset, mount_point, shows};
+pub use find::{Sample, controllers, cpuset, mount_point};
 pub use group::Group;
 
 use crate::error::{Context, Error, Result};

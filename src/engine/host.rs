@@ -1,5 +1,6 @@
 //! What containers share with this host: its controllers, its kernel, its name, its directories.
 
+use crate::cgroup::Sample;
 use crate::engine::spec::resources::Controllers;
 use crate::engine::spec::wanted::{Kind, Wanted};
 use crate::error::{Error, Result};
@@ -9,7 +10,9 @@ pub fn controllers() -> Controllers {
     let names = crate::cgroup::controllers();
     let has = |name: &str| names.iter().any(|other| other == name);
     // As long as no group shows it, the kernel is believed to have all of a controller.
-    let shows = |name: &str, files: &[&str]| has(name) && crate::cgroup::shows(name, files);
+    let sample = Sample::find();
+    let lacks = |name: &str, files: &[&str]| sample.as_ref().is_some_and(|s| s.lacks(name, files));
+    let shows = |name: &str, files: &[&str]| has(name) && !lacks(name, files);
     Controllers {
         memory: has("memory"),
         // The file is there where the kernel counts swap.

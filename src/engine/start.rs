@@ -1,9 +1,11 @@
 //! start: a container on disk becomes a process, by way of its shim.
 
+use crate::engine::config::Limits;
 use crate::engine::container::{Container, Phase, State};
 use crate::engine::network::ports;
 use crate::engine::spec::Place;
-use crate::engine::{Engine, device_match, health, host, links, spec, stop, volume};
+use crate::engine::spec::resources::Controllers;
+use crate::engine::{Engine, device_match, health, host, links, spec, stop, validate, volume};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
 use crate::shim::client::{self, Shim, Watch};
@@ -13,6 +15,7 @@ use crate::shim::exit::{self, Exit};
 use crate::shim::hotplug::{self, Wishes};
 use crate::store::{limit, staging, tree};
 use crate::sys::poll;
+use crate::wire::container::HostConfig;
 use rustix::event::PollFlags;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -167,6 +170,7 @@ impl Engine {
                 kernel: &host::kernel(),
             },
         };
+        self.tell_lost_limits(container, place.controllers);
         let mut spec = spec::build(container, &place)?;
         if let Some(process) = &mut spec.process {
             links::add_variables(container, &self.links(container)?, &mut process.env);
@@ -240,6 +244,20 @@ impl Engine {
         };
         self.log_config(container, &mut config)?;
         Ok(config)
+    }
+
+    /// A limit could be enforced when it was asked for, and cannot after a boot with another kernel or
+    /// command line. The container starts all the same: a board that does not come up is worse.
+    fn tell_lost_limits(&self, container: &Container, controllers: Controllers) {
+        let mut host = HostConfig::clone(&container.current_host());
+        let (mut lost, policy) = (Vec::new(), Limits::BestEffort);
+        if let Err(error) = validate::check_limits(&mut host, controllers, true, policy, &mut lost)
+        {
+            lost.push(error.message.clone());
+        }
+        for warning in lost {
+            self.note(format_args!("container {}: {warning}", container.id));
+        }
     }
 
     /// Leave nothing of a failed start but its error.

@@ -13,6 +13,8 @@ pub enum State {
     /// To be loaded when it is needed.
     Module,
     Missing,
+    /// A module that does not lie where it would be loaded from.
+    Absent,
     /// The kernel shows nothing of it.
     Unknown,
 }
@@ -59,6 +61,15 @@ impl Running {
             return state;
         }
         self.shown(about, ask).map_or(State::Unknown, State::of)
+    }
+
+    /// The same of what its configuration says: modules can be left out of a device's files.
+    pub fn installed(&self, about: &About, state: State) -> State {
+        let is_absent = state == State::Module
+            && !about.module.is_empty()
+            && self.module(about.module).is_none()
+            && self.shown(about, &|_| None) != Some(true);
+        if is_absent { State::Absent } else { state }
     }
 
     fn shown(&self, about: &About, ask: Asked<'_>) -> Option<bool> {
@@ -157,21 +168,49 @@ fn is_off(command_line: &str, controller: &str) -> bool {
     said == Some(true)
 }
 
-/// Why a controller that the kernel was built with cannot be had. None for those that it lacks, and
-/// for what is no controller.
-pub fn withheld(probe: &str) -> Option<String> {
-    let controller = probe.strip_prefix("cgroup:")?;
+/// Who keeps a controller from cgroup v2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    CgroupV1,
+    CommandLine,
+    /// A group above ours, or nobody has mounted cgroup v2.
+    Another,
+}
+
+/// None for controllers that the kernel was not built with.
+pub fn keeper(controller: &str) -> Option<Keeper> {
     let switched_off = || is_off(&command_line(), controller).then_some((0, false));
-    let (hierarchy, is_on) = row(controller).or_else(switched_off)?;
-    Some(match (hierarchy, is_on) {
-        (1.., _) => format!("cgroup v1 has the {controller} controller here"),
-        (0, true) => format!("cgroup v2 does not offer the {controller} controller here"),
-        (0, false) => format!(
-            "the {controller} controller is switched off: boot with cgroup_enable={}",
-            old_name(controller)
-        ),
+    Some(match row(controller).or_else(switched_off)? {
+        (1.., _) => Keeper::CgroupV1,
+        (0, false) => Keeper::CommandLine,
+        (0, true) => Keeper::Another,
     })
 }
+
+/// Why what the kernel was built with cannot be had. None for what it lacks.
+pub fn withheld(probe: &str) -> Option<String> {
+    if probe == IPV6
+        && command_line()
+            .split_whitespace()
+            .any(|w| w == "ipv6.disable=1")
+    {
+        return Some("IPv6 is switched off: boot without ipv6.disable=1".to_string());
+    }
+    let controller = probe.strip_prefix("cgroup:")?;
+    let how = match keeper(controller)? {
+        Keeper::CgroupV1 => "cgroup v1 has the",
+        Keeper::Another => "cgroup v2 does not offer the",
+        Keeper::CommandLine => {
+            let name = old_name(controller);
+            return Some(format!(
+                "the {controller} controller is switched off: boot with cgroup_enable={name}"
+            ));
+        }
+    };
+    Some(format!("{how} {controller} controller here"))
+}
+
+const IPV6: &str = "path:/proc/sys/net/ipv6";
 
 #[cfg(test)]
 mod tests {
@@ -228,6 +267,16 @@ mod tests {
         assert_eq!(running.module("no_such_one"), Some(State::Module));
         assert_eq!(running.module("no_such_two"), Some(State::Module));
         assert_eq!(running.module("no_such_three"), None);
+        // /sys/module has no such names.
+        let mut about = Feature::Futex.about();
+        for (module, state) in [
+            ("no_such_one", State::Module),
+            ("no_such_three", State::Absent),
+        ] {
+            about.module = module;
+            assert_eq!(running.installed(&about, State::Module), state);
+            assert_eq!(running.installed(&about, State::Missing), State::Missing);
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ struct Report {
 impl Report {
     fn is_good(&self) -> bool {
         let is_lacking = |(about, state): &(About, State)| {
-            about.group == Group::Necessary && *state == State::Missing
+            about.group == Group::Necessary && matches!(state, State::Missing | State::Absent)
         };
         self.version >= FLOOR && !self.rows.iter().any(is_lacking)
     }
@@ -118,6 +118,7 @@ fn of_this_kernel() -> Report {
         PathBuf::from(format!("/lib/modules/{release}/build/.config")),
     ];
     let version = version_of(&release);
+    let running = Running::look();
     let found = places
         .iter()
         .find_map(|path| Some((path, read(path).ok()?)));
@@ -126,10 +127,9 @@ fn of_this_kernel() -> Report {
         return Report {
             version,
             source: path.display().to_string(),
-            rows: rows(&|about| config.state(about)),
+            rows: rows(&|about| running.installed(about, config.state(about))),
         };
     }
-    let running = Running::look();
     let ask = |feature| link::is_known(feature).or_else(|| Features::probe().has(feature));
     Report {
         version,
@@ -209,7 +209,7 @@ impl Paint {
     fn state(&self, state: State) -> String {
         let color = match state {
             State::Enabled | State::Module => GREEN,
-            State::Missing => RED,
+            State::Missing | State::Absent => RED,
             State::Unknown => YELLOW,
         };
         self.put(color, word(state))
@@ -220,12 +220,21 @@ const RED: u8 = 31;
 const GREEN: u8 = 32;
 const YELLOW: u8 = 33;
 
+/// check-config asks for these, and people have them in their fragments.
+const NOT_NEEDED: &str = "
+Not needed, though Docker asks for it:
+  iptables (CONFIG_IP_NF_*, CONFIG_IP6_NF_*, CONFIG_NETFILTER_XT_*, CONFIG_BRIDGE_NETFILTER), IPVS,
+  VXLAN, and of cgroup v1 CGROUP_DEVICE, CGROUP_FREEZER, CGROUP_CPUACCT, CGROUP_NET_CLASSID,
+  CGROUP_NET_PRIO
+";
+
 /// check-config's words.
 fn word(state: State) -> &'static str {
     match state {
         State::Enabled => "enabled",
         State::Module => "enabled (as module)",
         State::Missing => "missing",
+        State::Absent => "missing (its module is not in /lib/modules)",
         State::Unknown => "not known",
     }
 }
@@ -244,11 +253,12 @@ fn text(report: &Report, sections: &[Section]) -> String {
         for (about, state) in report.rows.iter().filter(|(about, _)| about.group == group) {
             let label = about.label(report.version);
             text.push_str(&format!("- {label}: {}\n", paint.state(*state)));
-            if *state == State::Missing {
+            if matches!(state, State::Missing | State::Absent) {
                 text.push_str(&format!("    {}\n", cost(about)));
             }
         }
     }
+    text.push_str(NOT_NEEDED);
     for (title, lines) in sections {
         text.push_str(&format!("\n{title}:\n"));
         for (is_good, line) in lines {

@@ -4,9 +4,13 @@
 use super::{Report, Section};
 use crate::cgroup;
 use crate::engine::driver;
-use crate::kernel::probe::{command_line, withheld};
+use crate::error::Result;
+use crate::kernel::probe::{Keeper, command_line, keeper};
 use crate::kernel::{Feature, why_not};
+use crate::store::staging::{self, Staging};
 use crate::sys::{fs, mount};
+use rustix::fs::FileType;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 pub fn sections(report: &Report, data_root: Option<&Path>) -> Vec<Section> {
@@ -53,48 +57,41 @@ fn groups() -> Vec<(bool, String)> {
 /// What a boot with another command line would change, and where that is.
 fn boot(report: &Report) -> Vec<(bool, String)> {
     let line = command_line();
-    let has = |word: &str| line.split_whitespace().any(|other| other == word);
     let mut words: Vec<&str> = Vec::new();
-    let mut advice = Vec::new();
-    for (name, why) in CONTROLLERS
-        .iter()
-        .filter_map(|(name, _)| Some((*name, withheld(&format!("cgroup:{name}"))?)))
-    {
-        if cgroup::controllers().iter().any(|other| other == name) {
-            continue;
-        }
-        if why.starts_with("cgroup v1") && !words.contains(&"cgroup_no_v1=all") {
-            words.push("cgroup_no_v1=all");
-            if Path::new("/run/systemd/system").exists() {
-                words.push("systemd.unified_cgroup_hierarchy=1");
+    let mut lines = Vec::new();
+    let offered = cgroup::controllers();
+    let missing = CONTROLLERS.iter().map(|(name, _)| *name);
+    for name in missing.filter(|name| !offered.iter().any(|other| other == name)) {
+        match keeper(name) {
+            Some(Keeper::CgroupV1) if !words.contains(&"cgroup_no_v1=all") => {
+                words.push("cgroup_no_v1=all");
+                if Path::new("/run/systemd/system").exists() {
+                    words.push("systemd.unified_cgroup_hierarchy=1");
+                }
             }
-        } else if name == "memory" && why.contains("switched off") {
-            // The second is for Raspberry Pi's kernels before 4.9, and does no harm.
-            words.extend(["cgroup_enable=memory", "cgroup_memory=1"]);
+            // The second is for old kernels of Raspberry Pi, and does no harm.
+            Some(Keeper::CommandLine) if name == "memory" => {
+                words.extend(["cgroup_enable=memory", "cgroup_memory=1"]);
+            }
+            _ => {}
         }
     }
     if report.has(Feature::Psi) && !Path::new("/proc/pressure").exists() {
         words.push("psi=1");
     }
-    if has("swapaccount=0") {
-        advice.push((
-            false,
-            "swapaccount=0: swap of containers is not limited".to_string(),
-        ));
-    }
-    if report.has(Feature::Ipv6) && !Path::new("/proc/sys/net/ipv6").exists() {
-        advice.push((
-            false,
-            "IPv6 is switched off: boot without ipv6.disable=1".to_string(),
-        ));
-    }
     if !words.is_empty() {
-        advice.insert(
-            0,
-            (false, format!("add to {}: {}", place(), words.join(" "))),
-        );
+        lines.push((false, format!("add to {}: {}", place(), words.join(" "))));
     }
-    advice
+    for word in line.split_whitespace() {
+        let why = match word.split_once('=') {
+            Some(("cgroup_disable", _)) => "switches controllers off",
+            Some(("swapaccount", "0")) => "containers' swap is not limited",
+            Some(("ipv6.disable", "1")) => "there is no IPv6",
+            _ => continue,
+        };
+        lines.push((false, format!("boot without {word}, if you can: {why}")));
+    }
+    lines
 }
 
 /// Where the command line stands, as far as the machine shows it.
@@ -206,15 +203,44 @@ fn disk(dir: &Path) -> Vec<(bool, String)> {
             format!("{name} is on {kind} (root would try an overlay)"),
         )];
     }
-    // It makes names of two kinds, attributes, and what hides below them: all that layers need.
-    vec![match driver::try_overlay(dir) {
-        Ok(()) => (
-            true,
-            format!("{name} is on {kind}: layers can be stacked (overlay2)"),
-        ),
-        Err(error) => (
-            false,
-            format!("{name} is on {kind}: each container gets a copy of its image (vfs): {error}"),
-        ),
-    }]
+    let mut lines = vec![(true, format!("{name} is on {kind}"))];
+    // What layers need is tried as a whole, and where it fails in parts, for the reason.
+    match driver::try_overlay(dir) {
+        Ok(()) => lines.push((true, "layers can be stacked (overlay2)".to_string())),
+        Err(error) => {
+            lines.push((
+                false,
+                format!("each container gets a copy of its image (vfs): {error}"),
+            ));
+            let parts = [
+                ("d_type: names tell what they are of", tells_types(dir)),
+                ("trusted attributes", takes_attributes(dir)),
+            ];
+            lines.extend(parts.map(|(name, is_there)| match is_there {
+                true => (true, format!("{name}: supported")),
+                false => (false, format!("{name}: missing")),
+            }));
+        }
+    }
+    lines
+}
+
+fn takes_attributes(dir: &Path) -> bool {
+    let set = || {
+        let trial = Staging::new(dir)?;
+        let opened = fs::open_dir(trial.path())?;
+        fs::set_attribute(opened.as_fd(), c"trusted.tug", b"y")
+    };
+    set().is_ok()
+}
+
+/// A directory whose entries are of no known type (readdir(3), DT_UNKNOWN) cannot be an upper one.
+fn tells_types(dir: &Path) -> bool {
+    let look = || -> Result<bool> {
+        let trial = Staging::new(dir)?;
+        staging::make_dir(&trial.path().join("one"))?;
+        let names = fs::next_names(fs::open_dir(trial.path())?.as_fd())?;
+        Ok(names.iter().all(|(_, kind)| *kind != FileType::Unknown))
+    };
+    look().unwrap_or(false)
 }
