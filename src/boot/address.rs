@@ -14,12 +14,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 const CMDLINE: &str = "/proc/cmdline";
-/// What the kernel's own configuration found (CONFIG_IP_PNP).
+/// What the kernel's own configuration found (Feature::IpPnp).
 const PNP: &str = "/proc/net/pnp";
 const RESOLV: &str = "/etc/resolv.conf";
 
 /// The loopback, and the addresses that the kernel's command line asks for. A kernel with
-/// CONFIG_IP_PNP has given them already, which is no harm.
+/// Feature::IpPnp has given them already, which is no harm.
 pub fn of_kernel() -> Vec<machine::Address> {
     if let Err(error) = loopback_up() {
         console::say(error);

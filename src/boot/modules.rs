@@ -3,6 +3,7 @@
 use crate::error::{Context, Error, Result};
 use crate::image::decoder;
 use crate::image::source::{Input, Source};
+use crate::kernel::{Feature, lacks};
 use crate::sys::power;
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -69,7 +70,7 @@ fn insert(path: &Path, parameters: &str) -> Result<()> {
     let kind = path.extension().and_then(|kind| kind.to_str());
     let is_compressed = kind != Some("ko");
     let mut outcome = power::load_module(&file, &parameters, is_compressed);
-    // A kernel without CONFIG_MODULE_DECOMPRESS, or before 5.17. What it has to be given is a file.
+    // A kernel without Feature::ModuleDecompress. What it has to be given is a file.
     if is_compressed && matches!(outcome, Err(Errno::OPNOTSUPP | Errno::INVAL)) {
         let plain = expand(path, kind.unwrap_or_default())?;
         let plain = crate::sys::fs::in_memory(c"module", &plain)?;
@@ -84,9 +85,10 @@ fn insert(path: &Path, parameters: &str) -> Result<()> {
 /// As the image room takes layers apart: gzip and zstd.
 fn expand(path: &Path, kind: &str) -> Result<Vec<u8>> {
     if !matches!(kind, "gz" | "zst") {
-        return Err(Error::unsupported(
-            "this kernel does not take compressed modules (CONFIG_MODULE_DECOMPRESS): install them plain, or as .gz or .zst",
-        ));
+        return Err(Error::unsupported(format!(
+            "compressed modules are not taken {}: install them plain, or as .gz or .zst",
+            lacks(Feature::ModuleDecompress)
+        )));
     }
     let packed = crate::sys::fs::read(path)?;
     let mut packed = packed.as_slice();

@@ -4,6 +4,7 @@ use crate::cgroup::Sample;
 use crate::engine::spec::resources::Controllers;
 use crate::engine::spec::wanted::{Kind, Wanted};
 use crate::error::{Error, Result};
+use crate::kernel::{Feature, release, version_of};
 use std::path::Path;
 
 pub fn controllers() -> Controllers {
@@ -33,18 +34,9 @@ pub fn has_seccomp() -> bool {
     crate::sys::seccomp::is_known(0)
 }
 
-/// The kernel's version, such as `6.1.0-9-amd64`.
-pub fn kernel() -> String {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    text.trim_end().to_string()
-}
-
-/// Whether mounts can be made read-only with all that is mounted below: mount_setattr(2), Linux 5.12.
+/// Whether mounts can be made read-only with all that is mounted below.
 pub fn makes_readonly_recursively() -> bool {
-    let kernel = kernel();
-    let mut parts = kernel.split(|c: char| !c.is_ascii_digit());
-    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
-    (number(), number()) >= (Some(5), Some(12))
+    version_of(&release()) >= Feature::MountSetattr.about().since()
 }
 
 pub fn name() -> String {

@@ -6,7 +6,7 @@ use crate::engine::{API_VERSION, API_VERSION_MIN, Engine, driver, host};
 use crate::error::Result;
 use crate::json;
 use crate::json::object::{self, Object};
-use crate::kernel::{Feature, lacks};
+use crate::kernel::{self, Feature, lacks};
 use crate::net::firewall::Features;
 use crate::registry::proxy;
 use crate::shim::log::options;
@@ -57,7 +57,7 @@ const SWARM: &str = r#"{"NodeID":"","NodeAddr":"","LocalNodeState":"inactive","C
 impl Engine {
     pub fn version(&self) -> Version {
         let own = env!("CARGO_PKG_VERSION");
-        let kernel = host::kernel();
+        let kernel = kernel::release();
         let details = [
             ("ApiVersion", API_VERSION),
             ("MinAPIVersion", API_VERSION_MIN),
@@ -172,7 +172,7 @@ impl Engine {
             cgroup_driver: text("cgroupfs"),
             cgroup_version: text("2"),
             event_listeners: i64::try_from(self.events.followers()).ok(),
-            kernel_version: Some(host::kernel()),
+            kernel_version: Some(kernel::release()),
             operating_system: Some(os_release("PRETTY_NAME").unwrap_or_else(|| "Linux".into())),
             os_version: Some(os_release("VERSION_ID").unwrap_or_default()),
             os_type: text("linux"),

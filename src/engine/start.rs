@@ -8,6 +8,7 @@ use crate::engine::spec::resources::Controllers;
 use crate::engine::{Engine, device_match, health, host, links, spec, stop, validate, volume};
 use crate::error::{Context, Error, Kind, Result};
 use crate::json;
+use crate::kernel;
 use crate::shim::client::{self, Shim, Watch};
 use crate::shim::config;
 use crate::shim::critical;
@@ -167,7 +168,7 @@ impl Engine {
             controllers: host::controllers(),
             seccomp: spec::seccomp::Host {
                 has_seccomp: host::has_seccomp(),
-                kernel: &host::kernel(),
+                kernel: &kernel::release(),
             },
         };
         self.tell_lost_limits(container, place.controllers);

@@ -86,6 +86,8 @@ impl Running {
             }
             "cgroup" => Some(is_known(object)),
             "call" => Some(sys::seccomp::is_known(0)),
+            // Only a group shows it.
+            "part" => None,
             _ => ask(about.feature),
         }
     }
@@ -137,14 +139,18 @@ fn row_in(table: &str, name: &str) -> Option<(u32, bool)> {
 /// Whether the kernel was built with the controller, wherever it is bound. /proc/cgroups of newer
 /// kernels tells of v1's alone.
 fn is_known(controller: &str) -> bool {
-    let has = |path: &str| {
-        let list = std::fs::read_to_string(path).unwrap_or_default();
-        list.split_whitespace().any(|name| name == controller)
-    };
-    row(controller).is_some()
-        || is_off(&command_line(), controller)
-        || has("/sys/fs/cgroup/cgroup.controllers")
-        || has("/sys/fs/cgroup/unified/cgroup.controllers")
+    row(controller).is_some() || is_off(&command_line(), controller) || is_offered(controller)
+}
+
+/// Whether cgroup v2 has it, where that is usually mounted.
+fn is_offered(controller: &str) -> bool {
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .iter()
+        .any(|top| {
+            let list = std::fs::read_to_string(Path::new(top).join("cgroup.controllers"));
+            let list = list.unwrap_or_default();
+            list.split_whitespace().any(|name| name == controller)
+        })
 }
 
 pub fn command_line() -> String {
@@ -177,8 +183,11 @@ pub enum Keeper {
     Another,
 }
 
-/// None for controllers that the kernel was not built with.
+/// None for controllers that nobody keeps, or that the kernel was not built with.
 pub fn keeper(controller: &str) -> Option<Keeper> {
+    if is_offered(controller) {
+        return None;
+    }
     let switched_off = || is_off(&command_line(), controller).then_some((0, false));
     Some(match row(controller).or_else(switched_off)? {
         (1.., _) => Keeper::CgroupV1,
@@ -196,7 +205,9 @@ pub fn withheld(probe: &str) -> Option<String> {
     {
         return Some("IPv6 is switched off: boot without ipv6.disable=1".to_string());
     }
-    let controller = probe.strip_prefix("cgroup:")?;
+    let (_, controller) = probe
+        .split_once(':')
+        .filter(|(kind, _)| matches!(*kind, "cgroup" | "part"))?;
     let how = match keeper(controller)? {
         Keeper::CgroupV1 => "cgroup v1 has the",
         Keeper::Another => "cgroup v2 does not offer the",

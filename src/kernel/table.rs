@@ -49,13 +49,13 @@ features! {
         Memcg "MEMCG" "cgroup:memory" "no memory limits (--memory), no OOM events" "stats adds up what processes hold";
         MemcgSwap "MEMCG_SWAP|SWAP@6.1" "path:/proc/swaps" "swap is not limited (--memory-swap)" "";
         CgroupSched "CGROUP_SCHED" "cgroup:cpu" "no processor limits (--cpus, --cpu-shares)" "";
-        FairGroupSched "FAIR_GROUP_SCHED" "" "no processor shares (--cpu-shares)" "";
-        CfsBandwidth "CFS_BANDWIDTH" "" "no processor quotas (--cpus, --cpu-quota)" "";
+        FairGroupSched "FAIR_GROUP_SCHED" "part:cpu" "no processor shares (--cpu-shares)" "";
+        CfsBandwidth "CFS_BANDWIDTH" "part:cpu" "no processor quotas (--cpus, --cpu-quota)" "";
         Cpusets "CPUSETS" "cgroup:cpuset" "containers cannot be bound to processors (--cpuset-cpus)" "";
         CgroupPids "CGROUP_PIDS" "cgroup:pids" "no limit of processes (--pids-limit): a fork bomb takes the board" "--ulimit nproc, for other users than root";
         BlkCgroup "BLK_CGROUP" "cgroup:io" "no limits of disks (--device-write-bps, --blkio-weight, --write-budget), no figures of them" "";
-        BlkDevThrottling "BLK_DEV_THROTTLING" "" "no rates of disks (--device-read-bps, --device-write-bps and their iops, --write-budget)" "";
-        IoWeight "BFQ_GROUP_IOSCHED|BLK_CGROUP_IOCOST@5.4" "" "no weights of disks (--blkio-weight)" "";
+        BlkDevThrottling "BLK_DEV_THROTTLING" "part:io" "no rates of disks (--device-read-bps, --device-write-bps and their iops, --write-budget)" "";
+        IoWeight "BFQ_GROUP_IOSCHED|BLK_CGROUP_IOCOST@5.4" "part:io" "no weights of disks (--blkio-weight)" "";
         BpfSyscall "BPF_SYSCALL" "" "rules of devices cannot be loaded" "containers may not make nodes of devices (no CAP_MKNOD)";
         CgroupBpf "CGROUP_BPF" "" "rules of devices are not enforced (--device, --device-cgroup-rule)" "containers may not make nodes of devices (no CAP_MKNOD)";
         Psi "PSI" "path:/proc/pressure" "no pressure in stats, no probes of pressure" "";
@@ -113,7 +113,9 @@ features! {
     Devices {
         Devtmpfs "DEVTMPFS" "fs:devtmpfs" "no nodes of devices in /dev when tug is process 1" "";
         Initrd "BLK_DEV_INITRD" "" "tug cannot be started from an initramfs" "a root file system on a disk";
+        IpPnp "IP_PNP" "" "the kernel finds no address by itself (ip= on its command line)" "tug boot does, where the plan says one";
         Modules "MODULES" "path:/proc/modules" "no modules can be loaded" "what is needed has to be built in";
+        ModuleDecompress "MODULE_DECOMPRESS@5.17" "" "the kernel unpacks no modules (.xz)" "plain modules, or .gz and .zst";
         Watchdog "WATCHDOG" "path:/sys/class/watchdog" "no hardware watches over the board" "";
         SoftWatchdog "SOFT_WATCHDOG softdog" "" "no watchdog where the hardware has none" "";
         Printk "PRINTK" "path:/dev/kmsg" "no log of the kernel, no --log-driver kmsg" "";
@@ -183,7 +185,7 @@ mod tests {
                 about.since() > (0, 0) || about.names.contains('|')
             );
             let kind = about.probe.split(':').next().unwrap();
-            let known = ["", "path", "fs", "cgroup", "link", "nft", "call"];
+            let known = ["", "path", "fs", "cgroup", "part", "link", "nft", "call"];
             assert!(known.contains(&kind), "{about:?}");
             assert!(!about.module.contains('-'), "{about:?}");
         }

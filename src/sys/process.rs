@@ -51,7 +51,7 @@ pub fn fields(stat: &[u8]) -> Option<SplitAsciiWhitespace<'_>> {
 
 /// How much the process `pid` (or `self`) and those that it has reaped have written to block devices:
 /// counted when a page is dirtied, less what was deleted before it got there (proc_pid_io(5)).
-/// `None` where the kernel does not count it (CONFIG_TASK_IO_ACCOUNTING), or would not say.
+/// `None` where the kernel does not count it (accounting of I/O was left out), or would not say.
 pub fn written_bytes(pid: &str) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     let field = |name| {

@@ -3,6 +3,7 @@
 use crate::engine::host;
 use crate::engine::spec::{self, resources, seccomp, security};
 use crate::error::{Error, Result};
+use crate::kernel;
 use crate::oci::spec::Linux;
 use crate::runtime::{lsm, sysctl};
 use crate::wire::container::{HostConfig, Ulimit};
@@ -78,7 +79,7 @@ fn check_seccomp(host: &HostConfig) -> Result<()> {
     );
     let kernel = seccomp::Host {
         has_seccomp: host::has_seccomp(),
-        kernel: &host::kernel(),
+        kernel: &kernel::release(),
     };
     seccomp::of(host, caps.bounding.as_deref().unwrap_or_default(), &kernel).map(drop)
 }
