@@ -8,7 +8,7 @@ pub mod config;
 pub mod probe;
 mod table;
 
-pub use table::Feature;
+pub use table::{Feature, NOT_NEEDED};
 
 use crate::error::Error;
 use crate::sys;

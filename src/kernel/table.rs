@@ -139,6 +139,14 @@ features! {
     }
 }
 
+/// check-config asks for these, and people have them in their fragments.
+pub const NOT_NEEDED: &str = "
+Not needed, though Docker asks for it:
+  iptables (CONFIG_IP_NF_*, CONFIG_IP6_NF_*, CONFIG_NETFILTER_XT_*, CONFIG_BRIDGE_NETFILTER), IPVS,
+  VXLAN, and of cgroup v1 CGROUP_DEVICE, CGROUP_FREEZER, CGROUP_CPUACCT, CGROUP_NET_CLASSID,
+  CGROUP_NET_PRIO
+";
+
 impl Feature {
     pub fn all() -> impl Iterator<Item = About> {
         ALL.iter().zip(TEXT.lines()).map(|((feature, group), row)| {

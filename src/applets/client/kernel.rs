@@ -13,7 +13,7 @@ use crate::image::source::{Input, Source, Stream};
 use crate::json::object::{self, Object};
 use crate::kernel::config::{BYTES_MAX, Config};
 use crate::kernel::probe::{Running, State};
-use crate::kernel::{About, FLOOR, Feature, Group, Version, release, version_of};
+use crate::kernel::{About, FLOOR, Feature, Group, NOT_NEEDED, Version, release, version_of};
 use crate::net::firewall::Features;
 use crate::net::link;
 use std::io::IsTerminal;
@@ -219,14 +219,6 @@ impl Paint {
 const RED: u8 = 31;
 const GREEN: u8 = 32;
 const YELLOW: u8 = 33;
-
-/// check-config asks for these, and people have them in their fragments.
-const NOT_NEEDED: &str = "
-Not needed, though Docker asks for it:
-  iptables (CONFIG_IP_NF_*, CONFIG_IP6_NF_*, CONFIG_NETFILTER_XT_*, CONFIG_BRIDGE_NETFILTER), IPVS,
-  VXLAN, and of cgroup v1 CGROUP_DEVICE, CGROUP_FREEZER, CGROUP_CPUACCT, CGROUP_NET_CLASSID,
-  CGROUP_NET_PRIO
-";
 
 /// check-config's words.
 fn word(state: State) -> &'static str {
