@@ -9,6 +9,7 @@
 //! says so through a pipe; one that hangs in a dying card says nothing.
 
 use crate::error::{Context, Error, Result};
+use crate::kernel::{Feature, explain, lacks};
 use crate::plan::machine;
 use crate::shim::critical;
 use crate::sys::namespace::{self, Forked};
@@ -52,6 +53,16 @@ pub struct Watchdog {
     why: String,
 }
 
+/// Said where no driver stands behind the name.
+const NO_DEVICE: &[Errno] = &[Errno::NOENT, Errno::NXIO, Errno::NODEV];
+
+fn lacking() -> String {
+    lacks(match Path::new("/sys/class/watchdog").exists() {
+        true => Feature::SoftWatchdog,
+        false => Feature::Watchdog,
+    })
+}
+
 impl Watchdog {
     /// Open the device, which starts its time. The roots are the engine's.
     pub fn open(
@@ -60,7 +71,9 @@ impl Watchdog {
         exec_root: &Path,
     ) -> Result<Watchdog> {
         let path = wanted.device.as_deref().unwrap_or(DEVICE);
-        let device = Device::open(Path::new(path)).context(|| "watchdog")?;
+        let device = Device::open(Path::new(path))
+            .map_err(|error| explain(error, NO_DEVICE, &lacking))
+            .context(|| "watchdog")?;
         if let Some(timeout) = &wanted.timeout {
             let seconds = u32::try_from(timeout.0.as_secs()).unwrap_or(u32::MAX);
             // What it cannot do it does not; then its own time holds.

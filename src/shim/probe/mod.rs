@@ -239,7 +239,8 @@ fn find(name: &str, place: &Place<'_>) -> Verdict {
 /// The share of the last 10 seconds in which some process of the group waited.
 fn pressed(file: &str, bound: u32, place: &Place<'_>) -> Verdict {
     let text = place.group.and_then(|group| group.read(file));
-    let text = text.ok_or_else(|| format!("{file} cannot be read (CONFIG_PSI)"))?;
+    let text =
+        text.ok_or_else(|| format!("{file} cannot be read {}", kernel::lacks(Feature::Psi)))?;
     let some = text.lines().find_map(|line| line.strip_prefix("some "));
     let average =
         some.and_then(|line| line.split(' ').find_map(|word| word.strip_prefix("avg10=")));
