@@ -394,6 +394,50 @@ fn hostile_instructions_are_refused() {
     }
 }
 
+/// Whatever the instructions are, there is an end, and never more than was declared.
+#[test]
+fn no_instructions_are_too_bad() {
+    let dir = scratch();
+    let images = Images::open(dir.path()).unwrap();
+    let base = Tar::new()
+        .entry(b'0', "x", "", &noise(1, 9000))
+        .symlink("y", "x")
+        .end();
+    load(&images, &archive("a:1", std::slice::from_ref(&base))).unwrap();
+    let head = Head {
+        diff: "0".repeat(64),
+        length: 6000,
+        layers: vec![(sha256(&base), base.len() as u64)],
+    };
+    let mut good = Vec::new();
+    for n in 0..60u8 {
+        good.extend([12, b'a', b'b', n]);
+        good.extend([0x80 | 65, 1, 0x80 | (n << 1), n % 8]);
+        good.extend([4 << 2 | 2, 2 * n, 1, 2, 3, n]);
+    }
+    let mut dice = 1u64;
+    let mut below = |bound: usize| {
+        dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) as usize % bound
+    };
+    let mut good_ones = 0;
+    for _ in 0..3000 {
+        let mut bytes = good.clone();
+        for _ in 0..below(4) {
+            let at = below(bytes.len());
+            bytes[at] = [0, 0xff, 0x80, below(256) as u8][below(4)];
+        }
+        bytes.truncate(1 + below(bytes.len()));
+        if let Ok(made) = apply(&images, &by_hand(&head, &[&bytes])) {
+            assert_eq!(made.len(), 6000);
+            good_ones += 1;
+        }
+    }
+    assert!(good_ones < 300, "{good_ones}");
+}
+
 #[test]
 fn a_head_comes_out_as_it_went_in() {
     let head = Head {
