@@ -17,7 +17,7 @@
 //! theirs never go. An image of our own may lack layers that such a store has: without it the image
 //! is still listed and can be removed or loaded again, and only a container of it does not start.
 
-mod archive;
+pub mod archive;
 mod browse;
 pub mod built;
 pub mod change;

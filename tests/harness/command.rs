@@ -151,6 +151,10 @@ impl Running {
         });
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Wait for its end, which must come within `limit`.
     #[track_caller]
     pub fn wait(&mut self, limit: Duration) -> Output {

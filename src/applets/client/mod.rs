@@ -3,6 +3,7 @@
 //! A verb is one file with one `VERB`: its names, options, and what it does. The table below is
 //! the list of them. Knows the engine by its HTTP API only.
 
+mod apply;
 mod attach;
 mod build;
 mod check;
@@ -82,6 +83,11 @@ use crate::error::{Error, Kind, Result};
 use std::ffi::OsString;
 
 const VERBS: &[&Verb] = &[
+    // The longer names first.
+    &apply::STATUS,
+    &apply::COMMIT,
+    &apply::ROLLBACK,
+    &apply::VERB,
     &attach::VERB,
     &build::VERB,
     &check::VERB,

@@ -87,30 +87,41 @@ pub fn send(engine: &Engine, request: &Request, options: &Options) -> Result<u8>
     let answer = engine
         .send("POST", "/tug/sets", Body::Json(&text))?
         .text()?;
-    let mut view = View {
-        told: 0,
-        is_quiet: options.is("quiet"),
-    };
+    let mut view = View::new(options);
     let set = read(&answer)?;
     view.show(&set)?;
     // Without it there was nothing to do.
     match set.busy {
-        Some(_) if !options.is("detach") => view.follow(engine, set),
+        Some(_) if !options.is("detach") => view.follow(engine, set, "committed"),
         _ => Ok(0),
     }
+}
+
+/// Where the set of a request is.
+pub fn path(request: &Request) -> String {
+    let name = request.name.as_deref().unwrap_or_default();
+    format!("/tug/sets/{}", query::encode(name))
 }
 
 pub fn read(text: &str) -> Result<Set> {
     json::parse(text, "the engine's answer")
 }
 
-struct View {
+/// Looks on.
+pub struct View {
     /// How many steps have been shown.
     told: usize,
     is_quiet: bool,
 }
 
 impl View {
+    pub fn new(options: &Options) -> View {
+        View {
+            told: 0,
+            is_quiet: options.is("quiet"),
+        }
+    }
+
     fn show(&mut self, set: &Set) -> Result<()> {
         let steps = set.steps.as_deref().unwrap_or_default();
         // Another engine goes on.
@@ -126,7 +137,8 @@ impl View {
         Ok(())
     }
 
-    fn follow(&mut self, engine: &Engine, mut set: Set) -> Result<u8> {
+    /// To the end of the change; 1 unless it is `wanted`.
+    pub fn follow(&mut self, engine: &Engine, mut set: Set, wanted: &str) -> Result<u8> {
         let path = format!("/tug/sets/{}", query::encode(set.name()));
         let mut seen = Instant::now();
         while set.busy == Some(true) {
@@ -142,12 +154,12 @@ impl View {
                 Err(error) => return Err(error),
             }
         }
-        outcome(&set)
+        outcome(&set, wanted)
     }
 }
 
-/// How the last change of a set ended: 1 unless it was kept.
-fn outcome(set: &Set) -> Result<u8> {
+/// How the last change of a set ended.
+fn outcome(set: &Set, wanted: &str) -> Result<u8> {
     let name = set.name();
     let reason = |reason: &Option<String>| reason.clone().unwrap_or_default();
     if set.state() != "committed" {
@@ -159,7 +171,7 @@ fn outcome(set: &Set) -> Result<u8> {
     }
     let last = set.history.as_ref().and_then(|history| history.first());
     match last {
-        Some(last) if last.outcome.as_deref() != Some("committed") => Err(Error::invalid(format!(
+        Some(last) if last.outcome.as_deref() != Some(wanted) => Err(Error::invalid(format!(
             "set {name} was {}: {}",
             last.outcome.as_deref().unwrap_or_default(),
             reason(&last.reason)

@@ -51,6 +51,13 @@ impl Engine {
             }
             drafts.push(draft);
         }
+        for (at, wish) in wishes.iter().enumerate() {
+            let needs = needs(&drafts, wish.after.as_deref().unwrap_or_default());
+            if let Some(draft) = drafts.get_mut(at).filter(|_| !needs.is_empty()) {
+                let labels = draft.config.labels.get_or_insert_default();
+                labels.insert(DEPENDS_ON.to_string(), needs);
+            }
+        }
         ordered(drafts)
     }
 
@@ -75,6 +82,9 @@ impl Engine {
             (None, Some(old)) => renew::request(self, old),
             (None, None) => return Err(Error::not_found(format!("No such container: {name}"))),
         };
+        // As `run --detach` asks for it.
+        (config.attach_stdin, config.attach_stdout) = (None, None);
+        (config.attach_stderr, config.stdin_once) = (None, None);
         if let Some(image) = &wish.image {
             config.image = Some(image.clone());
         }
@@ -96,7 +106,7 @@ impl Engine {
             hash.update(part);
         }
         if wish.create.is_some() {
-            label(&mut config, set, &name, after);
+            label(&mut config, set, &name);
         }
         let mut after: Vec<String> = after
             .iter()
@@ -118,8 +128,18 @@ impl Engine {
     }
 }
 
-fn label(config: &mut Config, set: &str, name: &str, after: &[After]) {
+/// What tells whose it is.
+fn label(config: &mut Config, set: &str, name: &str) {
     let labels = config.labels.get_or_insert_default();
+    for (key, value) in [(PROJECT, set), (SERVICE, name)] {
+        if !labels.contains_key(key) {
+            labels.insert(key.to_string(), value.to_string());
+        }
+    }
+}
+
+/// What the container comes after, with the names that the labels of the others say.
+fn needs(drafts: &[Draft], after: &[After]) -> String {
     let mut needs = Vec::new();
     for after in after {
         let until = match after.until.as_deref() {
@@ -128,17 +148,15 @@ fn label(config: &mut Config, set: &str, name: &str, after: &[After]) {
             _ => "service_started",
         };
         let name = after.name.as_deref().unwrap_or_default();
-        needs.push(format!("{name}:{until}:false"));
+        let other = drafts.iter().find(|draft| draft.name == name);
+        let labels = other.and_then(|other| other.config.labels.as_ref());
+        let service = labels.and_then(|labels| labels.get(SERVICE));
+        needs.push(format!(
+            "{}:{until}:false",
+            service.map_or(name, String::as_str)
+        ));
     }
-    for (key, value) in [
-        (PROJECT, set),
-        (SERVICE, name),
-        (DEPENDS_ON, &needs.join(",")),
-    ] {
-        if !value.is_empty() && !labels.contains_key(key) {
-            labels.insert(key.to_string(), value.to_string());
-        }
-    }
+    needs.join(",")
 }
 
 /// The containers that a request names: whose namespaces, volumes and links it has.
