@@ -385,7 +385,9 @@ fn what_cannot_be_prepared_changes_nothing() {
     let reply = host.http("POST", "/tug/sets", &body);
     assert_eq!(reply.status, 400);
     assert!(
-        reply.body.contains("set xx: a circle: xa after xb after xa"),
+        reply
+            .body
+            .contains("set xx: a circle: xa after xb after xa"),
         "{}",
         reply.body
     );

@@ -10,7 +10,7 @@ use crate::wire::set::{Request, Wish};
 pub const VERB: Verb = Verb {
     names: &["update-image", "container update-image"],
     usage: "[OPTIONS] CONTAINER IMAGE",
-    about: "Run a container with another image, and go back if it is not well",
+    about: "Give a container another image, and go back if it is not well",
     flags: &[sets::FLAGS],
     args: (2, 2),
     has_command: false,
