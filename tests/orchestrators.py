@@ -58,8 +58,12 @@ def hijack(path, body, data=b"", enough=None):
     while b"\r\n\r\n" not in head:
         head += stream.recv(1)
     assert head.startswith(b"HTTP/1.1 101 "), head
-    stream.sendall(data)
-    stream.shutdown(socket.SHUT_WR)
+    try:
+        stream.sendall(data)
+        stream.shutdown(socket.SHUT_WR)
+    except OSError:
+        # What runs there has ended already.
+        pass
     out = b""
     while not (enough and enough in out) and (part := stream.recv(4096)):
         out += part
