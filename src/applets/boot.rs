@@ -132,6 +132,11 @@ fn show(exec_root: &Path) -> Result<u8> {
     for file in [status::MACHINE, status::ENTRIES] {
         rows.extend(Status::load(exec_root, file).rows.unwrap_or_default());
     }
+    if rows.is_empty() {
+        let place = exec_root.display();
+        let sentence = format!("nothing is known of a boot in {place}: see --exec-root");
+        return Err(Error::not_found(sentence));
+    }
     let mut text = String::from("NAME\tPHASE\tSTATE\tMS\tWHY\n");
     for row in &rows {
         let Row {

@@ -53,7 +53,9 @@ impl Work {
         work.addresses
             .extend(machine.addresses.iter().flatten().cloned());
         let servers = machine.dns.as_deref().unwrap_or_default();
-        work.note("dns", address::name_servers(servers).map(|()| true));
+        if let Err(error) = address::name_servers(servers) {
+            work.complain("dns", &error);
+        }
         work.go_on();
         work
     }

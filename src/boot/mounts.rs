@@ -37,12 +37,16 @@ const CGROUP_OPTIONS: &str = "nsdelegate,memory_recursiveprot";
 
 /// Mount what is missing. What cannot be is told, and the board goes on: most of it can be missed.
 pub fn usual() {
+    let mut there = mountinfo::read().unwrap_or_default();
     for row in USUAL {
-        // Each for itself: /proc, which tells what is mounted, is among them.
-        if !is_mounted(row.1)
-            && let Err(error) = mount_row(row)
-        {
-            console::say(error);
+        if there.iter().any(|mount| mount.point == row.1) {
+            continue;
+        }
+        match mount_row(row) {
+            // Now there is something that tells what the kernel has mounted before us.
+            Ok(()) if there.is_empty() => there = mountinfo::read().unwrap_or_default(),
+            Ok(()) => {}
+            Err(error) => console::say(error),
         }
     }
 }
