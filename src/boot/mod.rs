@@ -36,6 +36,7 @@ mod machine;
 mod make;
 mod modules;
 mod mounts;
+mod needs;
 pub mod orders;
 pub mod pass;
 mod service;

@@ -9,19 +9,18 @@
 //! the outside, which PID 1 watches (`pending`). What goes wrong with an entry is told once on the
 //! console, stands in `status.json`, and never stops the others.
 
-use crate::boot::conditions;
 use crate::boot::make::{self, Maker, Recipe};
+use crate::boot::needs::{self, Job, Stage, Verdict, wait_for_change};
 use crate::boot::status::{self, Status};
 use crate::boot::{console, dir};
 use crate::engine::Engine;
-use crate::engine::container::{Container, Listener, Phase as Life, State};
+use crate::engine::container::{Container, Phase as Life, State};
 use crate::engine::watch;
-use crate::error::{Kind, Result};
-use crate::plan::{self, Condition, Dependency, Entry, Phase, Resolver, Set, Until};
+use crate::error::{Error, Kind, Result};
+use crate::plan::{self, Condition, Entry, Phase, Resolver, Set};
 use crate::store::record;
-use crate::sys::{init, poll, signal};
-use rustix::event::PollFlags;
-use std::os::fd::AsFd;
+use crate::sys::poll::Bell;
+use crate::sys::{init, signal};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,11 +28,11 @@ use std::time::{Duration, Instant};
 /// How long an onboot entry may run that does not say.
 const ONBOOT: Duration = Duration::from_secs(300);
 
-/// How long a service may take to get healthy for those that come after it.
-const HEALTHY: Duration = Duration::from_secs(120);
-
 /// After its start a service is looked at for so long: one that ends at once is worth a word.
 const SETTLE: Duration = Duration::from_secs(3);
+
+/// While some wait for others, those that wait for the outside are looked at so often.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// The passes of one engine, one at a time.
 pub struct Passes {
@@ -41,6 +40,8 @@ pub struct Passes {
     plan: PathBuf,
     resolver: &'static Resolver,
     turn: Mutex<Turn>,
+    /// Rings when a pass is wanted.
+    bell: Bell,
 }
 
 /// Guarded by `Passes::turn`.
@@ -51,22 +52,28 @@ struct Turn {
 }
 
 impl Passes {
-    pub fn new(engine: &Arc<Engine>, plan: PathBuf, resolver: &'static Resolver) -> Arc<Passes> {
-        if init::parent() == 1 {
+    pub fn new(
+        engine: &Arc<Engine>,
+        plan: PathBuf,
+        resolver: &'static Resolver,
+    ) -> Result<Arc<Passes>> {
+        if init::parent() == 1 && init::has_machine() {
             console::take();
         }
-        Arc::new(Passes {
+        Ok(Arc::new(Passes {
             engine: Arc::clone(engine),
             plan,
             resolver,
             turn: Mutex::new(Turn::default()),
-        })
+            bell: Bell::new()?,
+        }))
     }
 
     /// See that a pass is made that begins after now.
     pub fn want(self: &Arc<Passes>) {
         let mut turn = self.turn();
         turn.is_wanted = true;
+        self.bell.ring();
         if turn.is_running {
             return;
         }
@@ -83,44 +90,42 @@ impl Passes {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there is one to be made now.
+    fn is_next(&self) -> bool {
+        let mut turn = self.turn();
+        self.bell.clear();
+        turn.is_running = std::mem::take(&mut turn.is_wanted);
+        turn.is_running
+    }
+
     fn work(&self) {
-        loop {
-            {
-                let mut turn = self.turn();
-                if !std::mem::take(&mut turn.is_wanted) {
-                    turn.is_running = false;
-                    return;
-                }
-            }
-            let set = plan::read_dir(&self.plan).unwrap_or_else(|error| {
+        let mut fresh = Vec::new();
+        while self.is_next() {
+            let read = plan::read_dir(&self.plan);
+            let is_whole = read.as_ref().is_ok_and(|set| set.broken.is_empty());
+            let set = read.unwrap_or_else(|error| {
                 console::say(error);
                 Set::default()
             });
-            let mut pass = Going::new(self, &set);
-            pass.go();
-            pass.settle();
+            let mut going = Going::new(self, &set, fresh);
+            going.go(is_whole);
+            fresh = going.settle(&self.bell);
         }
     }
 }
 
-/// What is known of an entry in this pass.
-#[derive(Clone)]
-enum Stage {
-    /// Not looked at, or waits for another entry.
-    Waiting,
-    /// Waits for the outside.
-    Outside,
-    /// Up, or at least was started, now or in an earlier pass.
-    Started(Option<Arc<Container>>, Instant),
-    Completed,
-    Failed,
+/// A service that was started just now.
+struct Fresh {
+    name: String,
+    container: Arc<Container>,
+    until: Instant,
 }
 
-struct Job<'a> {
-    entry: &'a Entry,
-    stage: Stage,
-    /// Its image is to come over the network.
-    needs_network: bool,
+impl Fresh {
+    fn has_ended(&self) -> bool {
+        let state = self.container.lock();
+        state.restarts > 0 || !matches!(state.phase, Life::Running)
+    }
 }
 
 struct Going<'a> {
@@ -129,12 +134,14 @@ struct Going<'a> {
     /// In the order in which they are to start.
     jobs: Vec<Job<'a>>,
     status: Status,
-    /// Started in this pass.
-    fresh: Vec<(String, Arc<Container>)>,
+    fresh: Vec<Fresh>,
 }
 
+/// A container, and of what it was made.
+type Made<'m> = Option<(&'m Container, &'m Recipe)>;
+
 impl<'a> Going<'a> {
-    fn new(passes: &'a Passes, set: &'a Set) -> Going<'a> {
+    fn new(passes: &'a Passes, set: &'a Set, fresh: Vec<Fresh>) -> Going<'a> {
         let order = plan::order(&set.entries);
         let mut going = Going {
             maker: Maker {
@@ -144,36 +151,34 @@ impl<'a> Going<'a> {
             set,
             jobs: Vec::new(),
             status: Status::load(&passes.engine.options.exec_root, status::ENTRIES),
-            fresh: Vec::new(),
+            fresh,
         };
-        for place in order.places {
-            if let Some(entry) = set.entries.get(place) {
-                going.jobs.push(Job {
-                    entry,
-                    stage: Stage::Waiting,
-                    needs_network: false,
-                });
-            }
+        for entry in order.places.iter().filter_map(|at| set.entries.get(*at)) {
+            going.jobs.push(Job {
+                entry,
+                stage: Stage::Waiting,
+                waits: Vec::new(),
+            });
         }
         for remark in set.broken.iter().chain(&order.broken) {
             let name = remark.file.file_stem().unwrap_or_default();
             let name = name.to_string_lossy().into_owned();
             // By the directory that it lies in.
-            let phase = [Phase::Onboot, Phase::Onshutdown];
-            let phase = phase.into_iter().find(|phase| {
-                let dir = remark.file.parent().and_then(|dir| dir.file_name());
-                dir.is_some_and(|dir| dir == word(*phase))
-            });
+            let phase = [Phase::Onboot, Phase::Onshutdown]
+                .into_iter()
+                .find(|phase| {
+                    let dir = remark.file.parent().and_then(|dir| dir.file_name());
+                    dir.is_some_and(|dir| dir == word(*phase))
+                });
             let phase = word(phase.unwrap_or(Phase::Service));
-            going.note_as(&name, phase, status::BROKEN, &remark.text, "", "");
+            going.note_as(&name, phase, (status::BROKEN, &remark.text), ("", ""));
         }
         going
     }
 
-    fn go(&mut self) {
+    /// `is_whole`: the plan could be read from one end to the other.
+    fn go(&mut self, is_whole: bool) {
         let names = self.names();
-        let rows = self.status.rows.get_or_insert_default();
-        rows.retain(|row| names.contains(&row.name));
         for made in &self.set.volumes {
             let outcome = self.maker.volume(made);
             self.note_made(&made.name, "volume", outcome);
@@ -182,118 +187,133 @@ impl<'a> Going<'a> {
             let outcome = self.maker.network(made);
             self.note_made(&made.name, "network", outcome);
         }
-        let is_onboot = |job: &Job<'_>| job.entry.phase == Phase::Onboot;
-        for at in places(&self.jobs, is_onboot) {
-            self.onboot(at);
+        for at in self.open(Phase::Onboot) {
+            self.advance(at);
         }
-        self.clear_away(&names);
+        // Of what cannot be read nobody knows what it has said.
+        if is_whole {
+            self.clear_away(&names);
+        }
         self.maker.engine.start_held(&names);
         self.services();
         self.finish();
     }
 
-    /// A critical onboot entry that has failed: then nothing starts that has not.
-    fn lost(&self) -> Option<&'a str> {
-        let mut jobs = self.jobs.iter();
-        let lost = jobs.find(|job| {
-            let is_critical = job.entry.phase == Phase::Onboot && job.entry.critical;
-            is_critical && matches!(job.stage, Stage::Failed)
-        });
-        lost.map(|job| job.entry.name.as_str())
-    }
-
-    /// One that is to run once and end well.
-    fn onboot(&mut self, at: usize) {
-        let Some(entry) = self.jobs.get(at).map(|job| job.entry) else {
-            return;
-        };
-        let known = self.status.find(&entry.name, word(entry.phase));
-        let stage = match known.map(|row| row.state.as_str()) {
-            Some(status::COMPLETED) => Stage::Completed,
-            Some(status::FAILED) => Stage::Failed,
-            _ => match self.blocker(at) {
-                Some(stage) => stage,
-                None => match self.run(entry) {
-                    Ok(()) => Stage::Completed,
-                    Err(why) => {
-                        self.note(entry, status::FAILED, &why, None);
-                        Stage::Failed
-                    }
-                },
-            },
-        };
-        self.set_stage(at, stage);
-    }
-
-    fn run(&mut self, entry: &Entry) -> std::result::Result<(), String> {
-        let said = |error: crate::error::Error| error.message.clone();
-        self.note(entry, status::RUNNING, "", None);
-        let recipe = self.maker.prepare(entry).map_err(said)?;
-        let container = self.maker.container(entry, &recipe).map_err(said)?;
-        let ends = container.lock().ends;
-        self.maker.start(&container).map_err(said)?;
-        self.note(entry, status::RUNNING, "", Some((&container, &recipe)));
-        let limit = entry.timeout.unwrap_or(ONBOOT);
-        let ended = |state: &State| state.ends > ends && !state.phase.is_up();
-        if !container
-            .wait_until(&ended, None, Some(limit))
-            .map_err(said)?
-        {
-            let _ = self.maker.engine.kill(&container, None);
-            return Err(format!("had not ended after {} s", limit.as_secs()));
-        }
-        let code = container.lock().last_code;
-        if code != 0 {
-            return Err(format!(
-                "ended with exit code {code}: see tug logs {}",
-                entry.name
-            ));
-        }
-        self.note(entry, status::COMPLETED, "", Some((&container, &recipe)));
-        Ok(())
+    /// The places of entries of a phase that are neither done nor lost.
+    fn open(&self, phase: Phase) -> Vec<usize> {
+        let jobs = self.jobs.iter().enumerate();
+        let open = jobs.filter(|(_, job)| job.entry.phase == phase && job.is_open());
+        open.map(|(at, _)| at).collect()
     }
 
     /// Start services until all that is left waits for the outside.
     fn services(&mut self) {
         loop {
-            let is_due = |job: &Job<'_>| {
-                job.entry.phase == Phase::Service && matches!(job.stage, Stage::Waiting)
-            };
-            let waiting = places(&self.jobs, is_due);
-            for at in &waiting {
-                self.service(*at);
+            let before = self.open(Phase::Service);
+            for at in &before {
+                self.advance(*at);
             }
-            let left = places(&self.jobs, is_due);
-            if left.is_empty() {
+            let after = self.open(Phase::Service);
+            let mut left = after.iter().filter_map(|at| self.jobs.get(*at));
+            if !left.any(|job| matches!(job.stage, Stage::Waiting)) {
                 return;
             }
-            // Whoever became ready frees others at once.
-            if left.len() == waiting.len() && !self.wait_within(&left) {
-                return;
+            // Whoever has started may free others at once.
+            if after.len() == before.len() {
+                let watched = needs::watched(&self.jobs);
+                if watched.is_empty() {
+                    return;
+                }
+                wait_for_change(&watched, None, ROUND);
             }
         }
     }
 
-    fn service(&mut self, at: usize) {
+    /// Do what can be done now for the entry at that place.
+    fn advance(&mut self, at: usize) {
         let Some(entry) = self.jobs.get(at).map(|job| job.entry) else {
             return;
         };
-        let stage = match self.blocker(at) {
+        let mut waits = Vec::new();
+        let stage = match self.known(entry) {
             Some(stage) => stage,
-            None => match self.start(entry) {
-                Ok(stage) => stage,
-                Err(error) if error.kind == Kind::Gone => {
-                    self.note(entry, status::WAITING, &error.message, None);
-                    self.needs_network(at);
+            None => match needs::look(&self.jobs, entry) {
+                Verdict::Start => self.begin(entry, &mut waits),
+                Verdict::StartAllTheSame(why) => {
+                    console::say(format_args!("{} starts all the same: {why}", entry.name));
+                    self.begin(entry, &mut waits)
+                }
+                Verdict::Wait(why) => {
+                    self.note(entry, (status::WAITING, &why), None);
+                    Stage::Waiting
+                }
+                Verdict::Outside(why, conditions) => {
+                    self.note(entry, (status::WAITING, &why), None);
+                    waits = conditions;
                     Stage::Outside
                 }
-                Err(error) => {
-                    self.note(entry, status::FAILED, &error.message, None);
+                Verdict::Never(why) => {
+                    self.note(entry, (status::FAILED, &why), None);
                     Stage::Failed
                 }
             },
         };
-        self.set_stage(at, stage);
+        if let Some(job) = self.jobs.get_mut(at) {
+            job.stage = stage;
+            job.waits = waits;
+        }
+    }
+
+    /// An onboot entry has one try in a boot.
+    fn known(&self, entry: &Entry) -> Option<Stage> {
+        let row = self.status.find(&entry.name, word(entry.phase))?;
+        match (entry.phase, row.state.as_str()) {
+            (Phase::Onboot, status::COMPLETED) => Some(Stage::Completed),
+            (Phase::Onboot, status::FAILED) => Some(Stage::Failed),
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self, entry: &Entry, waits: &mut Vec<Condition>) -> Stage {
+        let begun = match entry.phase {
+            Phase::Onboot => self.run(entry),
+            _ => self.start(entry),
+        };
+        begun.unwrap_or_else(|error| {
+            if error.kind == Kind::Gone {
+                // Its image has to come.
+                self.note(entry, (status::WAITING, &error.message), None);
+                waits.push(Condition::Network);
+                return Stage::Outside;
+            }
+            self.note(entry, (status::FAILED, &error.message), None);
+            Stage::Failed
+        })
+    }
+
+    /// One that is to run once and end well.
+    fn run(&mut self, entry: &Entry) -> Result<Stage> {
+        let recipe = self.maker.prepare(entry)?;
+        let container = self.maker.container(entry, &recipe)?;
+        let ends = container.lock().ends;
+        self.maker.start(&container)?;
+        self.note(entry, (status::RUNNING, ""), Some((&container, &recipe)));
+        let limit = entry.timeout.unwrap_or(ONBOOT);
+        let ended = |state: &State| state.ends > ends && !state.phase.is_up();
+        if !container.wait_until(&ended, None, Some(limit))? {
+            let _ = self.maker.engine.kill(&container, None);
+            let seconds = limit.as_secs();
+            return Err(Error::invalid(format!("had not ended after {seconds} s")));
+        }
+        let code = container.lock().last_code;
+        if code != 0 {
+            let name = &entry.name;
+            return Err(Error::invalid(format!(
+                "ended with exit code {code}: see tug logs {name}"
+            )));
+        }
+        self.note(entry, (status::COMPLETED, ""), Some((&container, &recipe)));
+        Ok(Stage::Completed)
     }
 
     fn start(&mut self, entry: &Entry) -> Result<Stage> {
@@ -307,96 +327,19 @@ impl<'a> Going<'a> {
         }
         let container = self.maker.container(entry, &recipe)?;
         self.maker.start(&container)?;
-        self.note(entry, status::RUNNING, "", Some((&container, &recipe)));
-        self.fresh
-            .push((entry.name.clone(), Arc::clone(&container)));
+        self.note(entry, (status::RUNNING, ""), Some((&container, &recipe)));
+        self.fresh.push(Fresh {
+            name: entry.name.clone(),
+            container: Arc::clone(&container),
+            until: now + SETTLE,
+        });
         Ok(Stage::Started(Some(container), now))
     }
 
-    /// What keeps an entry from starting, if anything does: its stage then.
-    fn blocker(&mut self, at: usize) -> Option<Stage> {
-        let entry = self.jobs.get(at)?.entry;
-        if let Some(name) = self.lost() {
-            let why = format!("{name}, which is critical, has failed");
-            self.note(entry, status::FAILED, &why, None);
-            return Some(Stage::Failed);
-        }
-        let mut stage = None;
-        for after in &entry.after {
-            let (found, why) = match self.need(after) {
-                Need::Met => continue,
-                Need::Late(why) => {
-                    self.remark(entry, &why);
-                    continue;
-                }
-                Need::Waits(why) => (Stage::Waiting, why),
-                Need::Outside(why) => (Stage::Outside, why),
-                Need::Lost(why) => (Stage::Failed, why),
-            };
-            if let Stage::Failed = found {
-                self.note(entry, status::FAILED, &why, None);
-                return Some(found);
-            }
-            self.note(entry, status::WAITING, &why, None);
-            stage = Some(found);
-        }
-        if stage.is_some() {
-            return stage;
-        }
-        let missing = conditions::missing(&entry.conditions);
-        if missing.is_empty() {
-            return None;
-        }
-        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-        self.note(entry, status::WAITING, &missing.join(", "), None);
-        Some(Stage::Outside)
-    }
-
-    fn need(&self, after: &Dependency) -> Need {
-        let name = &after.name;
-        let mut jobs = self.jobs.iter();
-        let Some(job) = jobs.find(|job| job.entry.name == *name) else {
-            return Need::Met;
-        };
-        match &job.stage {
-            Stage::Waiting => Need::Waits(format!("comes after {name}")),
-            Stage::Outside => Need::Outside(format!("comes after {name}, which waits")),
-            Stage::Failed => Need::Lost(format!("comes after {name}, which has failed")),
-            Stage::Completed => Need::Met,
-            Stage::Started(container, since) => match container {
-                Some(container) => reached(after, container, job.entry, *since),
-                None => Need::Lost(format!("comes after {name}, which has been removed")),
-            },
-        }
-    }
-
-    /// Wait until the state of something changes that one of these comes after. False: of nothing that
-    /// could.
-    fn wait_within(&self, left: &[usize]) -> bool {
-        let mut watched: Vec<&Arc<Container>> = Vec::new();
-        for job in left.iter().filter_map(|at| self.jobs.get(*at)) {
-            for after in &job.entry.after {
-                let mut others = self.jobs.iter();
-                let other = others.find(|other| other.entry.name == after.name);
-                if let Some(Stage::Started(Some(container), _)) = other.map(|other| &other.stage) {
-                    watched.push(container);
-                }
-            }
-        }
-        let listeners: Vec<Listener<'_>> = watched
-            .iter()
-            .filter_map(|container| container.listen().ok())
-            .collect();
-        let fds: Vec<_> = listeners
-            .iter()
-            .map(|listener| (listener.bell.as_fd(), PollFlags::IN))
-            .collect();
-        // The time limits are as coarse: nobody needs them sharper.
-        !fds.is_empty() && poll::wait(&fds, Some(Duration::from_secs(1))).is_ok()
-    }
-
-    /// Containers of entries that the plan has no more.
+    /// Containers and rows of entries that the plan has no more.
     fn clear_away(&mut self, names: &[String]) {
+        let rows = self.status.rows.get_or_insert_default();
+        rows.retain(|row| names.contains(&row.name));
         for container in self.maker.engine.containers() {
             let name = container.name();
             if make::label(&container).is_some() && !names.contains(&name) {
@@ -424,87 +367,69 @@ impl<'a> Going<'a> {
     /// Tell who waits for what, and that this pass is over.
     fn finish(&mut self) {
         let mut pending = String::new();
-        for job in self
-            .jobs
-            .iter()
-            .filter(|job| matches!(job.stage, Stage::Outside))
-        {
-            let mut conditions = job.entry.conditions.clone();
-            conditions.extend(job.needs_network.then_some(Condition::Network));
-            if conditions::missing(&conditions).is_empty() {
-                continue;
-            }
-            let words: Vec<String> = conditions.iter().map(ToString::to_string).collect();
+        // Those that have come to hold since are looked at by PID 1, too.
+        for job in self.jobs.iter().filter(|job| !job.waits.is_empty()) {
+            let words: Vec<String> = job.waits.iter().map(ToString::to_string).collect();
             pending.push_str(&words.join("\t"));
             pending.push('\n');
         }
-        let exec_root = &self.maker.engine.options.exec_root;
-        let outcome =
-            record::replace_unsynced(&dir(exec_root), status::PENDING, pending.as_bytes());
-        if let Err(error) = outcome {
+        let dir = dir(&self.maker.engine.options.exec_root);
+        if let Err(error) = record::replace_unsynced(&dir, status::PENDING, pending.as_bytes()) {
             console::say(error);
         }
         // Whom nobody asked does not mind: SIGURG is ignored unless somebody waits for it.
         let _ = signal::kill(init::parent(), signal::SIGURG);
     }
 
-    /// Services that ended as soon as they were started are told of, once.
-    fn settle(&mut self) {
-        let end = Instant::now() + SETTLE;
-        for (name, container) in std::mem::take(&mut self.fresh) {
-            let is_bad =
-                |state: &State| state.restarts > 0 || !matches!(state.phase, Life::Running);
-            let left = end.saturating_duration_since(Instant::now());
-            if !container
-                .wait_until(&is_bad, None, Some(left))
-                .unwrap_or(false)
-            {
-                continue;
+    /// Services that ended as soon as they were started are told of, once. Answers those that there was
+    /// no time to look at, as another pass is wanted.
+    fn settle(&mut self, wanted: &Bell) -> Vec<Fresh> {
+        loop {
+            let now = Instant::now();
+            let (bad, mut good): (Vec<_>, Vec<_>) = std::mem::take(&mut self.fresh)
+                .into_iter()
+                .partition(Fresh::has_ended);
+            for fresh in &bad {
+                self.tell_end(fresh);
             }
-            let code = container.lock().last_code;
-            let why = format!("ended with exit code {code} after its start: see tug logs {name}");
-            console::say(format_args!("{name}: {why}"));
-            let mut rows = self.status.rows.iter_mut().flatten();
-            if let Some(row) = rows.find(|row| row.name == name && row.phase == "service") {
-                row.why = why;
+            good.retain(|fresh| now < fresh.until);
+            let Some(until) = good.iter().map(|fresh| fresh.until).min() else {
+                return Vec::new();
+            };
+            let containers: Vec<_> = good.iter().map(|f| Arc::clone(&f.container)).collect();
+            if wait_for_change(&containers, Some(wanted), until - now) {
+                return good;
             }
-            self.save();
+            self.fresh = good;
         }
     }
 
-    fn needs_network(&mut self, at: usize) {
-        if let Some(job) = self.jobs.get_mut(at) {
-            job.needs_network = true;
+    fn tell_end(&mut self, fresh: &Fresh) {
+        let code = fresh.container.lock().last_code;
+        let name = &fresh.name;
+        let why = format!("ended with exit code {code} after its start: see tug logs {name}");
+        console::say(format_args!("{name}: {why}"));
+        let mut rows = self.status.rows.iter_mut().flatten();
+        if let Some(row) = rows.find(|row| row.name == *name && row.phase == "service") {
+            row.why = why;
         }
+        self.save();
     }
 
-    fn set_stage(&mut self, at: usize, stage: Stage) {
-        if let Some(job) = self.jobs.get_mut(at) {
-            job.stage = stage;
-        }
-    }
-
-    fn note(
-        &mut self,
-        entry: &Entry,
-        state: &str,
-        why: &str,
-        made: Option<(&Arc<Container>, &Recipe)>,
-    ) {
-        let (id, made_of) = made.map_or(("", ""), |(container, recipe)| {
+    fn note(&mut self, entry: &Entry, state: (&str, &str), made: Made<'_>) {
+        let made = made.map_or(("", ""), |(container, recipe)| {
             (container.id.as_str(), recipe.made_of.as_str())
         });
-        self.note_as(&entry.name, word(entry.phase), state, why, id, made_of);
+        self.note_as(&entry.name, word(entry.phase), state, made);
     }
 
+    /// A state and why, a container's id and of what it was made.
     fn note_as(
         &mut self,
         name: &str,
         phase: &str,
-        state: &str,
-        why: &str,
-        id: &str,
-        made_of: &str,
+        (state, why): (&str, &str),
+        (id, made_of): (&str, &str),
     ) {
         let is_news = self.status.set(name, phase, state, why, id);
         let mut rows = self.status.rows.iter_mut().flatten();
@@ -522,14 +447,9 @@ impl<'a> Going<'a> {
 
     fn note_made(&mut self, name: &str, phase: &str, outcome: Result<()>) {
         match outcome {
-            Ok(()) => self.note_as(name, phase, status::DONE, "", "", ""),
-            Err(error) => self.note_as(name, phase, status::FAILED, &error.message, "", ""),
+            Ok(()) => self.note_as(name, phase, (status::DONE, ""), ("", "")),
+            Err(error) => self.note_as(name, phase, (status::FAILED, &error.message), ("", "")),
         }
-    }
-
-    /// It starts all the same, but somebody should know.
-    fn remark(&self, entry: &Entry, why: &str) {
-        console::say(format_args!("{} starts all the same: {why}", entry.name));
     }
 
     fn save(&self) {
@@ -538,48 +458,6 @@ impl<'a> Going<'a> {
             console::say(error);
         }
     }
-}
-
-/// How it stands with something that an entry comes after.
-enum Need {
-    Met,
-    /// It has had its time.
-    Late(String),
-    Waits(String),
-    Outside(String),
-    Lost(String),
-}
-
-/// A device comes up as far as it can: a service that does not get well in time is not waited for,
-/// while one that has to end well before others start must.
-fn reached(after: &Dependency, container: &Container, entry: &Entry, since: Instant) -> Need {
-    let name = &after.name;
-    let state = container.lock();
-    let health = state.health.as_ref();
-    let health = health.and_then(|health| health.status.as_deref());
-    match after.until {
-        Until::Started => Need::Met,
-        Until::Completed if state.phase.is_up() => {
-            Need::Waits(format!("comes after the end of {name}"))
-        }
-        Until::Completed if state.last_code == 0 => Need::Met,
-        Until::Completed => Need::Lost(format!(
-            "comes after {name}, which has ended with exit code {}",
-            state.last_code
-        )),
-        Until::Healthy if matches!(health, None | Some("healthy" | "none" | "")) => Need::Met,
-        Until::Healthy if since.elapsed() >= entry.timeout.unwrap_or(HEALTHY) => {
-            Need::Late(format!("{name} is not healthy"))
-        }
-        Until::Healthy => Need::Waits(format!("waits until {name} is healthy")),
-    }
-}
-
-fn places(jobs: &[Job<'_>], which: impl Fn(&Job<'_>) -> bool) -> Vec<usize> {
-    let all = jobs.iter().enumerate();
-    all.filter(|(_, job)| which(job))
-        .map(|(at, _)| at)
-        .collect()
 }
 
 fn word(phase: Phase) -> &'static str {

@@ -73,7 +73,8 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
     let passes = config
         .boot_plan
         .as_ref()
-        .map(|plan| Passes::new(&engine, plan.clone(), &RESOLVER));
+        .map(|plan| Passes::new(&engine, plan.clone(), &RESOLVER))
+        .transpose()?;
     if let Some(plan) = config.boot_plan.as_ref().filter(|_| config.is_stop) {
         stop::stop(&engine, plan, &RESOLVER);
         engine.close();
