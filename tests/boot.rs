@@ -209,6 +209,16 @@ impl Drop for Board {
             eprintln!("console of {}:\n{}", self.host.name, output.stderr);
             eprintln!("{}", self.file("status.json"));
         }
+        // The board is thrown away. Nothing of its containers may be left on this machine.
+        let roots = [self.host.data_root(), self.host.exec_root()];
+        for containers in roots.map(|root| root.join("containers")) {
+            for entry in std::fs::read_dir(&containers).into_iter().flatten() {
+                let name = entry.unwrap().file_name();
+                self.host.note_container(name.to_str().unwrap());
+            }
+            let _ = std::fs::remove_dir_all(containers);
+        }
+        let _ = std::fs::remove_dir_all(self.host.exec_root());
     }
 }
 
@@ -467,7 +477,7 @@ fn what_is_wrong_with_a_plan_stops_nothing_else_and_is_told() {
     }
     let console = board.power_off();
     for words in [
-        "no-such-module",
+        "load module no-such-module",
         "needy failed: comes after bad",
         "torn broken",
     ] {
@@ -627,4 +637,70 @@ fn a_data_root_that_cannot_be_written_is_replaced_by_memory() {
     let console = board.power_off();
     let expected = format!("{data} cannot be written");
     assert!(console.contains(&expected), "{console}");
+}
+
+#[test]
+fn a_mount_whose_device_does_not_come_is_waited_for_and_then_done_without() {
+    let mut board = Board::new("boot-mounts");
+    let (there, missing) = (board.host.make_dir("there"), board.host.make_dir("missing"));
+    board.machine(&format!(
+        r#", "mounts": [
+            {{"source": "/dev/no-such", "target": "{missing}", "timeout": "1s"}},
+            {{"source": "/dev/no-such-either", "target": "{missing}2", "optional": true}},
+            {{"source": "tmpfs", "target": "{there}", "type": "tmpfs", "options": "size=1m,nodev"}}]"#
+    ));
+    let condition = |path: &str| format!(r#", "conditions": ["mount:{path}"]"#);
+    board.entry("services/there", TIDY, &condition(&there));
+    board.entry("services/missing", TIDY, &condition(&missing));
+    board.start();
+    board.until("there", "running");
+    board.until("missing", &format!("waiting mount:{missing}"));
+    let mounted = board.on(&["grep", &there, "/proc/self/mounts"]).stdout;
+    assert!(
+        mounted.contains("nodev") && mounted.contains("size=1024k"),
+        "{mounted}"
+    );
+    let console = board.power_off();
+    let expected = format!("mount {missing}: its device has not come, going on without it");
+    assert!(console.contains(&expected), "{console}");
+    assert!(!console.contains("no-such-either"), "{console}");
+}
+
+#[test]
+fn a_critical_onboot_container_that_fails_is_the_end_of_the_plan() {
+    let mut board = Board::new("boot-critical");
+    board.entry(
+        "onboot/first",
+        r#"["sh", "-c", "exit 1"]"#,
+        r#", "critical": true"#,
+    );
+    board.entry("onboot/second", r#"["true"]"#, "");
+    board.entry("services/web", TIDY, "");
+    board.start();
+    board.until("web", "failed first, which is critical, has failed");
+    assert_eq!(
+        board.state("second"),
+        "failed first, which is critical, has failed"
+    );
+    // The board is there for whoever comes to look.
+    assert_eq!(board.tug(&["ps", "-q"]), Output::new(0, "", ""));
+    board.power_off();
+}
+
+#[test]
+fn a_boot_that_cannot_go_on_ends_in_the_rescue_command_and_a_reboot() {
+    let mut board = Board::new("boot-rescue");
+    let note = board.host.dir.join("rescued").display().to_string();
+    let command = format!(r#"["/bin/sh", "-c", "echo rescued >{note}"]"#);
+    board.machine(&format!(r#", "rescue": {{"command": {command}}}"#));
+    std::fs::write(board.host.exec_root(), "in the way").unwrap();
+    board.start();
+    let output = board.end();
+    std::fs::remove_file(board.host.exec_root()).unwrap();
+    assert_eq!(output.code, -1, "{output:?}");
+    assert!(
+        output.stderr.contains("tug boot: cannot go on: "),
+        "{output:?}"
+    );
+    assert_eq!(std::fs::read_to_string(note).unwrap(), "rescued\n");
 }
