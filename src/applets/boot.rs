@@ -12,7 +12,7 @@ use crate::boot::status::{self, Row, Status};
 use crate::error::{Error, Kind, Result};
 use crate::plan;
 use crate::sys::power::End;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 const ABOUT: &str = "\
@@ -70,6 +70,11 @@ pub fn called(name: &str, args: &[OsString]) -> Result<u8> {
         has_rescue,
         applies_machine: false,
     })
+}
+
+/// The kernel needs a module. Nobody reads what we would say: who needs it tells that it is missing.
+pub fn load_module(name: &OsStr) -> Result<u8> {
+    boot::modules::load(&name.to_string_lossy()).map(|()| 0)
 }
 
 const EXEC_ROOT: &str = "/run/tug";

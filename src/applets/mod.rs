@@ -81,6 +81,12 @@ const APPLETS: &[Applet] = &[
 pub fn run(args: Vec<OsString>) -> (String, Result<u8>) {
     let called = args.first().map_or("tug", |name| base_name(name));
     let rest = args.get(1..).unwrap_or_default();
+    // As the kernel calls its modprobe, which is us where a board has no other, by whatever name.
+    if let [quiet, dashes, module] = rest
+        && (quiet, dashes) == (&OsString::from("-q"), &OsString::from("--"))
+    {
+        return (called.to_string(), boot::load_module(module));
+    }
     if boot::NAMES.contains(&called) {
         return (called.to_string(), boot::called(called, rest));
     }

@@ -6,12 +6,12 @@ use crate::boot::orders::{self, Order};
 use crate::boot::service::{Pass, Service};
 use crate::boot::status::{MACHINE, PENDING};
 use crate::boot::watchdog::Watchdog;
-use crate::boot::{console, dir, mounts, shutdown};
+use crate::boot::{console, dir, modules, mounts, shutdown};
 use crate::error::{Error, Result};
 use crate::plan::machine::Machine;
 use crate::plan::{self, Condition};
 use crate::sys::power;
-use crate::sys::{init, poll, service, signal, socket, supervisor};
+use crate::sys::{init, memory, mount, poll, service, signal, socket, supervisor};
 use rustix::event::PollFlags;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -82,9 +82,14 @@ pub fn run(options: &Options, above: &Above) -> Result<u8> {
 
 /// What everything else needs.
 fn begin_machine() {
+    // Without it containers work as well (runtime::pivot), but for user namespaces.
+    if let Err(error) = mount::cover_initramfs() {
+        console::say(error);
+    }
     mounts::usual();
     if init::has_machine() {
         console::take();
+        modules::answer_kernel();
     }
     // The kernel may have had no console for us before /dev was there.
     if let Err(error) = console::open() {
@@ -156,6 +161,7 @@ impl Boot {
 
     /// Live until somebody wants something else of us.
     fn until_order(&mut self) -> Result<Order> {
+        let mut had_engine = false;
         loop {
             let timeout = [
                 self.service.delay(),
@@ -168,6 +174,11 @@ impl Boot {
                 let socket = socket.map_or(self.signals.as_fd(), AsFd::as_fd);
                 fds.push((socket, PollFlags::IN));
                 fds.extend(self.watch.fds());
+                // At the last moment: whatever ran after it would bring its pages back.
+                let has_engine = self.service.is_running();
+                if std::mem::replace(&mut had_engine, has_engine) && !has_engine {
+                    memory::forget_code();
+                }
                 poll::wait(&fds, timeout.into_iter().flatten().min())?
             };
             let is_ready = |at: usize| ready.get(at).is_some_and(|flags| !flags.is_empty());

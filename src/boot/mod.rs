@@ -34,7 +34,7 @@ mod console;
 pub mod init;
 mod machine;
 mod make;
-mod modules;
+pub mod modules;
 mod mounts;
 mod needs;
 pub mod orders;

@@ -1,4 +1,7 @@
-//! Kernel modules by path or by name, with what they depend on (modules.dep(5)).
+//! Kernel modules by path or by name, with what they depend on (modules.dep(5)), and by what the
+//! kernel calls them when it needs one (`crypto-crc32c`, `fs-erofs`; modules.alias).
+//!
+//! A board may have no modprobe: then the kernel is told to ask us (`answer_kernel`).
 
 use crate::error::{Context, Error, Result};
 use crate::image::decoder;
@@ -22,27 +25,67 @@ fn load_with(name: &str, parameters: &str) -> Result<()> {
         return insert(Path::new(name), parameters);
     }
     let dir = PathBuf::from("/lib/modules").join(power::kernel_release());
-    let listed = dir.join("modules.dep");
-    let listed = std::fs::read_to_string(&listed)
-        .map_err(|e| Error::io(format_args!("read {}", listed.display()), &e))?;
-    let Some(files) = find(&listed, name) else {
-        // The kernel may have it within.
-        let within = std::fs::read_to_string(dir.join("modules.builtin")).unwrap_or_default();
-        let is_within = within.lines().any(|path| is_called(path, name));
-        return match is_within {
-            true => Ok(()),
-            false => Err(Error::not_found(format!(
-                "there is no such module in {}",
-                dir.display()
-            ))),
-        };
-    };
-    // The line names the module first, and last what is to be loaded first.
+    let listed = crate::sys::fs::read(&dir.join("modules.dep"))?;
+    let listed = String::from_utf8_lossy(&listed);
+    let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default();
+    let aliases = read("modules.alias");
+    let mut names = vec![name];
+    names.extend(aliases_of(&aliases, name));
+    let mut loaded = None;
+    for files in names.iter().filter_map(|name| find(&listed, name)) {
+        let outcome = insert_all(&dir, &files, parameters);
+        // One of several that do the same is enough.
+        if loaded.is_none() || outcome.is_ok() {
+            loaded = Some(outcome);
+        }
+    }
+    if let Some(outcome) = loaded {
+        return outcome;
+    }
+    // The kernel may have it within.
+    match read("modules.builtin")
+        .lines()
+        .any(|path| is_called(path, name))
+    {
+        true => Ok(()),
+        false => Err(Error::not_found(format!(
+            "there is no such module in {}",
+            dir.display()
+        ))),
+    }
+}
+
+/// The line names the module first, and last what is to be loaded first.
+fn insert_all(dir: &Path, files: &[&str], parameters: &str) -> Result<()> {
     for (at, file) in files.iter().enumerate().rev() {
         let parameters = if at == 0 { parameters } else { "" };
         insert(&dir.join(file), parameters)?;
     }
     Ok(())
+}
+
+/// The modules that answer to a name of the kernel's. Patterns are for what udev asks for.
+fn aliases_of<'a>(listed: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    listed.lines().filter_map(move |line| {
+        let (alias, module) = line.strip_prefix("alias ")?.rsplit_once(' ')?;
+        is_called(alias, name).then_some(module)
+    })
+}
+
+const MODPROBE: &str = "/proc/sys/kernel/modprobe";
+
+/// Have the kernel ask us for modules, if nobody else is there to be asked.
+pub fn answer_kernel() {
+    let asked = std::fs::read_to_string(MODPROBE).unwrap_or_default();
+    let asked = asked.trim_end();
+    // Empty: it is not to ask.
+    if asked.is_empty() || Path::new(asked).exists() {
+        return;
+    }
+    if let Ok(own) = std::fs::read_link("/proc/self/exe") {
+        // What it does without, it will say.
+        let _ = std::fs::write(MODPROBE, own.as_os_str().as_encoded_bytes());
+    }
 }
 
 /// The files of a module and of those that it depends on.
@@ -110,6 +153,14 @@ fn expand(path: &Path, kind: &str) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_module_is_found_by_what_the_kernel_calls_it() {
+        let listed = "# Aliases\nalias crypto-crc32c crc32c_generic\nalias fs-erofs erofs\nalias crypto-crc32c crc32c_arm\n";
+        let found: Vec<&str> = aliases_of(listed, "crypto-crc32c").collect();
+        assert_eq!(found, ["crc32c_generic", "crc32c_arm"]);
+        assert_eq!(aliases_of(listed, "crypto").count(), 0);
+    }
 
     #[test]
     fn a_module_is_found_with_what_it_needs() {

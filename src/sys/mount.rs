@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::sys::fs::proc_fd;
 use crate::sys::{failed, raw};
+use linux_raw_sys::general::{RAMFS_MAGIC, TMPFS_MAGIC};
 use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -253,9 +254,26 @@ pub fn id(place: impl AsFd) -> Result<u64> {
         .map_err(|errno| failed("statx", "mount", errno))
 }
 
+/// Where the root is the kernel's initramfs, put a second mount of it on top and go there: from the
+/// initramfs itself no pivot_root(2) leads away, and a container without one has the files of it
+/// below its own root. Nothing is copied, and whoever is started from now on begins in the new one.
+/// To be called before anything else is mounted.
+pub fn cover_initramfs() -> Result<()> {
+    let top = Path::new("/");
+    let old = crate::sys::fs::open_path(top)?;
+    // It is one or the other.
+    if ![RAMFS_MAGIC, TMPFS_MAGIC].contains(&file_system(&old)?) {
+        return Ok(());
+    }
+    let new = clone_tree(top, false)?;
+    attach(&new, &old, "/")?;
+    crate::sys::process::change_root_to(&new, top)?;
+    crate::sys::process::change_dir(top).map_err(|errno| failed("chdir", "/", errno))
+}
+
 /// Whether `place` is on a tmpfs.
 pub fn is_tmpfs(place: impl AsFd) -> Result<bool> {
-    is_of(place.as_fd(), linux_raw_sys::general::TMPFS_MAGIC)
+    is_of(place.as_fd(), TMPFS_MAGIC)
 }
 
 fn is_of(place: BorrowedFd<'_>, magic: u32) -> Result<bool> {

@@ -18,7 +18,7 @@ use crate::engine::{API_VERSION, Engine};
 use crate::error::{Error, Result};
 use crate::shim::client;
 use crate::sys::signal::{self, Set};
-use crate::sys::{fs, process, service};
+use crate::sys::{fs, process, service, supervisor};
 use std::ffi::OsString;
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
@@ -81,6 +81,8 @@ fn run(config: &Config, reload: &dyn Fn(&Engine)) -> Result<()> {
         return Ok(());
     }
     if let Some(passes) = &passes {
+        // Process 1 has started us by a link that says nothing.
+        supervisor::set_name(c"tugd");
         passes.want();
     }
     let listeners = listen::listen(config, group)?;
