@@ -319,7 +319,14 @@ fn open(place: &Place) -> Result<OwnedFd> {
     let pid = format!("{}\n", std::process::id());
     std::fs::write(&note, pid)
         .map_err(|e| Error::io(format_args!("write {}", note.display()), &e))?;
-    socket::listen(&place.exec_root.join("tug.sock"), 0o660, place.group)
+    let path = place.exec_root.join("tug.sock");
+    if socket::connect(&path).is_ok() {
+        return Err(Error::conflict(format!(
+            "{} is served already: end that engine first",
+            path.display()
+        )));
+    }
+    socket::listen(&path, 0o660, place.group)
 }
 
 /// When there is no life for PID 1.

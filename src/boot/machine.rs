@@ -33,7 +33,10 @@ impl Work {
     /// Do all that can be done now.
     pub fn begin(machine: &Machine) -> Work {
         let mut work = Work::default();
-        if let Some(name) = &machine.hostname {
+        // Where distributions keep it.
+        let file = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+        let name = machine.hostname.as_deref().unwrap_or(file.trim());
+        if !name.is_empty() {
             work.note("hostname", power::set_host_name(name).map(|()| true));
         }
         for line in machine.modules.iter().flatten() {
