@@ -7,6 +7,7 @@
 use super::Ctr;
 use crate::applets::engine;
 use crate::engine::Engine;
+use crate::engine::config::Level;
 use crate::error::{Error, Kind, Result};
 use std::sync::Arc;
 
@@ -17,7 +18,11 @@ impl Ctr {
         instead: &str,
         work: impl FnOnce(&Arc<Engine>) -> Result<T>,
     ) -> Result<T> {
-        let (options, settings) = engine::configuration(&self.engine_args)?;
+        let (options, mut settings) = engine::configuration(&self.engine_args)?;
+        // A command is no service: what this host cannot do is not its business.
+        if settings.level == Level::Info {
+            settings.level = Level::Warn;
+        }
         let _lock = engine::hold(&options, None).map_err(|error| match error.kind {
             Kind::Conflict => Error::conflict(format!(
                 "an engine is at work here: use `tug {instead}` ({error})"
