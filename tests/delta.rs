@@ -6,7 +6,8 @@ use crate::harness::liar::{Heard, Liar, Reply, Then, reply};
 use crate::harness::registry::{self, Registry};
 use crate::harness::rootfs::{Archive, busybox_with, docker_archive, sha256};
 use crate::harness::{Chance, Host, binary, docker_client, eventually, json, skip};
-use crate::power_loss;
+use crate::store_ro::sh;
+use crate::{policy, power_loss};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -554,6 +555,44 @@ fn a_power_cut_over_a_delta_leaves_the_old_image_and_afterwards_both() {
     power_loss::power_on(&mut device);
     assert_same(&device, &modern.factory, &modern.name);
     assert_eq!(device.ok(&["run", "--rm", &modern.name]), "2");
+}
+
+#[test]
+fn a_signed_image_is_signed_as_a_delta_too() {
+    let factory = factory("delta-signed");
+    let unsigned = delta(&factory);
+    let mut device = Host::without_engine("delta-signed-device");
+    let keys = policy::with_policy(&mut device, "docker.io/library/app");
+    let signed = |version: u64| {
+        let id = factory.ok(&[
+            "image",
+            "inspect",
+            "-f",
+            "{{.Id}}",
+            &format!("app:{version}"),
+        ]);
+        let payload = policy::payload(&id, "docker.io/library/app");
+        let signature = policy::sign(&keys, &payload);
+        let payload = sh(&format!("base64 -w0 {keys}/payload"));
+        let mut proof = Archive::new();
+        let text =
+            format!(r#"{{"signatures":[{{"payload":"{payload}","signature":"{signature}"}}]}}"#);
+        proof.file("signatures.json", 0o644, text);
+        let mut archive = image(version);
+        archive.truncate(archive.len() - 1024);
+        archive.extend(proof.finish());
+        archive
+    };
+    load(&device, &signed(1));
+    let refused = device.tug(&["load", "-i", &unsigned]);
+    let sentence = "it has no signature";
+    assert!(refused.stderr.contains(sentence), "{}", refused.stderr);
+    assert_eq!(device.tug(&["image", "inspect", "app:2"]).code, 1);
+    load(&factory, &signed(2));
+    device.ok(&["load", "-i", &delta(&factory)]);
+    let verified = device.ok(&["image", "verify", "app:2"]);
+    assert!(verified.contains("signed: sha256:"), "{verified}");
+    assert_eq!(device.ok(&["run", "--rm", "app:2"]), "2");
 }
 
 #[test]

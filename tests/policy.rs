@@ -7,7 +7,7 @@ use crate::harness::skip;
 use crate::store_ro::sh;
 
 /// Keys in the host's directory, and a policy: signed images of `prefix` and whatever is of `free`.
-fn with_policy(host: &mut Host, prefix: &str) -> String {
+pub fn with_policy(host: &mut Host, prefix: &str) -> String {
     let dir = host.make_dir("keys");
     sh(&format!(
         "cd {dir}; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem; \
@@ -27,14 +27,14 @@ fn with_policy(host: &mut Host, prefix: &str) -> String {
 }
 
 /// What cosign signs.
-fn payload(digest: &str, name: &str) -> String {
+pub fn payload(digest: &str, name: &str) -> String {
     format!(
         r#"{{"critical":{{"identity":{{"docker-reference":"{name}"}},"image":{{"docker-manifest-digest":"{digest}"}},"type":"cosign container image signature"}},"optional":null}}"#
     )
 }
 
 /// The signature of `payload`, in base64.
-fn sign(dir: &str, payload: &str) -> String {
+pub fn sign(dir: &str, payload: &str) -> String {
     std::fs::write(format!("{dir}/payload"), payload).unwrap();
     sh(&format!(
         "cd {dir}; openssl dgst -sha256 -sign key.pem payload | base64 -w0"
