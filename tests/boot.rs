@@ -704,3 +704,117 @@ fn a_boot_that_cannot_go_on_ends_in_the_rescue_command_and_a_reboot() {
     );
     assert_eq!(std::fs::read_to_string(note).unwrap(), "rescued\n");
 }
+
+#[test]
+fn the_watchdog_is_fed_while_critical_containers_are_well() {
+    let mut board = Board::new("boot-watchdog");
+    // A FIFO takes what the device would.
+    let device = board.host.dir.join("watchdog");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&device)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let fifo = rustix::fs::open(&device, flags, rustix::fs::Mode::empty()).unwrap();
+    let mut fifo = std::fs::File::from(fifo);
+    let mut eaten = move || {
+        let mut bytes = [0u8; 4096];
+        let count = std::io::Read::read(&mut fifo, &mut bytes).unwrap_or(0);
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    };
+    let second = || std::thread::sleep(std::time::Duration::from_secs(1));
+    board.machine(&format!(
+        r#", "watchdog": {{"device": {device:?}, "timeout": "600ms"}}"#
+    ));
+    let dir = board.host.make_dir("data");
+    let ready = PathBuf::from(&dir).join("ready");
+    let members = format!(
+        r#", "volume": "{dir}:/data", "critical": true, "restart": "no",
+            "health-probe": "file:/data/ready", "health-interval": "50ms", "health-retries": 2"#
+    );
+    std::fs::write(&ready, "").unwrap();
+    board.entry("services/web", TIDY, &members);
+    board.start();
+    board.until("web", "running");
+    eventually("it is fed", || !eaten().is_empty());
+    // Nobody needs the engine for it.
+    eventually("the engine has left", || !board.has_engine());
+    eaten();
+    second();
+    let fed = eaten();
+    assert!(
+        fed.len() >= 2 && fed.chars().all(|byte| byte == '.'),
+        "{fed}"
+    );
+
+    std::fs::remove_file(&ready).unwrap();
+    eventually("it is ill", || {
+        board.file("machine.json").contains("web is unhealthy")
+    });
+    eaten();
+    second();
+    assert_eq!(eaten(), "");
+    assert!(board.boot("status").stdout.contains("web is unhealthy"));
+    std::fs::write(&ready, "").unwrap();
+    eventually("it is fed again", || !eaten().is_empty());
+
+    // With its shim a container is lost, whatever it said last.
+    let id = std::fs::read_dir(board.host.exec_root().join("critical")).unwrap();
+    let id = id
+        .flatten()
+        .next()
+        .unwrap()
+        .file_name()
+        .into_string()
+        .unwrap();
+    let shims = board.on(&["pidof", "tug-shim"]).stdout;
+    board.on(&["kill", "-9", shims.trim()]);
+    eventually("it is missed", || {
+        board.file("machine.json").contains("web is down")
+    });
+    eaten();
+    second();
+    assert_eq!(eaten(), "", "{id}");
+    let console = board.power_off();
+    assert!(
+        console.contains("the watchdog is not fed: web is unhealthy"),
+        "{console}"
+    );
+    let last = eaten();
+    assert!(last.ends_with('V'), "{last}");
+}
+
+#[test]
+fn an_ill_container_reboots_its_board() {
+    let mut board = Board::new("boot-ill");
+    if std::fs::read_to_string("/proc/mounts")
+        .unwrap()
+        .contains(" /tmp tmpfs ")
+    {
+        return crate::harness::skip("an_ill_container_reboots_its_board", "/tmp is in memory");
+    }
+    let members = r#", "health-on-failure": "reboot", "health-interval": "50ms", "health-retries": 1,
+        "health-start-period": "1s", "health-probe": "process:nobody""#;
+    board.entry("services/web", TIDY, members);
+    board.start();
+    // In a pid namespace a reboot is its end, as if by SIGHUP.
+    let output = board.end();
+    assert_eq!(output.code, -1, "{output:?}");
+    let note = std::fs::read_to_string(board.host.data_root().join("last-reboot.json")).unwrap();
+    assert!(
+        note.contains(r#""Name":"web","Reason":"unhealthy""#),
+        "{note}"
+    );
+    std::fs::remove_file(board.plan().join("services/web.json")).unwrap();
+    board.start();
+    eventually("it is told", || {
+        board
+            .boot("status")
+            .stdout
+            .contains("container web was unhealthy")
+    });
+    board.power_off();
+}

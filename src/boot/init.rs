@@ -10,6 +10,7 @@ use crate::boot::{console, dir, modules, mounts, shutdown};
 use crate::error::{Error, Result};
 use crate::plan::machine::Machine;
 use crate::plan::{self, Condition};
+use crate::shim::reboot;
 use crate::sys::power;
 use crate::sys::{init, memory, mount, poll, service, signal, socket, supervisor};
 use rustix::event::PollFlags;
@@ -45,6 +46,7 @@ pub struct Boot {
     pub machine: Machine,
     pub work: Work,
     pub exec_root: PathBuf,
+    data_root: PathBuf,
     pub signals: OwnedFd,
     pub service: Service,
     pub watchdog: Option<Watchdog>,
@@ -147,6 +149,7 @@ impl Boot {
             machine,
             work,
             exec_root: place.exec_root,
+            data_root: place.data_root,
             signals,
             watchdog,
             watch: Watch::default(),
@@ -253,6 +256,10 @@ impl Boot {
         if !self.is_ready {
             self.is_ready = true;
             service::notify("READY=1");
+            if let Ok(Some(last)) = reboot::last(&self.data_root) {
+                self.work.note_reboot(&last.words());
+                self.save();
+            }
         }
         self.look_out();
     }

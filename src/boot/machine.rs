@@ -109,6 +109,12 @@ impl Work {
         }
     }
 
+    /// A container has had the machine rebooted, once.
+    pub fn note_reboot(&mut self, why: &str) {
+        let (name, state) = ("last reboot", status::DONE);
+        self.status.set(name, PHASE, state, why, "");
+    }
+
     /// Something that has to do with no part.
     pub fn complain(&mut self, name: &str, error: &Error) {
         self.note(name, Err(error.clone()));
