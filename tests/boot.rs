@@ -809,6 +809,7 @@ fn an_ill_container_reboots_its_board() {
         "{note}"
     );
     std::fs::remove_file(board.plan().join("services/web.json")).unwrap();
+    std::fs::remove_dir_all(board.host.exec_root()).unwrap();
     board.start();
     eventually("it is told", || {
         board

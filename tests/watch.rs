@@ -458,6 +458,7 @@ fn an_ill_container_is_restarted_and_none_of_its_retries_are_spent() {
         if round == 2 {
             host.kill_engine();
         }
+        eventually("it is ready", || dir.join("ready").exists());
         std::fs::remove_file(dir.join("ready")).unwrap();
         eventually("it is started again", || {
             log() == "run\n".to_string() + &"end\nrun\n".repeat(round)
