@@ -75,6 +75,7 @@ mod oci_config;
 mod orchestration;
 mod output;
 mod pause;
+mod plan;
 mod policy;
 mod ports;
 mod power_cuts;

@@ -199,14 +199,12 @@ fn a_pull_brings_only_what_is_signed() {
         "{}",
         refused.stderr
     );
+    host.write("policy.json", "{\"default\":\"accept\"}");
+    host.ok(&["rmi", "-f", &signed]);
+    assert!(host.tug(&["image", "verify", &signed]).code != 0);
     host.stop_engine();
-    host.write(
-        "daemon.json",
-        format!(
-            r#"{{"signature-policy":"{policy}","store-ro":["{store}"],"data-root":"{keys}/empty"}}"#
-        ),
-    );
-    host.write("policy.json", "{}");
+    let config = format!(r#"{{"signature-policy":"{policy}","store-ro":["{store}"]}}"#);
+    host.write("daemon.json", config);
     host.start_engine();
     host.ok(&["image", "verify", &signed]);
 }
