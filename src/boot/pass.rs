@@ -209,7 +209,9 @@ impl<'a> Going<'a> {
     /// Start services until all that is left waits for the outside.
     fn services(&mut self) {
         loop {
-            let before = self.open(Phase::Service);
+            let mut before = self.open(Phase::Service);
+            // A pull may take long: whoever needs one holds up nobody who does not.
+            before.sort_by_key(|at| self.lacks_image(*at));
             for at in &before {
                 self.advance(*at);
             }
@@ -227,6 +229,11 @@ impl<'a> Going<'a> {
                 wait_for_change(&watched, None, ROUND);
             }
         }
+    }
+
+    fn lacks_image(&self, at: usize) -> bool {
+        let image = self.jobs.get(at).map(|job| &job.entry.image);
+        image.is_some_and(|image| self.maker.engine.images.id(image).is_err())
     }
 
     /// Do what can be done now for the entry at that place.
