@@ -134,14 +134,18 @@ impl Tally {
         let mut state = lock(&self.state);
         state.count();
         change(&mut state.record);
+        let mut kept = Ok(());
         if state.has_news() && (is_last || state.is_old()) {
-            state.record.kept = state.record.engine;
             state.kept_at = Instant::now();
             let text = json::to_string(&state.record);
-            store::record::replace(&self.data_root, FILE, text.as_bytes())?;
+            kept = store::record::replace(&self.data_root, FILE, text.as_bytes());
+            if kept.is_ok() {
+                state.record.kept = state.record.engine;
+            }
         }
+        // A disk that takes nothing is no reason to forget what this boot has seen.
         let text = json::to_string(&state.record);
-        store::record::replace_unsynced(&self.exec_root, FILE, text.as_bytes())
+        store::record::replace_unsynced(&self.exec_root, FILE, text.as_bytes()).and(kept)
     }
 }
 
