@@ -66,10 +66,15 @@ impl Policy {
         }
     }
 
+    /// A disk that does not answer, or a link to nowhere, is no missing policy.
     pub fn path(&self) -> Option<&Path> {
+        let is_missing = |path: &Path| {
+            let found = std::fs::symlink_metadata(path);
+            found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        };
         self.path
             .as_deref()
-            .filter(|path| self.is_named || path.exists())
+            .filter(|path| self.is_named || !is_missing(path))
     }
 
     /// None: there is no policy.
