@@ -313,10 +313,12 @@ impl Supervisor {
             old.end(group);
         }
         self.config.write_budget = Some(text.to_string());
+        let file = self.config.budget_file.clone().unwrap_or_default();
         let Some(wanted) = wanted else {
+            // Another one later begins anew.
+            let _ = std::fs::remove_file(&file);
             return Ok(Reply::default());
         };
-        let file = self.config.budget_file.clone().unwrap_or_default();
         let mut budget = Budget::open(wanted, self.wear.disk(), Path::new(&file))?;
         if group.is_some() {
             budget.begin(group)?;
