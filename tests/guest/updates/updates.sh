@@ -12,8 +12,8 @@ version() {
 
 # What the restart policies bring up may take its time.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-    a=$(version a) b=$(version b)
-    [ "$a$b" = -- ] && [ -z "$(tug ps -aq -f name=a)" ] && break
+    a=$(version left) b=$(version right)
+    [ "$a$b" = -- ] && [ -z "$(tug ps -aq -f name=left)" ] && break
     [ "$a" != - ] && [ "$b" != - ] && break
     sleep 1
 done
@@ -22,6 +22,6 @@ echo "state: $a $b"
 next=1
 [ "$a" != 1 ] || next=2
 while :; do
-    tug apply "/sets/$next" && echo "applied $next"
+    tug apply -q --name pair --pull never --commit-after 1s "/sets/$next" && echo "applied $next"
     next=$((3 - next))
 done
