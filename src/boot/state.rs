@@ -3,9 +3,10 @@
 
 use crate::boot::console;
 use crate::engine::config::Options;
-use crate::sys::fs;
+use crate::sys::{fs, mount};
+use linux_raw_sys::general::RAMFS_MAGIC;
 use rustix::io::Errno;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The data root of this boot. Once it is memory it stays so, whatever becomes of the disk: the
 /// containers that run are there.
@@ -20,16 +21,22 @@ pub fn data_root(options: &Options) -> PathBuf {
         Ok(()) => fs::writable(&wanted).err(),
         Err(error) => error.raw_os_error().map(Errno::from_raw_os_error),
     };
-    match why {
+    let why = match why {
+        None if is_ramfs(&wanted) => "overlayfs takes no ramfs, as this initramfs is".to_string(),
         // On a full disk what is there can still be started.
-        None | Some(Errno::NOSPC | Errno::DQUOT) => wanted,
-        Some(errno) => {
-            console::say(format_args!(
-                "{} cannot be written ({errno}): this boot's state is in {}, and is gone with it",
-                wanted.display(),
-                memory.display()
-            ));
-            memory
-        }
-    }
+        None | Some(Errno::NOSPC | Errno::DQUOT) => return wanted,
+        Some(errno) => errno.to_string(),
+    };
+    console::say(format_args!(
+        "{} cannot be written ({why}): this boot's state is in {}, and is gone with it",
+        wanted.display(),
+        memory.display()
+    ));
+    memory
+}
+
+/// What the root is where the kernel has unpacked an initramfs into no tmpfs (`root=` was given).
+fn is_ramfs(path: &Path) -> bool {
+    let place = fs::open_path(path);
+    place.is_ok_and(|place| mount::file_system(&place).is_ok_and(|kind| kind == RAMFS_MAGIC))
 }
