@@ -5,6 +5,8 @@ use crate::harness::command::{Output, run};
 use crate::harness::rootfs::{Archive, busybox_with, docker_archive};
 use crate::harness::{Chance, Host, IMAGE, PATIENCE, eventually, json, rounds, skip};
 use crate::power_loss;
+use crate::watch::start_below_init;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::Duration;
 
@@ -96,7 +98,8 @@ fn a_container_gets_another_image_and_keeps_all_else() {
 #[test]
 fn what_ends_in_its_trial_is_taken_back() {
     let host = host("apply-back");
-    let script = "test $(cat /version) = one && exec sleep 1000; sleep 0.3; exit 7";
+    let script =
+        "test $(cat /version) = one && exec sleep 1000; sleep 0.3; echo no luck >&2; exit 7";
     host.ok(&[
         "run",
         "-d",
@@ -113,7 +116,7 @@ fn what_ends_in_its_trial_is_taken_back() {
         (output.code, output.stderr.as_str()),
         (
             1,
-            "tug: set web was rolled back: web ended with exit code 7\n"
+            "tug: set web was rolled back: web ended with exit code 7: no luck\n"
         )
     );
     assert_eq!(host.inspect("web", "Id"), before);
@@ -748,4 +751,67 @@ fn a_compose_file_and_a_bundle_with_its_images_are_applied() {
         host.write("evil.tar", archive.finish())
     };
     bad(&host.tug(&["apply", &evil]), "../evil.json: no plan file");
+}
+
+#[test]
+fn on_request_the_machine_reboots_into_the_set_of_before() {
+    let mut host = Host::without_engine("apply-reboot");
+    let signals = start_below_init(&mut host, None);
+    import(&host);
+    good(&apply(&host, &pair(&host, "one"), &[]));
+    let broken = [("aa", "two", ""), ("bb", "two", r#","command":["false"]"#)];
+    let broken = plan(&host, "broken", &broken);
+    let output = apply(&host, &broken, &["--on-fail=reboot", "--commit-after=1h"]);
+    match std::fs::read_to_string(&signals) {
+        Ok(told) => {
+            assert_eq!(told, "INT\n");
+            bad(
+                &output,
+                "set pair is rolling-back: bb ended with exit code 1",
+            );
+        }
+        // Where the note of it would not outlive a reboot there is none, and the way back is taken.
+        Err(_) => bad(
+            &output,
+            "set pair was rolled back: bb ended with exit code 1",
+        ),
+    }
+    host.kill_engine();
+    host.power_cut();
+    host.start_engine();
+    assert_eq!(settled(&host, "after the reboot"), "one");
+}
+
+#[test]
+fn an_idle_engine_stays_for_a_trial() {
+    let mut host = Host::without_engine("apply-idle");
+    let listener = UnixListener::bind(host.socket()).unwrap();
+    let script = r#"exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@""#;
+    let start = |host: &mut Host| {
+        let mut engine = Command::new("sh");
+        engine.args(["-c", script, "sh"]);
+        let address = host.address();
+        let line = host.engine_command().into_iter();
+        engine.args(line.filter(|word| word != "-H" && *word != address));
+        engine.args(["-H", "fd://", "--idle-exit", "1"]);
+        let socket = std::os::fd::OwnedFd::from(listener.try_clone().unwrap());
+        host.start_engine_with(engine, socket.into());
+    };
+    start(&mut host);
+    import(&host);
+    let one = pair(&host, "one");
+    good(&apply(&host, &one, &["--commit-after=4s", "-d"]));
+    let record = host.data_root().join("sets/pair.json");
+    let is_committed = || {
+        let text = std::fs::read_to_string(&record).unwrap();
+        text.contains(r#""State":"committed""#)
+    };
+    eventually("the commit", || {
+        assert!(host.engine_is_alive(), "it has left a trial");
+        is_committed()
+    });
+    eventually("it leaves", || !host.engine_is_alive());
+    host.kill_engine();
+    start(&mut host);
+    assert_eq!(all(&host), ["aa running one", "bb running one"]);
 }

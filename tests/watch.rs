@@ -756,7 +756,7 @@ fn a_busy_engine_answers_and_lives() {
 }
 
 /// An engine below a process 1 of its own, which notes what it is told, and does not reboot.
-fn start_below_init(host: &mut Host, uptime: Option<u64>) -> PathBuf {
+pub fn start_below_init(host: &mut Host, uptime: Option<u64>) -> PathBuf {
     let signals = host.dir.join("signals");
     let script =
         r#"for s in INT TERM; do trap "echo $s >> $0" $s; done; "$@" & while :; do wait; done"#;

@@ -147,7 +147,8 @@ impl Service {
         self.pid = None;
         // One that leaves in the middle of a pass has a problem, whatever it says.
         let is_good = ended.code == 0 && self.pass != Pass::Running;
-        if self.pass == Pass::Running {
+        // One that was killed may have been in the middle of an update's trial, too.
+        if self.pass == Pass::Running || ended.code != 0 {
             self.pass = Pass::Wanted;
         }
         if is_good || self.is_ending {

@@ -28,7 +28,7 @@ use std::path::{Component, Path, PathBuf};
 pub const VERB: Verb = Verb {
     names: &["apply"],
     usage: "[OPTIONS] FILE|DIR",
-    about: "Make a set of containers what a plan, a compose file or a bundle says, and go back if it is not well (also: apply status, commit, rollback)",
+    about: "Make containers what a plan, compose file or bundle says, with a way back",
     flags: &[&[NAME], sets::FLAGS],
     args: (1, 1),
     has_command: false,

@@ -6,6 +6,8 @@ use crate::engine::remove::Removal;
 use crate::engine::start_order::Order;
 use crate::engine::{Engine, watch};
 use crate::error::{Error, Kind, Result};
+use crate::shim::config::Config;
+use crate::shim::reboot;
 use crate::sys::poll;
 use crate::wire::set::{Member, Set};
 use rustix::event::PollFlags;
@@ -163,7 +165,23 @@ impl Change {
         // The way back is the right one even if it cannot be recorded: what the disk says until
         // then is that the set is on trial, which ends in the same way.
         self.save();
+        let is_by_hand = self.claim.verdict().is_some();
+        if self.set.on_fail.as_deref() == Some("reboot") && !is_by_hand {
+            match self.ask_for_reboot() {
+                Ok(()) => return self.step("the machine reboots, and comes up as it was before"),
+                Err(error) => self.step(&format!("no reboot: {error}")),
+            }
+        }
         self.go_back();
+    }
+
+    /// As for a container that is ill: there is one limit for both.
+    fn ask_for_reboot(&self) -> Result<()> {
+        reboot::ask(&Config {
+            data_root: Some(self.engine.options.data_root.display().to_string()),
+            name: Some(format!("of set {}", self.set.name())),
+            ..Config::default()
+        })
     }
 
     /// Bring back what was there before. Each step can be done again.

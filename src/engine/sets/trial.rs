@@ -2,9 +2,11 @@
 
 use super::Verdict;
 use super::change::{Change, End};
+use crate::engine::Engine;
 use crate::engine::container::{Container, Phase};
 use crate::engine::start_order::health;
 use crate::error::Result;
+use crate::shim::log::reader::{Reader, Select};
 use crate::sys::{clock, poll};
 use crate::wire::set::Member;
 use rustix::event::PollFlags;
@@ -91,15 +93,31 @@ impl Change {
         }
     }
 
-    /// With what its check has printed last.
+    /// With what its check, or it, has printed last: it may be gone soon.
     fn explained(&self, container: &Option<Arc<Container>>, why: String) -> String {
-        let health = container.as_ref().and_then(|c| self.engine.health(c));
-        let last = health.and_then(|health| health.log?.pop()?.output);
+        let Some(container) = container else {
+            return why;
+        };
+        let health = self.engine.health(container);
+        let checked = health.and_then(|health| health.log?.pop()?.output);
+        let last = checked.or_else(|| last_words(&self.engine, container));
         match last.as_deref().map(str::trim).unwrap_or_default() {
             "" => why,
             output => format!("{why}: {}", output.chars().take(200).collect::<String>()),
         }
     }
+}
+
+fn last_words(engine: &Engine, container: &Container) -> Option<String> {
+    let select = Select {
+        stdout: true,
+        stderr: true,
+        tail: Some(1),
+        ..Select::default()
+    };
+    let mut reader = Reader::open(&engine.log_file(container)?, select).ok()?;
+    let line = reader.next().ok()??;
+    Some(String::from_utf8_lossy(&line.text).into_owned())
 }
 
 fn found(member: &Member, container: Option<&Container>) -> Found {
