@@ -9,7 +9,7 @@ use crate::http::query;
 pub const VERB: Verb = Verb {
     names: &["image verify"],
     usage: "IMAGE [IMAGE...]",
-    about: "Check images against the policy of signatures (see --signature-policy of tug engine)",
+    about: "Check images against the engine's policy of signatures (--signature-policy)",
     flags: &[&[]],
     args: (1, ANY),
     has_command: false,
