@@ -49,6 +49,20 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Remove what a set has no use of any more; absent is fine.
+    pub(super) fn remove_member(&self, id: &str) -> Result<()> {
+        self.take_back(id);
+        let Ok(container) = self.find(id) else {
+            return Ok(());
+        };
+        match self.remove(&container, Removal::ALL) {
+            Err(error) if error.kind == Kind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+}
+
 impl Change {
     fn run(&mut self) {
         let end = match self.set.state() {
@@ -253,14 +267,10 @@ impl Change {
     }
 
     fn remove(&self, id: &str) {
-        self.engine.take_back(id);
-        let removed = self
-            .engine
-            .find(id)
-            .and_then(|container| self.engine.remove(&container, Removal::ALL));
-        match removed {
-            Err(error) if error.kind != Kind::NotFound => self.step(&error.message),
-            _ => {}
+        // What stays all the same goes at the next change, or the next start of an engine.
+        let removed = self.engine.remove_member(id);
+        if let Err(error) = removed.or_else(|_| self.engine.remove_member(id)) {
+            self.step(&error.message);
         }
     }
 

@@ -98,6 +98,12 @@ impl Engine {
         partial: bool,
         claim: &Claim,
     ) -> Result<bool> {
+        // What the last change could not remove would stand in the way, with its name.
+        for old in set.members().iter().filter(|member| member.is_changed()) {
+            if let Some(id) = &old.previous {
+                self.remove_member(id)?;
+            }
+        }
         let mut members = self.others(set, &drafts, partial);
         let is_new = self.set_changes(set.name(), &drafts);
         self.check_sharers(&drafts, &is_new, &members)?;
