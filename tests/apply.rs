@@ -645,6 +645,10 @@ fn a_full_disk_at_each_step_leaves_the_old_set_or_the_new() {
         "mkdir,mkdirat",
     ];
     let faults = at_each_call(&mut host, full, &calls, rounds(9, 1));
+    // What was half-removed goes with the next start.
+    host.kill_engine();
+    host.start_engine();
+    assert_eq!(host.ok(&["ps", "-aq"]).lines().count(), 2);
     assert!(faults > 4, "the traps did not work");
 }
 
