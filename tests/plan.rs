@@ -107,3 +107,16 @@ fn a_plan_of_every_kind_of_file_is_checked_as_a_whole() {
     assert_eq!(code, 1);
     assert!(said.contains("No such file or directory"), "{said}");
 }
+
+#[test]
+fn a_file_is_found_from_where_one_stands() {
+    let host = Host::without_engine("plan-here");
+    let dir = host.make_dir("shop");
+    let text = "services: {web: {image: web:1, volumes: [./www:/www]}}\n";
+    std::fs::write(Path::new(&dir).join("compose.yml"), text).unwrap();
+    let mut tug = Command::new(binary());
+    let output = tug.args(["boot", "check", "compose.yml"]).current_dir(&dir);
+    let output = output.output().unwrap();
+    // Its project would have no name, its volume no place.
+    assert!(output.status.success(), "{output:?}");
+}

@@ -25,7 +25,7 @@ mod yaml;
 
 use self::machine::Machine;
 use self::order::Order;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,7 +36,11 @@ pub fn read_dir(dir: &Path) -> Result<Set> {
 
 /// The set that one file asks for.
 pub fn read_file(path: &Path) -> Result<Set> {
-    read::file(path)
+    // What a file refers to lies beside it, and its directory names a project: also of a file that is
+    // named without its directory.
+    let path = std::path::absolute(path)
+        .map_err(|e| Error::io(format_args!("find {}", path.display()), &e))?;
+    read::file(&path)
 }
 
 /// The plan's `machine.json`, where it has one.
