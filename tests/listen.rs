@@ -47,6 +47,11 @@ fn what_cannot_be_served_safely_is_refused() {
         let output = command::run(engine, b"", PATIENCE);
         assert_ne!(output.code, 0, "{address}");
         assert!(output.stderr.contains(sentence), "{address}: {output:?}");
-        assert_eq!(output.stderr.trim_end().lines().count(), 1, "{output:?}");
+        // Beside what this host cannot limit.
+        let said = output
+            .stderr
+            .lines()
+            .filter(|line| !line.contains("WARNING: "));
+        assert_eq!(said.count(), 1, "{output:?}");
     }
 }

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// Every name, and the part that it selects.
-const NAMES: [(&str, &str); 15] = [
+const NAMES: [(&str, &str); 16] = [
     ("tug", "client"),
     ("docker", "client"),
     ("tugd", "engine"),
     ("dockerd", "engine"),
+    ("tug-boot", "boot"),
     ("tug-shim", "shim"),
     ("containerd-shim", "shim"),
     ("tug-runtime", "runtime"),
@@ -26,7 +27,7 @@ const NAMES: [(&str, &str); 15] = [
     ("ctr", "ctr"),
 ];
 
-const PARTS: [&str; 6] = ["engine", "shim", "runtime", "init", "proxy", "ctr"];
+const PARTS: [&str; 7] = ["engine", "boot", "shim", "runtime", "init", "proxy", "ctr"];
 
 const VERBS: [&str; 22] = [
     "run", "ps", "logs", "exec", "stop", "kill", "rm", "wait", "images", "rmi", "import", "load",

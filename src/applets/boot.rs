@@ -42,6 +42,7 @@ const FLAGS: &[Flag] = &[
         "Apply machine.json under another init too: modules, sysctls, addresses, mounts",
     ),
     flag("--plan string", "The plan (default /etc/tug/boot)"),
+    flag("-v, --version", "Print the version"),
 ];
 
 /// What is meant whatever directory it lies in. The kernel calls process 1 `init`.
@@ -90,6 +91,10 @@ pub fn main(args: &[OsString]) -> Result<u8> {
         let mut help = ABOUT.to_string();
         list_flags(&mut help, TABLES);
         return Err(Error::new(Kind::Help, help));
+    }
+    if find("version") == Some("true") {
+        let version = concat!("tug boot ", env!("CARGO_PKG_VERSION"));
+        return Err(Error::new(Kind::Help, version));
     }
     let plan = find("plan").unwrap_or(boot::PLAN);
     if rest.is_empty() {
