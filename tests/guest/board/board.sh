@@ -54,6 +54,10 @@ own() { sed -n 's/^Pss_Anon: *\([0-9]*\) kB/\1/p' "/proc/$1/smaps_rollup"; }
 # stamp PATTERN: when the kernel noted a line, in milliseconds since its start; the first one.
 stamp() { dmesg | sed -n "s/^\[ *\([0-9]*\)\.\([0-9]\{3\}\)[0-9]*\] $1.*/\1\2/p" | head -n 1; }
 
+# Before anything else: each program that is started here is a line more in the kernel's buffer.
+first=$(stamp '.*sched_process_exec: filename=\/bin\/first ')
+init=$(stamp 'Run \/init as init process')
+
 echo "guest: begin"
 until_true at_rest || fail "the engine leaves when the board is up" "it runs"
 
@@ -70,8 +74,6 @@ same "process 1 is tug" tug-boot "$(cat /proc/1/comm)"
 same "a shim for each container" 3 "$(processes tug-shim | wc -l)"
 at_rest || fail "nobody has called the engine" "it runs"
 
-first=$(stamp '.*sched_process_exec: filename=\/bin\/first ')
-init=$(stamp 'Run \/init as init process')
 if [ -n "$first" ] && [ -n "$init" ]; then
     ok "the first container ran $((first - init)) ms after init"
 else
