@@ -8,7 +8,7 @@
 set -eu
 . scripts/lib.sh
 
-need mmdebstrap lintian mandoc shellcheck python3-kconfiglib make
+need mmdebstrap lintian mandoc shellcheck python3-kconfiglib make procps iproute2
 own_target
 work=$(mktemp -d)
 root=$work/root
